@@ -1,0 +1,85 @@
+"""How many cores this process may use: affinity, cgroup quota, environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from fastbp.errors import ConfigError
+
+
+def available_cpus(root: Path = Path("/")) -> int:
+    """Cores for the engine's threads when the caller names no number.
+
+    The smallest of the CPU affinity, the cgroup quota (v1 or v2, rounded down, at least 1) and ``OMP_NUM_THREADS``;
+    ``FASTBP_NUM_THREADS`` overrides all of them.
+
+    Parameters
+    ----------
+    root
+        Where ``sys/fs/cgroup`` and ``proc`` are found; for tests.
+
+    Raises
+    ------
+    ConfigError
+        If ``FASTBP_NUM_THREADS`` is not a whole number of at least 1.
+    """
+    own = os.environ.get("FASTBP_NUM_THREADS", "").strip()
+    if own:
+        if not own.isdecimal() or int(own) < 1:
+            raise ConfigError(
+                f"FASTBP_NUM_THREADS: got {own!r}, wanted a whole number of at least 1"
+            )
+        return int(own)
+    limits = [_affinity(), _cgroup_quota(root), _omp_num_threads()]
+    return max(1, min(limit for limit in limits if limit is not None))
+
+
+def _affinity() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _omp_num_threads() -> int | None:
+    """First number of OMP_NUM_THREADS (it may list one per nesting level)."""
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(first) if first.isdecimal() and int(first) > 0 else None
+
+
+def _cgroup_quota(root: Path) -> int | None:
+    quotas = [quota for folder in _cgroup_folders(root) for quota in [_folder_quota(folder)] if quota]
+    return min(quotas, default=None)
+
+
+def _cgroup_folders(root: Path) -> list[Path]:
+    """The process's own group and its parents, in the v2 tree and in the v1 cpu tree."""
+    base = root / "sys/fs/cgroup"
+    folders = [base, base / "cpu", base / "cpu,cpuacct"]
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        tree = base / controllers if controllers else base
+        group = tree / path.lstrip("/")
+        folders += [group, *(parent for parent in group.parents if tree in parent.parents)]
+    return folders
+
+
+def _folder_quota(folder: Path) -> int | None:
+    """Whole cores of quota / period in one cgroup folder; None where there is no limit."""
+    fields = _read(folder / "cpu.max").split()
+    if not fields:
+        fields = [_read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")]
+    try:
+        quota, period = (int(field) for field in fields)
+    except ValueError:
+        return None
+    return max(1, quota // period) if quota > 0 and period > 0 else None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,53 @@
+"""Fused dense + activation forward, through all layers for a range of rows."""
+
+import numpy as np
+
+cimport numpy as cnp
+
+from fastbp._runtime cimport FBP_F32, FBP_F64, FBP_LINEAR, code_of, fbp_activation, fbp_kernels, kernels_of
+
+from fastbp._runtime import ACTIVATIONS
+
+cnp.import_array()
+
+
+cdef void forward_rows(char **outputs, const char *x, const char *arena, const fbp_kernels *kernels, const Layer *layers,
+                       Py_ssize_t n_layers, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t ldx,
+                       bint to_logits) noexcept nogil:
+    """outputs[l][first : first+rows] of every layer from x[first : first+rows] with rows of ldx elements.
+
+    With to_logits the last layer stops at z: its activation belongs to the loss.
+    """
+    cdef const char *below = x + first * ldx * kernels.item
+    cdef Py_ssize_t ld_below = ldx, l
+    cdef char *y
+    cdef const Layer *layer
+    for l in range(n_layers):
+        layer = &layers[l]
+        y = outputs[l] + first * layer.ld * kernels.item
+        kernels.dense_forward(y, below, arena + layer.weight, arena + layer.bias, rows, layer.n_in, layer.n_out,
+                              layer.ld, ld_below, layer.ld,
+                              FBP_LINEAR if to_logits and l == n_layers - 1 else layer.activation)
+        below = y
+        ld_below = layer.ld
+
+
+# The kernels one by one, for the tests: padded C-contiguous arrays of one dtype, written in place.
+
+def dense_forward(cnp.ndarray y, cnp.ndarray x, cnp.ndarray weight, cnp.ndarray bias, Py_ssize_t n_in, Py_ssize_t n_out,
+                  activation, isa=None):
+    """y [batch, ldy] OUT = f(x [batch, ldx] @ weight [n_in, ldw] + bias [ldw])."""
+    cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if y.dtype == np.float32 else FBP_F64)
+    kernels.dense_forward(cnp.PyArray_DATA(y), cnp.PyArray_DATA(x), cnp.PyArray_DATA(weight), cnp.PyArray_DATA(bias),
+                          y.shape[0], n_in, n_out, y.shape[1], x.shape[1], weight.shape[1],
+                          <fbp_activation>code_of(ACTIVATIONS, activation, "activation"))
+
+
+def apply_activation(activation, z, isa=None):
+    """f(z), element-wise, for a float32 or float64 vector of any length."""
+    padded = np.zeros(-(-len(z) // 16) * 16, z.dtype)
+    padded[: len(z)] = z
+    cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if z.dtype == np.float32 else FBP_F64)
+    kernels.activate(cnp.PyArray_DATA(padded), len(padded),
+                     <fbp_activation>code_of(ACTIVATIONS, activation, "activation"))
+    return padded[: len(z)]

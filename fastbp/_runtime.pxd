@@ -1,0 +1,60 @@
+"""C declarations of the core, and what the other extensions may ask of the only one that links it."""
+
+from libc.stdint cimport uint8_t, uint64_t
+
+cdef extern from "fbp.h" nogil:
+    ctypedef enum fbp_dtype:
+        FBP_F32, FBP_F64, FBP_N_DTYPES
+    ctypedef enum fbp_activation:
+        FBP_LINEAR, FBP_N_ACTIVATIONS
+    ctypedef enum fbp_loss:
+        FBP_CROSS_ENTROPY, FBP_BINARY_CROSS_ENTROPY, FBP_N_LOSSES
+    ctypedef enum fbp_rule:
+        FBP_GRADIENT, FBP_SGD, FBP_MOMENTUM, FBP_NESTEROV, FBP_N_RULES
+    enum:
+        FBP_LINE_BYTES, FBP_UPDATE_ROWS, FBP_FOLD_ROWS
+    ctypedef struct fbp_update:
+        fbp_rule rule
+        double learning_rate, momentum, l2
+    ctypedef struct fbp_kernels:
+        const char *isa
+        fbp_dtype dtype
+        size_t item
+        void (*dense_forward)(void *y, const void *x, const void *w, const void *b, Py_ssize_t batch, Py_ssize_t n_in,
+                              Py_ssize_t n_out, Py_ssize_t ldy, Py_ssize_t ldx, Py_ssize_t ldw,
+                              fbp_activation activation) noexcept nogil
+        void (*dense_delta)(void *dx, const void *dy, const void *w, const void *x, void *scratch, Py_ssize_t batch,
+                            Py_ssize_t rows, Py_ssize_t n_in, Py_ssize_t n_out, Py_ssize_t ldx, Py_ssize_t ldy,
+                            Py_ssize_t ldw, fbp_activation activation) noexcept nogil
+        void (*dense_update)(void *w, void *velocity, const void *x, const void *dy, Py_ssize_t batch, Py_ssize_t n_in,
+                             Py_ssize_t n_out, Py_ssize_t ldw, Py_ssize_t ldx, Py_ssize_t ldy,
+                             const fbp_update *update) noexcept nogil
+        void (*bias_update)(void *b, void *velocity, const void *dy, Py_ssize_t batch, Py_ssize_t n_out,
+                            Py_ssize_t ldy, const fbp_update *update) noexcept nogil
+        void (*loss_delta)(void *delta, double *row_loss, uint8_t *hit, const void *output, const void *target,
+                           Py_ssize_t batch, Py_ssize_t n_out, Py_ssize_t ld, fbp_loss loss,
+                           fbp_activation activation, double scale) noexcept nogil
+        void (*activate)(void *z, Py_ssize_t n, fbp_activation activation) noexcept nogil
+        int (*all_finite)(const void *x, Py_ssize_t n) noexcept nogil
+        double (*fma_probe)(void *sink, Py_ssize_t rounds) noexcept nogil
+    ctypedef struct fbp_barrier:
+        pass
+    # inline in the header: these need no linking
+    Py_ssize_t fbp_leading_dimension(Py_ssize_t n, size_t item)
+    int fbp_loss_from_logits(fbp_loss loss, fbp_activation activation)
+
+cdef class Memory:
+    """Aligned, zeroed memory of the engine; gives NumPy its bytes through the buffer protocol."""
+    cdef char *data
+    cdef size_t bytes
+
+cdef const fbp_kernels *kernels_of(str isa, int dtype) except NULL
+cdef int code_of(dict names, str name, str what) except -1
+cdef int threads_now(int n_threads) except -1
+cdef Py_ssize_t delta_scratch(Py_ssize_t n_out, Py_ssize_t rows, size_t item) noexcept nogil
+
+cdef void barrier_init(fbp_barrier *barrier, int n_threads) noexcept nogil
+cdef void barrier_wait(fbp_barrier *barrier) noexcept nogil
+cdef Py_ssize_t claim(Py_ssize_t *counter, Py_ssize_t count) noexcept nogil
+cdef uint64_t flush_denormals() noexcept nogil
+cdef void restore_denormals(uint64_t mode) noexcept nogil

@@ -1,0 +1,245 @@
+"""The only extension that links src/: kernel tables, ISA list and choice, threads, memory."""
+
+import os
+import time
+import warnings
+
+import numpy as np
+
+from cpython.buffer cimport PyBuffer_FillInfo
+from cython.parallel cimport prange
+cimport numpy as cnp
+
+from fastbp._cpus import available_cpus
+from fastbp.errors import ConfigError
+
+cnp.import_array()
+
+cdef extern from "fbp.h" nogil:
+    const char *fbp_activation_names[]
+    const char *fbp_loss_names[]
+    const char *fbp_rule_names[]
+    const char *fbp_isa_name(int index)
+    const fbp_kernels *fbp_find_kernels(const char *isa, fbp_dtype dtype)
+    Py_ssize_t fbp_delta_scratch(Py_ssize_t n_out, Py_ssize_t rows, size_t item)
+    void *fbp_alloc(size_t bytes)
+    void fbp_free(void *memory, size_t bytes)
+    size_t fbp_live_bytes()
+    void fbp_fail_allocation(long n)
+    void fbp_barrier_init(fbp_barrier *barrier, int n_threads)
+    void fbp_barrier_wait(fbp_barrier *barrier)
+    Py_ssize_t fbp_claim(Py_ssize_t *counter, Py_ssize_t count)
+    uint64_t fbp_flush_denormals()
+    void fbp_restore_denormals(uint64_t mode)
+
+cdef extern from *:
+    """
+    #ifdef _OPENMP
+    enum { FBP_HAS_OPENMP = 1 };
+    #else
+    enum { FBP_HAS_OPENMP = 0 };
+    #endif
+    #if defined(__clang__)
+    #define FBP_COMPILER "Clang " __clang_version__
+    #else
+    #define FBP_COMPILER "GCC " __VERSION__
+    #endif
+    """
+    const int FBP_HAS_OPENMP
+    const char *FBP_COMPILER
+
+ACTIVATIONS = {fbp_activation_names[i].decode(): i for i in range(FBP_N_ACTIVATIONS)}
+LOSSES = {fbp_loss_names[i].decode(): i for i in range(FBP_N_LOSSES)}
+RULES = {fbp_rule_names[i].decode(): i for i in range(FBP_N_RULES)}
+COMPILER = FBP_COMPILER.decode()
+
+
+# ISAs
+
+def isas():
+    """Names of the kernel sets that this machine can run, best first."""
+    names = []
+    while fbp_isa_name(len(names)) != NULL:
+        names.append(fbp_isa_name(len(names)).decode())
+    return [name for name in names if fbp_find_kernels(name.encode(), FBP_F32) != NULL]
+
+
+cdef str current_isa
+cdef const fbp_kernels *current[FBP_N_DTYPES]
+
+
+def isa():
+    """Name of the kernel set in use."""
+    return current_isa
+
+
+def use_isa(name):
+    """Use the kernel set `name` from now on, everywhere in the process.
+
+    Raises
+    ------
+    ConfigError
+        If no such set exists or this machine cannot run it.
+    """
+    global current_isa
+    cdef int dtype
+    if name not in isas():
+        raise ConfigError(f"ISA: got {name!r}, wanted one of {', '.join(isas())} on this machine")
+    current_isa = name
+    for dtype in range(<int>FBP_N_DTYPES):
+        current[dtype] = fbp_find_kernels(name.encode(), <fbp_dtype>dtype)
+
+
+use_isa(os.environ.get("FASTBP_ISA") or isas()[0])
+
+
+cdef const fbp_kernels *kernels_of(str isa, int dtype) except NULL:
+    if isa is None:
+        return current[dtype]
+    name = isa.encode()
+    cdef const fbp_kernels *kernels = fbp_find_kernels(name, <fbp_dtype>dtype)
+    if kernels == NULL:
+        raise ConfigError(f"ISA: got {isa!r}, wanted one of {', '.join(isas())} on this machine")
+    return kernels
+
+
+cdef int code_of(dict names, str name, str what) except -1:
+    if name not in names:
+        raise ConfigError(f"{what}: got {name!r}, wanted one of {', '.join(names)}")
+    return names[name]
+
+
+# Threads
+
+cdef int max_threads = 0
+cdef bint went_parallel = False
+cdef bint forked_after_parallel = False
+
+
+def has_openmp():
+    """Whether the engine was built with OpenMP; without it everything runs on one thread."""
+    return bool(FBP_HAS_OPENMP)
+
+
+def set_num_threads(n):
+    """Most threads that a call uses when it is not told otherwise; None returns to the machine's default."""
+    global max_threads
+    if n is not None and (isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1):
+        raise ConfigError(f"n_threads: got {n!r}, wanted a whole number of at least 1, or None")
+    max_threads = 0 if n is None else n
+
+
+def get_num_threads():
+    """Most threads that a call uses when it is not told otherwise."""
+    global max_threads
+    if max_threads == 0:
+        max_threads = available_cpus()
+    return max_threads if FBP_HAS_OPENMP else 1
+
+
+cdef int threads_now(int n_threads) except -1:
+    """The team for a region that asks for n_threads: one after a fork that an OpenMP library would not survive."""
+    global went_parallel, forked_after_parallel
+    if n_threads <= 1 or not FBP_HAS_OPENMP:
+        return 1
+    if forked_after_parallel:
+        if went_parallel:
+            went_parallel = False
+            warnings.warn("fastbp runs on one thread in a process forked after its threads had started; "
+                          "start processes with the spawn or forkserver method instead", RuntimeWarning, stacklevel=2)
+        return 1
+    went_parallel = True
+    return n_threads
+
+
+def _after_fork():
+    global forked_after_parallel
+    forked_after_parallel = went_parallel
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def fma_peak(isa=None, int n_threads=1, double milliseconds=100):
+    """Measured peak of fused multiply-adds in registers, float32, in GFLOP/s over all threads."""
+    cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32)
+    cdef double operations = 0
+    cdef int thread
+    n_threads = threads_now(n_threads)
+    start = time.perf_counter()
+    while time.perf_counter() < start + milliseconds / 1e3:
+        for thread in prange(n_threads, nogil=True, num_threads=n_threads, schedule="static", chunksize=1):
+            operations += probe(kernels)
+    return operations / (time.perf_counter() - start) / 1e9
+
+
+cdef double probe(const fbp_kernels *kernels) noexcept nogil:
+    cdef char sink[4096]
+    return kernels.fma_probe(sink, 200000)
+
+
+# Memory
+
+cdef class Memory:
+    def __cinit__(self, size_t bytes):
+        self.data = <char *>fbp_alloc(bytes)
+        if self.data == NULL:
+            raise MemoryError(f"fastbp: no memory for {bytes} bytes")
+        self.bytes = bytes
+
+    def __dealloc__(self):
+        fbp_free(self.data, self.bytes)
+
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        PyBuffer_FillInfo(buffer, self, self.data, self.bytes, 0, flags)
+
+
+def fail_allocation(long n):
+    """For tests: the n-th engine allocation from now raises MemoryError; 0 turns this off."""
+    fbp_fail_allocation(n)
+
+
+def live_bytes():
+    """Bytes that the engine holds now."""
+    return fbp_live_bytes()
+
+
+def leading_dimension(Py_ssize_t n, dtype):
+    """Elements between padded rows of n elements of dtype."""
+    return fbp_leading_dimension(n, np.dtype(dtype).itemsize)
+
+
+def all_finite(cnp.ndarray array):
+    """Whether every element of a C-contiguous float32 or float64 array is finite."""
+    cdef int dtype = FBP_F32 if cnp.PyArray_TYPE(array) == cnp.NPY_FLOAT32 else FBP_F64
+    cdef const fbp_kernels *kernels = current[dtype]
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(array)
+    cdef void *data = cnp.PyArray_DATA(array)
+    cdef int finite
+    if n < 4096:
+        return kernels.all_finite(data, n) != 0
+    with nogil:
+        finite = kernels.all_finite(data, n)
+    return finite != 0
+
+
+# What the other extensions reach of the core
+
+cdef Py_ssize_t delta_scratch(Py_ssize_t n_out, Py_ssize_t rows, size_t item) noexcept nogil:
+    return fbp_delta_scratch(n_out, rows, item)
+
+cdef void barrier_init(fbp_barrier *barrier, int n_threads) noexcept nogil:
+    fbp_barrier_init(barrier, n_threads)
+
+cdef void barrier_wait(fbp_barrier *barrier) noexcept nogil:
+    fbp_barrier_wait(barrier)
+
+cdef Py_ssize_t claim(Py_ssize_t *counter, Py_ssize_t count) noexcept nogil:
+    return fbp_claim(counter, count)
+
+cdef uint64_t flush_denormals() noexcept nogil:
+    return fbp_flush_denormals()
+
+cdef void restore_denormals(uint64_t mode) noexcept nogil:
+    fbp_restore_denormals(mode)

@@ -1,0 +1,84 @@
+"""The named errors of fastbp: one base, each also the built-in error a caller would expect.
+
+Imports nothing, so that every layer, the compiled one included, may raise them.
+"""
+
+__all__ = [
+    "BusyError",
+    "ConfigError",
+    "CorruptModelError",
+    "DTypeError",
+    "DivergenceError",
+    "FastbpError",
+    "InputError",
+    "LabelError",
+    "MissingDependencyError",
+    "ShapeError",
+]
+
+
+class FastbpError(Exception):
+    """Base of every error fastbp raises on purpose."""
+
+
+class InputError(FastbpError, ValueError):
+    """Unusable values in ``x``: empty, NaN, infinite or masked."""
+
+
+class LabelError(FastbpError, ValueError):
+    """Unusable values in ``y``: classes out of range, float classes, NaN, bad probabilities."""
+
+
+class ShapeError(FastbpError, ValueError):
+    """An array of the wrong shape, or two arrays whose lengths disagree."""
+
+
+class DTypeError(FastbpError, TypeError):
+    """An array of strings, objects, complex numbers or dates where numbers were wanted."""
+
+
+class ConfigError(FastbpError, ValueError):
+    """An unknown name or an unusable option."""
+
+
+class BusyError(FastbpError, RuntimeError):
+    """Two calls wanted to write one network at the same time."""
+
+
+class CorruptModelError(FastbpError, ValueError):
+    """A file that is not a whole, unchanged fastbp model."""
+
+
+class MissingDependencyError(FastbpError, ImportError):
+    """An optional library is needed and not installed."""
+
+
+class DivergenceError(FastbpError, RuntimeError):
+    """The loss or the weights stopped being finite.
+
+    Attributes
+    ----------
+    epoch : int or None
+        The epoch it happened in, counted from 1; None for `Trainer.step`.
+    step : int or None
+        The step it happened in, counted from 0 over the life of the trainer.
+    learning_rate : float or None
+        The learning rate of that step.
+    layer : int or None
+        Index of the first layer with non-finite weights or outputs.
+    """
+
+    # Every argument has a default, so that the error survives pickling between processes.
+    def __init__(
+        self,
+        message: str = "",
+        epoch: int | None = None,
+        step: int | None = None,
+        learning_rate: float | None = None,
+        layer: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.epoch = epoch
+        self.step = step
+        self.learning_rate = learning_rate
+        self.layer = layer

@@ -1,0 +1,62 @@
+/* dispatch.c: the only file that knows the list of ISAs, and the public names of the enums. */
+#include "fbp.h"
+
+#include <string.h>
+
+const char *const fbp_activation_names[FBP_N_ACTIVATIONS] = {"linear", "sigmoid", "tanh", "relu", "softmax"};
+const char *const fbp_loss_names[FBP_N_LOSSES] = {"squared_error", "mse", "cross_entropy", "binary_cross_entropy"};
+const char *const fbp_rule_names[FBP_N_RULES] = {"gradient", "sgd", "momentum", "nesterov"};
+
+/* The compiler's run-time library reads cpuid, and xgetbv for what the operating system saves. */
+#if defined(__x86_64__)
+static int runs_avx512(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma");
+}
+
+static int runs_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+#endif
+
+static int runs_always(void) { return 1; }
+
+#define SET(isa) extern const fbp_kernels fbp_kernels_f32_##isa, fbp_kernels_f64_##isa;
+#define ROW(isa, runs) {#isa, runs, {&fbp_kernels_f32_##isa, &fbp_kernels_f64_##isa}}
+#if defined(__x86_64__)
+SET(avx512)
+SET(avx2)
+#elif defined(__aarch64__)
+SET(neon)
+#endif
+SET(scalar)
+
+static const struct {
+    const char *name;
+    int (*runs)(void);
+    const fbp_kernels *kernels[FBP_N_DTYPES];
+} sets[] = {
+#if defined(__x86_64__)
+    ROW(avx512, runs_avx512),
+    ROW(avx2, runs_avx2),
+#elif defined(__aarch64__)
+    ROW(neon, runs_always),
+#endif
+    ROW(scalar, runs_always),
+};
+
+enum { N_SETS = sizeof sets / sizeof sets[0] };
+
+const char *fbp_isa_name(int index) { return index >= 0 && index < N_SETS ? sets[index].name : NULL; }
+
+const fbp_kernels *fbp_find_kernels(const char *isa, fbp_dtype dtype)
+{
+    for (int i = 0; i < N_SETS; i++)
+        if (strcmp(sets[i].name, isa) == 0 && sets[i].runs())
+            return sets[i].kernels[dtype];
+    return NULL;
+}
+
+ptrdiff_t fbp_delta_scratch(ptrdiff_t n_out, ptrdiff_t rows, size_t item)
+{
+    const ptrdiff_t line = FBP_LINE_BYTES / (ptrdiff_t)item, block = 64;
+    return (n_out + block) * ((rows + line - 1) / line * line);
+}

@@ -1,0 +1,131 @@
+/* fbp.h: the C core of fastbp as its callers see it.
+ *
+ * Pure functions on pointers: no Python, NumPy, OpenMP, stdio or hidden allocation. A kernel set is one table of functions
+ * for one dtype and one ISA; dispatch.c finds it by name. Kernels return nothing and check nothing: sizes, ranges and
+ * finiteness are the business of the floors above.
+ *
+ * Argument order: outputs, inputs, sizes, leading dimensions, scalars. `real` stands for the table's dtype, behind void *
+ * because a caller is the same code for both. Every padded array has rows of `ld` elements, ld a multiple of 64 bytes, with
+ * zeros from n_out (or n_in) up to the end of the last used 64-byte line; the kernels keep those zeros.
+ */
+#ifndef FBP_H
+#define FBP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum { FBP_F32, FBP_F64, FBP_N_DTYPES } fbp_dtype;
+
+typedef enum { FBP_LINEAR, FBP_SIGMOID, FBP_TANH, FBP_RELU, FBP_SOFTMAX, FBP_N_ACTIVATIONS } fbp_activation;
+
+typedef enum { FBP_SQUARED_ERROR, FBP_MSE, FBP_CROSS_ENTROPY, FBP_BINARY_CROSS_ENTROPY, FBP_N_LOSSES } fbp_loss;
+
+/* What becomes of a finished gradient: kept as it is, or applied to the weight in the same pass. */
+typedef enum { FBP_GRADIENT, FBP_SGD, FBP_MOMENTUM, FBP_NESTEROV, FBP_N_RULES } fbp_rule;
+
+typedef struct {
+    fbp_rule rule;
+    double learning_rate, momentum;
+    double l2; /* the penalty is l2 * sum(weight^2); it adds 2 * l2 * weight to the gradient, never for a bias */
+} fbp_update;
+
+/* The public names, indexed by the enums. */
+extern const char *const fbp_activation_names[FBP_N_ACTIVATIONS];
+extern const char *const fbp_loss_names[FBP_N_LOSSES];
+extern const char *const fbp_rule_names[FBP_N_RULES];
+
+enum {
+    FBP_LINE_BYTES = 64,
+    FBP_UPDATE_ROWS = 256, /* rows of one gradient block: part of the arithmetic contract */
+    FBP_FOLD_ROWS = 8      /* up to this batch size a delta is a folded sum: part of the arithmetic contract */
+};
+
+/* One dtype on one ISA. */
+typedef struct {
+    const char *isa;
+    fbp_dtype dtype;
+    size_t item; /* sizeof(real) */
+
+    /* y[batch][ldy] = f(x[batch][ldx] . w[n_in][ldw] + b[n_out]); x needs neither alignment nor padding. */
+    void (*dense_forward)(void *y, const void *x, const void *w, const void *b, ptrdiff_t batch, ptrdiff_t n_in,
+                          ptrdiff_t n_out, ptrdiff_t ldy, ptrdiff_t ldx, ptrdiff_t ldw, fbp_activation activation);
+
+    /* dx[batch][ldx] = (dy[batch][ldy] . w^T) * f'(x[batch][ldx]): x is the lower layer's output and f its activation.
+     * batch alone (against FBP_FOLD_ROWS) chooses the order of the sum; `rows` <= batch of them are computed here.
+     * scratch: fbp_delta_scratch(n_out, rows) elements of real. */
+    void (*dense_delta)(void *dx, const void *dy, const void *w, const void *x, void *scratch, ptrdiff_t batch,
+                        ptrdiff_t rows, ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t ldx, ptrdiff_t ldy, ptrdiff_t ldw,
+                        fbp_activation activation);
+
+    /* w[n_in][ldw] and its velocity of the same shape, updated by the gradient x[batch][ldx]^T . dy[batch][ldy]. */
+    void (*dense_update)(void *w, void *velocity, const void *x, const void *dy, ptrdiff_t batch, ptrdiff_t n_in,
+                         ptrdiff_t n_out, ptrdiff_t ldw, ptrdiff_t ldx, ptrdiff_t ldy, const fbp_update *update);
+
+    /* b[n_out] and its velocity, updated by the column sums of dy[batch][ldy]. */
+    void (*bias_update)(void *b, void *velocity, const void *dy, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy,
+                        const fbp_update *update);
+
+    /* delta[batch][ld] = scale * dL/dz, row_loss[batch] = L of each row, hit[batch] = predicted class is the target's.
+     * output[batch][ld] is the output layer's y, or its z where fbp_loss_from_logits says so; target[batch][ld];
+     * hit may be NULL. */
+    void (*loss_delta)(void *delta, double *row_loss, uint8_t *hit, const void *output, const void *target,
+                       ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ld, fbp_loss loss, fbp_activation activation,
+                       double scale);
+
+    /* z[n] = f(z[n]) in place, element-wise activations only; n a whole number of 64-byte lines. */
+    void (*activate)(void *z, ptrdiff_t n, fbp_activation activation);
+
+    /* 1 if every one of x[n] is finite, else 0; x needs no alignment. */
+    int (*all_finite)(const void *x, ptrdiff_t n);
+
+    /* Independent FMA chains in registers, `rounds` times over: returns the floating point operations done. */
+    double (*fma_probe)(void *sink, ptrdiff_t rounds);
+} fbp_kernels;
+
+/* Kernel sets: fbp_isa_name(0) is the best; NULL past the last one. A set that this machine cannot run has no kernels. */
+const char *fbp_isa_name(int index);
+const fbp_kernels *fbp_find_kernels(const char *isa, fbp_dtype dtype);
+
+/* Does the pair take the logits z because its delta has the closed form p - t? */
+static inline int fbp_loss_from_logits(fbp_loss loss, fbp_activation activation)
+{
+    return (loss == FBP_CROSS_ENTROPY && activation == FBP_SOFTMAX) ||
+           (loss == FBP_BINARY_CROSS_ENTROPY && activation == FBP_SIGMOID);
+}
+
+/* Elements between rows of n: whole 64-byte lines, and from 8 lines on an odd number of them, because rows a multiple of
+ * 4 KiB apart all fall into the same cache sets. */
+static inline ptrdiff_t fbp_leading_dimension(ptrdiff_t n, size_t item)
+{
+    const ptrdiff_t line = FBP_LINE_BYTES / (ptrdiff_t)item;
+    ptrdiff_t lines = (n + line - 1) / line;
+    if (lines >= 8)
+        lines |= 1;
+    return lines * line;
+}
+
+/* Elements of scratch for dense_delta: dy transposed, and one block of dx before it is turned back. */
+ptrdiff_t fbp_delta_scratch(ptrdiff_t n_out, ptrdiff_t rows, size_t item);
+
+/* memory.c: 64-byte aligned and zeroed; NULL when memory runs out. */
+void *fbp_alloc(size_t bytes);
+void fbp_free(void *memory, size_t bytes);
+size_t fbp_live_bytes(void);
+void fbp_fail_allocation(long n); /* for tests: the n-th request from now fails; 0 = none */
+
+/* threads.c: what a worker thread needs besides its work. */
+typedef struct {
+    _Alignas(64) int arrived;
+    _Alignas(64) int generation;
+    int n_threads;
+    int sleepers;
+} fbp_barrier;
+
+void fbp_barrier_init(fbp_barrier *barrier, int n_threads);
+void fbp_barrier_wait(fbp_barrier *barrier);
+ptrdiff_t fbp_claim(ptrdiff_t *next, ptrdiff_t count); /* atomically: *next, then *next += count */
+
+uint64_t fbp_flush_denormals(void); /* denormals count as zero on this thread; returns the mode to restore */
+void fbp_restore_denormals(uint64_t mode);
+
+#endif

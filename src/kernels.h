@@ -1,0 +1,266 @@
+/* kernels.h: the loops, written once over the vocabulary of vec.h, for every ISA and dtype.
+ *
+ * A kernel file (kernels_avx512.c, ...) sets FBP_ISA and FBP_VEC_BYTES and includes this file; the build compiles it once
+ * for each FBP_REAL_BITS. No ISA is named here: where a loop would want to ask, the vocabulary lacks a verb.
+ *
+ * All three matrix products are one register tile, out[r][v] = init[r][v] + sum over d of a[r][d] * b[d][v], an FMA chain
+ * over d ascending: forward d = input, delta d = output unit (on transposed deltas), update d = row of the batch. A chain
+ * that stops in memory between two depth blocks goes on with the same bits.
+ */
+#include "activations.h"
+#include "fbp.h"
+#include "vec.h"
+
+#define PASTE(op, dtype, isa) fbp_##op##_##dtype##_##isa
+#define EXPAND(op, dtype, isa) PASTE(op, dtype, isa)
+#define KERNEL(op) EXPAND(op, FBP_DTYPE, FBP_ISA)
+
+enum {
+    DEPTH_BLOCK = 256, /* a TILE_VECS-wide panel of b this deep stays in L1 or close to it */
+    ROW_BLOCK = 64,    /* rows of one gradient or delta block, in L1 as a panel */
+    WIDE_VECS = 8      /* panel width for one or two rows, where wide tiles hide the FMA latency */
+};
+
+static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+static inline ptrdiff_t lines_of(ptrdiff_t n) { return (n + LINE - 1) / LINE; }
+static inline ptrdiff_t vecs_of(ptrdiff_t n) { return lines_of(n) * LINE_VECS; }
+
+/* ---- the tile ---- */
+
+typedef struct {
+    real *out;           /* [rows][ld_out] */
+    const real *init;    /* [rows][ld_init]; ld_init 0 repeats one row (a bias, zeros) */
+    const real *a;       /* element (r, d) at a[r * a_row + d * a_depth], one of the strides is 1 */
+    const real *b;       /* [depth][ldb] */
+    ptrdiff_t ld_out, ld_init, a_row, a_depth, ldb, depth;
+} tile;
+
+INLINE void run_tile(const tile *t, const int rows, const int vecs, const int a_by_row)
+{
+    const ptrdiff_t a_row = a_by_row ? t->a_row : 1, a_depth = a_by_row ? 1 : t->a_depth;
+    const real *a = t->a, *b = t->b;
+    vec sum[TILE_ROWS * TILE_VECS];
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+        for (int v = 0; v < vecs; v++)
+            sum[r * vecs + v] = v_load(t->init + r * t->ld_init + v * LANES);
+    for (ptrdiff_t d = 0; d < t->depth; d++, b += t->ldb) {
+        vec bv[WIDE_VECS];
+#pragma GCC unroll 8
+        for (int v = 0; v < vecs; v++)
+            bv[v] = v_load(b + v * LANES);
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++) {
+            const vec ar = v_set1(a[r * a_row + d * a_depth]);
+#pragma GCC unroll 8
+            for (int v = 0; v < vecs; v++)
+                sum[r * vecs + v] = v_fma(ar, bv[v], sum[r * vecs + v]);
+        }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+        for (int v = 0; v < vecs; v++)
+            v_store(t->out + r * t->ld_out + v * LANES, sum[r * vecs + v]);
+}
+
+#define SHAPE(R, V) case (R) * 16 + (V): run_tile(t, R, V, a_by_row); break;
+#define SHAPES(R) SHAPE(R, 1) SHAPE(R, 2) SHAPE(R, 3)
+INLINE void tile_of_shape(const tile *t, ptrdiff_t rows, ptrdiff_t vecs, const int a_by_row)
+{
+    switch (rows * 16 + vecs) {
+        SHAPES(1) SHAPES(2) SHAPES(3) SHAPES(4)
+#if TILE_ROWS == 8
+        SHAPES(5) SHAPES(6) SHAPES(7) SHAPES(8)
+#endif
+        SHAPE(1, 4) SHAPE(1, 8) SHAPE(2, 4)
+    }
+}
+
+/* a is walked along its rows (forward, delta) or down its columns (update). */
+static __attribute__((noinline)) void tile_by_row(const tile *t, ptrdiff_t rows, ptrdiff_t vecs)
+{
+    tile_of_shape(t, rows, vecs, 1);
+}
+
+static __attribute__((noinline)) void tile_by_column(const tile *t, ptrdiff_t rows, ptrdiff_t vecs)
+{
+    tile_of_shape(t, rows, vecs, 0);
+}
+
+/* Width of the next panel when `left` vectors remain: a last single vector shares the work of the one before it. */
+static inline ptrdiff_t panel_vecs(ptrdiff_t rows, ptrdiff_t left)
+{
+    if (rows == 1 && left >= WIDE_VECS)
+        return WIDE_VECS;
+    if (rows <= 2 && left >= 4)
+        return 4;
+    return left == 4 ? 2 : smaller(left, TILE_VECS);
+}
+
+/* Height of the next tile when `left` rows remain: the rest is halved rather than left as a thin last tile. */
+static inline ptrdiff_t tile_rows(ptrdiff_t left)
+{
+    if (left <= TILE_ROWS)
+        return left;
+    return left < 2 * TILE_ROWS ? (left + 1) / 2 : TILE_ROWS;
+}
+
+/* One panel of `vecs` vectors over `rows` rows. */
+INLINE void run_panel(tile t, ptrdiff_t rows, ptrdiff_t vecs, const int a_by_row)
+{
+    while (rows > 0) {
+        const ptrdiff_t height = tile_rows(rows);
+        (a_by_row ? tile_by_row : tile_by_column)(&t, height, vecs);
+        t.out += height * t.ld_out;
+        t.init += height * t.ld_init;
+        t.a += height * t.a_row;
+        rows -= height;
+    }
+}
+
+/* The same in depth blocks: the first starts from init, the others go on from out. */
+INLINE void run_deep_panel(tile t, ptrdiff_t rows, ptrdiff_t vecs, ptrdiff_t depth, const int a_by_row)
+{
+    do {
+        t.depth = smaller(depth, DEPTH_BLOCK);
+        run_panel(t, rows, vecs, a_by_row);
+        t.init = t.out;
+        t.ld_init = t.ld_out;
+        t.a += t.depth * t.a_depth;
+        t.b += t.depth * t.ldb;
+        depth -= t.depth;
+    } while (depth > 0);
+}
+
+static const real ZEROS[WIDE_VECS * 16] __attribute__((aligned(64)));
+
+/* ---- folded sums over the 16 or 8 virtual lanes of a 64-byte line ---- */
+
+/* Lane i + lane i + h for h = half the line, ..., 1. */
+INLINE real fold_sum(const vec *line)
+{
+    real lane[LINE];
+    memcpy(lane, line, sizeof lane);
+    for (int h = LINE / 2; h; h /= 2)
+        for (int i = 0; i < h; i++)
+            lane[i] += lane[i + h];
+    return lane[0];
+}
+
+INLINE real fold_max(const vec *line)
+{
+    real lane[LINE];
+    memcpy(lane, line, sizeof lane);
+    for (int h = LINE / 2; h; h /= 2)
+        for (int i = 0; i < h; i++)
+            lane[i] = lane[i] > lane[i + h] ? lane[i] : lane[i + h];
+    return lane[0];
+}
+
+/* Calls body with j (element) and l (vector of the line) over a padded row of n elements. */
+#define FOR_LINE_VECS(j, l, n)                        \
+    for (ptrdiff_t j = 0; j < lines_of(n) * LINE;)    \
+        _Pragma("GCC unroll 16") for (int l = 0; l < LINE_VECS; l++, j += LANES)
+
+/* Lanes of the vector at element j that lie before n: 0 .. LANES. */
+INLINE ptrdiff_t lanes_before(ptrdiff_t j, ptrdiff_t n)
+{
+    const ptrdiff_t left = n - j;
+    return left < 0 ? 0 : smaller(left, LANES);
+}
+
+/* ---- activations over panels ---- */
+
+/* z[rows][vecs] = f(z); where f(0) is not 0 the lanes from `used` on are set back to zero. */
+static void activate_panel(real *z, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t vecs, ptrdiff_t used, fbp_activation activation)
+{
+#define ACTIVATE(code, f, slope, zero_at_zero)                                           \
+    case code:                                                                           \
+        for (ptrdiff_t r = 0; r < rows; r++)                                             \
+            for (ptrdiff_t j = 0; j < vecs * LANES; j += LANES) {                        \
+                const vec y = f(v_load(z + r * ld + j));                                 \
+                v_store(z + r * ld + j, zero_at_zero ? y : v_keep(y, lanes_before(j, used))); \
+            }                                                                            \
+        break;
+    switch (activation) {
+        FBP_ELEMENTWISE(ACTIVATE)
+    default: break;
+    }
+#undef ACTIVATE
+}
+
+/* dx[rows][vecs] *= f'(y). */
+static void slope_panel(real *dx, const real *y, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t vecs, fbp_activation activation)
+{
+#define SLOPE(code, f, slope, zero_at_zero)                                                  \
+    case code:                                                                               \
+        for (ptrdiff_t r = 0; r < rows; r++)                                                 \
+            for (ptrdiff_t j = r * ld; j < r * ld + vecs * LANES; j += LANES)                \
+                v_store(dx + j, v_load(dx + j) * slope(v_load(y + j)));                      \
+        break;
+    switch (activation) {
+        FBP_ELEMENTWISE(SLOPE)
+    default: break;
+    }
+#undef SLOPE
+}
+
+#include "kernels_rows.h"
+#include "kernels_dense.h"
+
+static void KERNEL(activate)(void *z, ptrdiff_t n, fbp_activation activation)
+{
+    activate_panel(z, 0, 1, n / LANES, n, activation);
+}
+
+static int KERNEL(all_finite)(const void *x, ptrdiff_t n)
+{
+    const real *p = x;
+    vec sum[4] = {v_set1(0), v_set1(0), v_set1(0), v_set1(0)}; /* x * 0 is 0, or NaN, which stays */
+    ptrdiff_t i = 0;
+    for (; i + 4 * LANES <= n; i += 4 * LANES)
+#pragma GCC unroll 4
+        for (int k = 0; k < 4; k++)
+            sum[k] = v_fma(v_load(p + i + k * LANES), v_set1(0), sum[k]);
+    real tail = 0, lane[LANES];
+    for (; i < n; i++)
+        tail += p[i] * 0;
+    sum[0] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    memcpy(lane, sum, sizeof lane);
+    for (int k = 0; k < LANES; k++)
+        tail += lane[k];
+    return tail == 0;
+}
+
+static double KERNEL(fma_probe)(void *sink, ptrdiff_t rounds)
+{
+    enum { CHAINS = TILE_ROWS * TILE_VECS };
+    vec sum[CHAINS], a = v_set1((real)0.999), b = v_set1((real)0.001);
+    for (int c = 0; c < CHAINS; c++)
+        sum[c] = v_set1(c);
+    for (ptrdiff_t i = 0; i < rounds; i++)
+#pragma GCC unroll 32
+        for (int c = 0; c < CHAINS; c++)
+            sum[c] = v_fma(sum[c], a, b);
+    for (int c = 0; c < CHAINS; c++)
+        v_store((real *)sink + c * LANES, sum[c]);
+    return 2.0 * CHAINS * LANES * (double)rounds;
+}
+
+#define NAME_OF(isa) NAME_TEXT(isa)
+#define NAME_TEXT(isa) #isa
+const fbp_kernels KERNEL(kernels) = {
+    .isa = NAME_OF(FBP_ISA),
+    .dtype = FBP_REAL_BITS == 32 ? FBP_F32 : FBP_F64,
+    .item = sizeof(real),
+    .dense_forward = KERNEL(dense_forward),
+    .dense_delta = KERNEL(dense_delta),
+    .dense_update = KERNEL(dense_update),
+    .bias_update = KERNEL(bias_update),
+    .loss_delta = KERNEL(loss_delta),
+    .activate = KERNEL(activate),
+    .all_finite = KERNEL(all_finite),
+    .fma_probe = KERNEL(fma_probe),
+};

@@ -1,0 +1,6 @@
+/* kernels_avx512.c: the kernel sets for AVX-512 F. Compiled once per FBP_REAL_BITS. */
+#include <immintrin.h>
+
+#define FBP_ISA avx512
+#define FBP_VEC_BYTES 64
+#include "kernels.h"

@@ -1,0 +1,206 @@
+/* kernels_dense.h: the dense layer: forward, delta and update side by side. Part of kernels.h. */
+
+/* y = f(x w + b): panels of columns; within a panel, blocks of depth over all rows, so that a block of w is read from L1. */
+static void KERNEL(dense_forward)(void *y_, const void *x, const void *w_, const void *b_, ptrdiff_t batch,
+                                  ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t ldy, ptrdiff_t ldx, ptrdiff_t ldw,
+                                  fbp_activation activation)
+{
+    real *y = y_;
+    const real *w = w_, *b = b_;
+    for (ptrdiff_t v = 0, total = vecs_of(n_out), width; v < total; v += width) {
+        const ptrdiff_t j = v * LANES;
+        width = panel_vecs(batch, total - v);
+        const tile t = {.out = y + j, .init = b + j, .a = x, .b = w + j, .ld_out = ldy, .ld_init = 0,
+                        .a_row = ldx, .a_depth = 1, .ldb = ldw};
+        run_deep_panel(t, batch, width, n_in, 1);
+        if (activation != FBP_LINEAR)
+            activate_panel(y + j, ldy, batch, width, n_out - j, activation);
+    }
+    if (activation == FBP_SOFTMAX)
+        softmax_rows(y, batch, n_out, ldy);
+}
+
+/* out[n][ld] = in[rows][ldin] transposed, columns from `rows` up to ld zero. */
+static void transpose(real *out, const real *in, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, ptrdiff_t ldin)
+{
+    for (ptrdiff_t j = 0; j < n; j += LANES)
+        for (ptrdiff_t b = 0; b < ld; b += LANES) {
+            vec t[LANES];
+            for (int i = 0; i < LANES; i++)
+                t[i] = b + i < rows ? v_load(in + (b + i) * ldin + j) : v_set1(0);
+            v_transpose(t);
+            for (int i = 0; i < LANES && j + i < n; i++)
+                v_store(out + (j + i) * ld + b, t[i]);
+        }
+}
+
+/* One block dxt[ROW_BLOCK][ld] of transposed deltas turned back into dx[rows][ldx], n of its columns (padded). */
+static void turn_back(real *dx, const real *dxt, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldx, ptrdiff_t ld)
+{
+    for (ptrdiff_t b = 0; b < rows; b += LANES)
+        for (ptrdiff_t k = 0; k < n; k += LANES) {
+            vec t[LANES];
+            for (int i = 0; i < LANES; i++)
+                t[i] = v_load(dxt + (k + i) * ld + b);
+            v_transpose(t);
+            for (int i = 0; i < LANES && b + i < rows; i++)
+                v_store(dx + (b + i) * ldx + k, t[i]);
+        }
+}
+
+/* dx^T = w dy^T, chains over j ascending: lanes are rows of the batch, so w is read as it lies, and turning dy and dx costs
+ * one part in n_out and n_in of the product. scratch: dy^T[n_out][ld], then a block dx^T[ROW_BLOCK][ld]. */
+static void delta_chained(real *dx, const real *dy, const real *w, real *scratch, ptrdiff_t rows, ptrdiff_t n_in,
+                          ptrdiff_t n_out, ptrdiff_t ldx, ptrdiff_t ldy, ptrdiff_t ldw)
+{
+    const ptrdiff_t total = vecs_of(rows), ld = total * LANES;
+    real *const dyt = scratch, *const dxt = scratch + n_out * ld;
+    transpose(dyt, dy, rows, n_out, ld, ldy);
+    for (ptrdiff_t k = 0; k < n_in; k += ROW_BLOCK) {
+        const ptrdiff_t units = smaller(n_in - k, ROW_BLOCK), padded = lines_of(units) * LINE;
+        for (ptrdiff_t v = 0, width; v < total; v += width) {
+            width = panel_vecs(units, total - v);
+            const tile t = {.out = dxt + v * LANES, .init = ZEROS, .a = w + k * ldw, .b = dyt + v * LANES,
+                            .ld_out = ld, .ld_init = 0, .a_row = ldw, .a_depth = 1, .ldb = ld};
+            run_deep_panel(t, units, width, n_out, 1);
+        }
+        memset(dxt + units * ld, 0, (size_t)((padded - units) * ld) * sizeof(real));
+        turn_back(dx + k, dxt, rows, padded, ldx, ld);
+    }
+}
+
+/* s[LANES] folded lines -> one vector of their sums, in the order of fold_sum. */
+INLINE vec fold_lines(vec s[LANES][LINE_VECS])
+{
+    vec t[LANES];
+    for (int i = 0; i < LANES; i++) {
+#pragma GCC unroll 16
+        for (int h = LINE_VECS / 2; h; h /= 2)
+#pragma GCC unroll 16
+            for (int l = 0; l < h; l++)
+                s[i][l] = s[i][l] + s[i][l + h];
+        t[i] = s[i][0];
+    }
+    v_transpose(t);
+#pragma GCC unroll 16
+    for (int h = LANES / 2; h; h /= 2)
+#pragma GCC unroll 16
+        for (int i = 0; i < h; i++)
+            t[i] = t[i] + t[i + h];
+    return t[0];
+}
+
+/* dx = dy w^T as folded sums over j, LANES input units at a time: for batches too small to fill lanes with rows. */
+static void delta_folded(real *dx, const real *dy, const real *w, ptrdiff_t rows, ptrdiff_t n_in, ptrdiff_t n_out,
+                         ptrdiff_t ldx, ptrdiff_t ldy, ptrdiff_t ldw)
+{
+    for (ptrdiff_t k = 0; k < lines_of(n_in) * LINE; k += LANES)
+        for (ptrdiff_t b = 0; b < rows; b++) {
+            vec s[LANES][LINE_VECS];
+            for (int i = 0; i < LANES; i++) {
+                const real *wk = w + (k + i) * ldw;
+                for (int l = 0; l < LINE_VECS; l++)
+                    s[i][l] = v_set1(0);
+                if (k + i < n_in)
+                    FOR_LINE_VECS (j, l, n_out)
+                        s[i][l] = v_fma(v_load(dy + b * ldy + j), v_load(wk + j), s[i][l]);
+            }
+            v_store(dx + b * ldx + k, fold_lines(s));
+        }
+}
+
+static void KERNEL(dense_delta)(void *dx, const void *dy, const void *w, const void *x, void *scratch, ptrdiff_t batch,
+                                ptrdiff_t rows, ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t ldx, ptrdiff_t ldy,
+                                ptrdiff_t ldw, fbp_activation activation)
+{
+    if (batch <= FBP_FOLD_ROWS)
+        delta_folded(dx, dy, w, rows, n_in, n_out, ldx, ldy, ldw);
+    else
+        delta_chained(dx, dy, w, scratch, rows, n_in, n_out, ldx, ldy, ldw);
+    through_activation(dx, x, rows, n_in, ldx, activation);
+}
+
+/* w and v [rows][n] (leading dimension ld) by the finished gradient g[rows][ldg]; n a whole number of vectors. */
+INLINE void apply_rule(real *w, real *v, const real *g, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, ptrdiff_t ldg,
+                       const fbp_update *u, const fbp_rule rule)
+{
+    const vec lr = v_set1((real)-u->learning_rate), mu = v_set1((real)u->momentum), decay = v_set1((real)(2 * u->l2));
+    for (ptrdiff_t r = 0; r < rows; r++)
+        for (ptrdiff_t j = r * ld; j < r * ld + n; j += LANES) {
+            vec slope = v_load(g + r * (ldg - ld) + j), weight, step;
+            if (rule == FBP_GRADIENT) {
+                v_store(w + j, slope);
+                continue;
+            }
+            weight = v_load(w + j);
+            step = slope = v_fma(decay, weight, slope);
+            if (rule != FBP_SGD) {
+                step = v_fma(mu, v_load(v + j), slope);
+                v_store(v + j, step);
+            }
+            if (rule == FBP_NESTEROV)
+                step = v_fma(mu, step, slope);
+            v_store(w + j, v_fma(lr, step, weight));
+        }
+}
+
+static void update_panel(real *w, real *v, const real *g, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, ptrdiff_t ldg,
+                         const fbp_update *u)
+{
+    switch (u->rule) {
+    case FBP_GRADIENT: apply_rule(w, v, g, rows, n, ld, ldg, u, FBP_GRADIENT); break;
+    case FBP_SGD: apply_rule(w, v, g, rows, n, ld, ldg, u, FBP_SGD); break;
+    case FBP_MOMENTUM: apply_rule(w, v, g, rows, n, ld, ldg, u, FBP_MOMENTUM); break;
+    default: apply_rule(w, v, g, rows, n, ld, ldg, u, FBP_NESTEROV); break;
+    }
+}
+
+/* g[rows][ldg] of one panel: each 256 rows of the batch a chain from zero, the block sums added in ascending order. */
+static void gradient_panel(real *g, const real *x, const real *dy, ptrdiff_t batch, ptrdiff_t rows, ptrdiff_t vecs,
+                           ptrdiff_t ldg, ptrdiff_t ldx, ptrdiff_t ldy)
+{
+    real block[ROW_BLOCK * TILE_VECS * LANES] __attribute__((aligned(64)));
+    for (ptrdiff_t b = 0; b == 0 || b < batch; b += FBP_UPDATE_ROWS) {
+        const tile t = {.out = b ? block : g, .init = ZEROS, .a = x + b * ldx, .b = dy + b * ldy, .ld_out = ldg,
+                        .ld_init = 0, .a_row = 1, .a_depth = ldx, .ldb = ldy,
+                        .depth = smaller(batch - b, FBP_UPDATE_ROWS)};
+        run_panel(t, rows, vecs, 0);
+        if (b)
+            for (ptrdiff_t i = 0; i < rows * ldg; i += LANES)
+                v_store(g + i, v_load(g + i) + v_load(block + i));
+    }
+}
+
+/* The finished gradient of a panel is still in L1 when the optimizer reads it: no dw array, w read and written once. */
+static void KERNEL(dense_update)(void *w, void *velocity, const void *x, const void *dy, ptrdiff_t batch, ptrdiff_t n_in,
+                                 ptrdiff_t n_out, ptrdiff_t ldw, ptrdiff_t ldx, ptrdiff_t ldy, const fbp_update *update)
+{
+    real g[ROW_BLOCK * TILE_VECS * LANES] __attribute__((aligned(64)));
+    for (ptrdiff_t v = 0, total = vecs_of(n_out), width; v < total; v += width) {
+        const ptrdiff_t j = v * LANES;
+        width = panel_vecs(TILE_ROWS, total - v);
+        for (ptrdiff_t k = 0, rows; k < n_in; k += rows) {
+            rows = smaller(n_in - k, ROW_BLOCK);
+            gradient_panel(g, (const real *)x + k, (const real *)dy + j, batch, rows, width, width * LANES, ldx, ldy);
+            const ptrdiff_t at = k * ldw + j;
+            update_panel((real *)w + at, velocity ? (real *)velocity + at : NULL, g, rows, width * LANES, ldw,
+                         width * LANES, update);
+        }
+    }
+}
+
+/* A bias is a weight whose input is always 1, and carries no penalty. */
+static void KERNEL(bias_update)(void *b, void *velocity, const void *dy, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy,
+                                const fbp_update *update)
+{
+    static const real ONE = 1;
+    fbp_update plain = *update;
+    plain.l2 = 0;
+    real g[TILE_VECS * LANES] __attribute__((aligned(64)));
+    for (ptrdiff_t v = 0, total = vecs_of(n_out), width; v < total; v += width) {
+        const ptrdiff_t j = v * LANES;
+        width = panel_vecs(TILE_ROWS, total - v);
+        gradient_panel(g, &ONE, (const real *)dy + j, batch, 1, width, width * LANES, 0, ldy);
+        update_panel((real *)b + j, velocity ? (real *)velocity + j : NULL, g, 1, width * LANES, 0, 0, &plain);
+    }
+}

@@ -1,0 +1,6 @@
+/* kernels_neon.c: the kernel sets for AArch64 Advanced SIMD. Compiled once per FBP_REAL_BITS. */
+#include <arm_neon.h>
+
+#define FBP_ISA neon
+#define FBP_VEC_BYTES 16
+#include "kernels.h"

@@ -1,0 +1,120 @@
+/* threads.c: what a worker thread needs besides its work: the barrier, the tile counter, the denormal mode. */
+#define _GNU_SOURCE
+#include "fbp.h"
+
+#include <sched.h>
+#ifdef __linux__
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
+
+/* How long to spin: about the time other threads may lag on a quiet machine. Beyond it a thread is off its core, and the
+ * core is worth more to it than to the spinner. */
+enum { SPINS = 4000, YIELDS = 4 };
+
+static inline void pause_briefly(void)
+{
+#ifdef __x86_64__
+    _mm_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static void sleep_while(int *word, int value)
+{
+#ifdef __linux__
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+#else
+    (void)word, (void)value;
+    sched_yield();
+#endif
+}
+
+static void wake_all(int *word)
+{
+#ifdef __linux__
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+#else
+    (void)word;
+#endif
+}
+
+void fbp_barrier_init(fbp_barrier *barrier, int n_threads)
+{
+    barrier->arrived = 0;
+    barrier->generation = 0;
+    barrier->n_threads = n_threads;
+    barrier->sleepers = 0;
+}
+
+static int passed(fbp_barrier *barrier, int generation)
+{
+    return __atomic_load_n(&barrier->generation, __ATOMIC_ACQUIRE) != generation;
+}
+
+static void wait_asleep(fbp_barrier *barrier, int generation)
+{
+    __atomic_add_fetch(&barrier->sleepers, 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&barrier->generation, __ATOMIC_SEQ_CST) == generation)
+        sleep_while(&barrier->generation, generation);
+    __atomic_sub_fetch(&barrier->sleepers, 1, __ATOMIC_SEQ_CST);
+}
+
+/* Spin, then yield, then sleep: a pure spin costs an order of magnitude when a neighbour keeps one thread off its core. */
+void fbp_barrier_wait(fbp_barrier *barrier)
+{
+    const int generation = __atomic_load_n(&barrier->generation, __ATOMIC_ACQUIRE);
+    if (__atomic_add_fetch(&barrier->arrived, 1, __ATOMIC_ACQ_REL) == barrier->n_threads) {
+        __atomic_store_n(&barrier->arrived, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&barrier->generation, generation + 1, __ATOMIC_SEQ_CST);
+        if (__atomic_load_n(&barrier->sleepers, __ATOMIC_SEQ_CST))
+            wake_all(&barrier->generation);
+        return;
+    }
+    for (int i = 0; i < SPINS; i++) {
+        if (passed(barrier, generation))
+            return;
+        pause_briefly();
+    }
+    for (int i = 0; i < YIELDS; i++) {
+        if (passed(barrier, generation))
+            return;
+        sched_yield();
+    }
+    wait_asleep(barrier, generation);
+}
+
+ptrdiff_t fbp_claim(ptrdiff_t *next, ptrdiff_t count) { return __atomic_fetch_add(next, count, __ATOMIC_RELAXED); }
+
+uint64_t fbp_flush_denormals(void)
+{
+#ifdef __x86_64__
+    const unsigned mode = _mm_getcsr();
+    _mm_setcsr(mode | 0x8040); /* flush to zero, denormals are zero */
+    return mode;
+#elif defined(__aarch64__)
+    uint64_t mode;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
+    __asm__ volatile("msr fpcr, %0" : : "r"(mode | (1u << 24)));
+    return mode;
+#else
+    return 0;
+#endif
+}
+
+void fbp_restore_denormals(uint64_t mode)
+{
+#ifdef __x86_64__
+    _mm_setcsr((unsigned)mode);
+#elif defined(__aarch64__)
+    __asm__ volatile("msr fpcr, %0" : : "r"(mode));
+#else
+    (void)mode;
+#endif
+}

@@ -1,0 +1,157 @@
+/* vec.h: the vector vocabulary of the kernels for one dtype and one ISA.
+ *
+ * Set before: FBP_REAL_BITS (32 or 64) and FBP_VEC_BYTES (64 AVX-512, 32 AVX2, 16 NEON, 0 scalar). Sums, products,
+ * quotients and integer operations are the plain operators of C (GCC and Clang vector types, or a scalar); the verbs below
+ * are the rest. Everything is exactly rounded and lane by lane, so the number of lanes never changes a result.
+ */
+#ifndef FBP_VEC_H
+#define FBP_VEC_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if FBP_REAL_BITS == 32
+typedef float real;
+typedef int32_t ireal;
+#define FBP_DTYPE f32
+enum { MANTISSA_BITS = 23, EXPONENT_BIAS = 127 };
+#else
+typedef double real;
+typedef int64_t ireal;
+#define FBP_DTYPE f64
+enum { MANTISSA_BITS = 52, EXPONENT_BIAS = 1023 };
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+
+#if FBP_VEC_BYTES
+typedef real vec __attribute__((vector_size(FBP_VEC_BYTES)));
+typedef ireal ivec __attribute__((vector_size(FBP_VEC_BYTES)));
+typedef real unaligned_vec __attribute__((vector_size(FBP_VEC_BYTES), aligned(sizeof(real)), may_alias));
+enum { LANES = FBP_VEC_BYTES / sizeof(real) };
+#else
+typedef real vec;
+typedef ireal ivec;
+typedef real unaligned_vec;
+enum { LANES = 1 };
+#endif
+
+/* A 64-byte line is the unit of padding, and its elements are the virtual lanes of every folded sum. */
+enum { LINE = 64 / sizeof(real), LINE_VECS = LINE / LANES };
+
+/* Register tile: TILE_ROWS x TILE_VECS accumulators, one row of vectors and a broadcast fit the register file. */
+#if FBP_VEC_BYTES == 64 || FBP_VEC_BYTES == 16
+#define TILE_ROWS 8 /* 32 registers */
+#else
+#define TILE_ROWS 4 /* 16 registers */
+#endif
+#define TILE_VECS 3
+
+INLINE vec v_load(const real *p) { return *(const unaligned_vec *)p; }
+INLINE void v_store(real *p, vec a) { *(unaligned_vec *)p = a; }
+
+#if FBP_VEC_BYTES
+INLINE vec v_set1(real a) { return a - (vec){0}; }
+INLINE ivec v_bits(vec a) { return (ivec)a; }
+INLINE vec v_from_bits(ivec a) { return (vec)a; }
+INLINE ivec v_less(vec a, vec b) { return a < b; }
+INLINE vec v_select(ivec mask, vec yes, vec no) { return (vec)((mask & (ivec)yes) | (~mask & (ivec)no)); }
+#else
+INLINE vec v_set1(real a) { return a; }
+INLINE ivec v_bits(vec a) { ivec b; memcpy(&b, &a, sizeof b); return b; }
+INLINE vec v_from_bits(ivec a) { vec b; memcpy(&b, &a, sizeof b); return b; }
+INLINE ivec v_less(vec a, vec b) { return -(ivec)(a < b); }
+INLINE vec v_select(ivec mask, vec yes, vec no) { return mask ? yes : no; }
+#endif
+
+/* v_fma(a, b, c) = a * b + c, rounded once.  v_max(a, b) = a > b ? a : b: the second argument where either is NaN. */
+#if FBP_VEC_BYTES == 64 && FBP_REAL_BITS == 32
+INLINE vec v_fma(vec a, vec b, vec c) { return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
+INLINE vec v_max(vec a, vec b) { return (vec)_mm512_max_ps((__m512)a, (__m512)b); }
+#elif FBP_VEC_BYTES == 64
+INLINE vec v_fma(vec a, vec b, vec c) { return (vec)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c); }
+INLINE vec v_max(vec a, vec b) { return (vec)_mm512_max_pd((__m512d)a, (__m512d)b); }
+#elif FBP_VEC_BYTES == 32 && FBP_REAL_BITS == 32
+INLINE vec v_fma(vec a, vec b, vec c) { return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+INLINE vec v_max(vec a, vec b) { return (vec)_mm256_max_ps((__m256)a, (__m256)b); }
+#elif FBP_VEC_BYTES == 32
+INLINE vec v_fma(vec a, vec b, vec c) { return (vec)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c); }
+INLINE vec v_max(vec a, vec b) { return (vec)_mm256_max_pd((__m256d)a, (__m256d)b); }
+#elif FBP_VEC_BYTES == 16 && FBP_REAL_BITS == 32
+INLINE vec v_fma(vec a, vec b, vec c) { return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
+INLINE vec v_max(vec a, vec b) { return v_select(a > b, a, b); }
+#elif FBP_VEC_BYTES == 16
+INLINE vec v_fma(vec a, vec b, vec c) { return (vec)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b); }
+INLINE vec v_max(vec a, vec b) { return v_select(a > b, a, b); }
+#elif FBP_REAL_BITS == 32
+INLINE vec v_fma(vec a, vec b, vec c) { return __builtin_fmaf(a, b, c); }
+INLINE vec v_max(vec a, vec b) { return a > b ? a : b; }
+#else
+INLINE vec v_fma(vec a, vec b, vec c) { return __builtin_fma(a, b, c); }
+INLINE vec v_max(vec a, vec b) { return a > b ? a : b; }
+#endif
+
+INLINE vec v_abs(vec a) { return v_from_bits(v_bits(a) & ~((ireal)1 << (FBP_REAL_BITS - 1))); }
+
+/* a with the sign of b. */
+INLINE vec v_copysign(vec a, vec b)
+{
+    return v_from_bits(v_bits(v_abs(a)) | (v_bits(b) & ((ireal)1 << (FBP_REAL_BITS - 1))));
+}
+
+/* The mask of the first `keep` lanes, 0 <= keep <= LANES. */
+INLINE ivec v_first(ptrdiff_t keep)
+{
+    static const ireal window[32] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+    ivec mask;
+    memcpy(&mask, window + 16 - keep, sizeof mask);
+    return mask;
+}
+
+/* a in its first `keep` lanes, zero in the others. */
+INLINE vec v_keep(vec a, ptrdiff_t keep) { return v_from_bits(v_bits(a) & v_first(keep)); }
+
+/* t[i][j] <-> t[j][i] for LANES vectors: log2(LANES) rounds, each swapping the off-diagonal quarters of ever larger blocks. */
+#if FBP_VEC_BYTES
+enum { TWO = 2 * LANES };
+#define LANE(i, s, up) (((i) / (s)) % 2 ? TWO / 2 + (i) - ((up) ? 0 : (s)) : (i) + ((up) ? (s) : 0))
+#define LIST2(s, up) LANE(0, s, up), LANE(1, s, up)
+#define LIST4(s, up) LIST2(s, up), LANE(2, s, up), LANE(3, s, up)
+#define LIST8(s, up) LIST4(s, up), LANE(4, s, up), LANE(5, s, up), LANE(6, s, up), LANE(7, s, up)
+#define LIST16(s, up) LIST8(s, up), LANE(8, s, up), LANE(9, s, up), LANE(10, s, up), LANE(11, s, up), \
+                      LANE(12, s, up), LANE(13, s, up), LANE(14, s, up), LANE(15, s, up)
+#if FBP_VEC_BYTES * 8 / FBP_REAL_BITS == 16
+#define LANE_LIST LIST16
+#elif FBP_VEC_BYTES * 8 / FBP_REAL_BITS == 8
+#define LANE_LIST LIST8
+#elif FBP_VEC_BYTES * 8 / FBP_REAL_BITS == 4
+#define LANE_LIST LIST4
+#else
+#define LANE_LIST LIST2
+#endif
+#define SWAP_QUARTERS(s)                                                                \
+    _Pragma("GCC unroll 16") for (int i = 0; i < LANES; i++) if (!(i & (s)))            \
+    {                                                                                   \
+        const vec low = t[i], high = t[i + (s)];                                        \
+        t[i] = __builtin_shufflevector(low, high, LANE_LIST(s, 0));                     \
+        t[i + (s)] = __builtin_shufflevector(low, high, LANE_LIST(s, 1));               \
+    }
+INLINE void v_transpose(vec *t)
+{
+    SWAP_QUARTERS(1)
+#if FBP_VEC_BYTES * 8 / FBP_REAL_BITS >= 4
+    SWAP_QUARTERS(2)
+#endif
+#if FBP_VEC_BYTES * 8 / FBP_REAL_BITS >= 8
+    SWAP_QUARTERS(4)
+#endif
+#if FBP_VEC_BYTES * 8 / FBP_REAL_BITS >= 16
+    SWAP_QUARTERS(8)
+#endif
+}
+#else
+INLINE void v_transpose(vec *t) { (void)t; }
+#endif
+
+#endif
