@@ -1,0 +1,250 @@
+"""The NumPy twin of the engine: the documentation of the maths and the oracle of the tests.
+
+Clear and slow on purpose, in the dtype of its input, with the op names of the compiled kernels.
+It takes plain arrays, checks nothing and returns new arrays; nothing at run time imports it.
+Rows of ``x`` are samples and ``weight`` is ``[n_in, n_out]``, so a layer is ``f(x @ W + b)``.
+
+.. [1] Rumelhart, Hinton & Williams, "Learning representations by back-propagating errors",
+       Nature 323, 1986.
+.. [2] Nielsen, "Neural Networks and Deep Learning", 2015, chapter 2.
+.. [3] Goodfellow, Bengio & Courville, "Deep Learning", 2016, chapters 6 and 7.
+.. [4] Sutskever, Martens, Dahl & Hinton, "On the importance of initialization and momentum in
+       deep learning", ICML 2013.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+Arrays = Sequence[Array]
+Pair = tuple[Array, Array]
+
+
+class Activation(NamedTuple):
+    """``f(z)``, and ``delta(dy, y)``: dL/dz from dL/dy and the output y = f(z).
+
+    That is ``dy * f'(y)`` element by element; for softmax, the product with the row's Jacobian.
+    """
+
+    f: Callable[[Array], Array]
+    delta: Callable[[Array, Array], Array]
+
+
+def _sigmoid(z: Array) -> Array:
+    """1 / (1 + exp(-z)), from exp(-|z|) so that nothing overflows."""
+    e = np.exp(-np.abs(z))
+    return np.where(z >= 0, 1 / (1 + e), e / (1 + e))
+
+
+def _softmax(z: Array) -> Array:
+    """exp(z_j) / sum_i exp(z_i) of each row; the row's maximum is taken off first [3]_ (4.1)."""
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def _softmax_delta(dy: Array, y: Array) -> Array:
+    """From dy_j/dz_i = y_j (1[i = j] - y_i): dz_i = y_i (dy_i - sum_j dy_j y_j)."""
+    return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    "linear": Activation(lambda z: z, lambda dy, y: dy),
+    "sigmoid": Activation(_sigmoid, lambda dy, y: dy * (y * (1 - y))),
+    "tanh": Activation(np.tanh, lambda dy, y: dy * (1 - y * y)),
+    "relu": Activation(lambda z: np.maximum(z, 0), lambda dy, y: np.where(y > 0, dy, 0)),
+    "softmax": Activation(_softmax, _softmax_delta),
+}
+
+
+class Loss(NamedTuple):
+    """``rows(output, target)``: the loss of each row; ``slope(output, target)``: its derivative.
+
+    ``output`` is y and ``slope`` dL/dy; for a loss ``fused_with`` its one output activation,
+    ``output`` is z (the logits) and ``slope`` dL/dz, so that nothing saturates [3]_ (6.2.2).
+    """
+
+    rows: Callable[[Array, Array], Array]
+    slope: Callable[[Array, Array], Array]
+    fused_with: str | None = None
+
+
+def _cross_entropy(z: Array, target: Array) -> Array:
+    """-sum_j t_j log softmax(z)_j, with log softmax(z)_j = z_j - max - log sum_i exp(z_i - max)."""
+    shifted = z - z.max(axis=-1, keepdims=True)
+    log_sum = np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return (target * (log_sum - shifted)).sum(axis=-1)
+
+
+def _binary_cross_entropy(z: Array, target: Array) -> Array:
+    """-sum_j [t log p + (1 - t) log(1 - p)], p = sigmoid(z): max(z, 0) - z t + log(1 + e^-|z|)."""
+    return (np.maximum(z, 0) - z * target + np.log1p(np.exp(-np.abs(z)))).sum(axis=-1)
+
+
+LOSSES: dict[str, Loss] = {
+    # 1/2 sum_j (y_j - t_j)^2: the loss of [1]_ (eq. 3) and [2]_ (eq. 6)
+    "squared_error": Loss(lambda y, t: 0.5 * ((y - t) ** 2).sum(axis=-1), lambda y, t: y - t),
+    # 1/n sum_j (y_j - t_j)^2
+    "mse": Loss(lambda y, t: ((y - t) ** 2).mean(axis=-1), lambda y, t: 2 * (y - t) / y.shape[-1]),
+    "cross_entropy": Loss(
+        _cross_entropy, lambda z, t: _softmax(z) * t.sum(axis=-1, keepdims=True) - t, "softmax"
+    ),
+    "binary_cross_entropy": Loss(_binary_cross_entropy, lambda z, t: _sigmoid(z) - t, "sigmoid"),
+}
+
+
+def dense_forward(x: Array, weight: Array, bias: Array, activation: str) -> Array:
+    """Return f(x @ W + b), [batch, n_out]: one layer's outputs [1]_ (eq. 1, 2), [2]_ (eq. 25).
+
+    Parameters
+    ----------
+    x, weight, bias : [batch, n_in], [n_in, n_out], [n_out]
+    activation : a key of ``ACTIVATIONS``
+    """
+    return ACTIVATIONS[activation].f(x @ weight + bias)
+
+
+def dense_delta(dy: Array, weight: Array, x: Array, activation: str) -> Array:
+    """Return (dy @ W.T) * f'(x), [batch, n_in]: the delta below [1]_ (eq. 7), [2]_ (BP2).
+
+    Parameters
+    ----------
+    dy, weight : [batch, n_out], dL/dz of this layer, and its [n_in, n_out]
+    x : [batch, n_in], this layer's input: the output of the layer below
+    activation : the activation of the layer below
+    """
+    return ACTIVATIONS[activation].delta(dy @ weight.T, x)
+
+
+def dense_update(
+    weight: Array,
+    bias: Array,
+    velocity: Pair,
+    x: Array,
+    dy: Array,
+    rule: str,
+    learning_rate: float = 0.0,
+    momentum: float = 0.0,
+    l2: float = 0.0,
+) -> tuple[Array, Array, Pair]:
+    """Return one layer's weight, bias and velocity after one step.
+
+    With g = x.T @ dy + 2 l2 W (for the bias the column sums of dy, without l2) [2]_ (BP3, BP4),
+    [3]_ (7.1.1):
+
+    - ``"gradient"``: g in place of the parameters
+    - ``"sgd"``: w - lr g [1]_ (eq. 8)
+    - ``"momentum"``: v = mu v + g, then w - lr v [1]_ (eq. 9)
+    - ``"nesterov"``: v = mu v + g, then w - lr (g + mu v) [4]_ (with w taken one look ahead)
+
+    Parameters
+    ----------
+    weight, bias : [n_in, n_out], [n_out]
+    velocity : v of the weight and of the bias; momentum and nesterov read and renew it
+    x, dy : [batch, n_in], [batch, n_out]; dy carries the 1/batch of the mean over rows
+    """
+
+    def descend(w: Array, v: Array, g: Array) -> Pair:
+        if rule == "gradient":
+            return g, v
+        if rule == "sgd":
+            return w - learning_rate * g, v
+        v = momentum * v + g
+        return w - learning_rate * (g + momentum * v if rule == "nesterov" else v), v
+
+    weight, v_weight = descend(weight, velocity[0], x.T @ dy + 2 * l2 * weight)
+    bias, v_bias = descend(bias, velocity[1], dy.sum(axis=0))
+    return weight, bias, (v_weight, v_bias)
+
+
+def loss_delta(
+    output: Array, target: Array, loss: str, activation: str, scale: float = 1.0
+) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Return each row's loss and its derivative by the output layer's z [2]_ (BP1), [3]_ (6.2).
+
+    Parameters
+    ----------
+    output, target : [batch, n_out], y of the output layer (z for a fused loss) and what is wanted
+    loss, activation : keys of ``LOSSES`` and ``ACTIVATIONS``
+    scale : factor of the delta, 1/batch for the mean over rows
+
+    Returns
+    -------
+    delta, row_loss : scale * dL/dz, [batch, n_out]; the loss without the scale, [batch]
+    hit : [batch], where the predicted class (first largest output; y > 0.5 if single) is right
+    """
+    row = LOSSES[loss]
+    slope, half = row.slope(output, target), 0.0  # the logit of one half
+    if row.fused_with is None:
+        slope, half = ACTIVATIONS[activation].delta(slope, output), 0.5
+    elif activation != row.fused_with:
+        raise ValueError(f"{loss} needs a {row.fused_with} output, got {activation}")
+    single = output.shape[1] == 1
+    predicted = output[:, 0] > half if single else output.argmax(axis=1)
+    wanted = target[:, 0] > 0.5 if single else target.argmax(axis=1)
+    return scale * slope, row.rows(output, target), predicted == wanted
+
+
+def forward(weights: Arrays, biases: Arrays, activations: Sequence[str], x: Array) -> list[Array]:
+    """Return the outputs of all layers, first to last: each is the input of the next."""
+    outputs = [x]
+    for weight, bias, activation in zip(weights, biases, activations, strict=True):
+        outputs.append(dense_forward(outputs[-1], weight, bias, activation))
+    return outputs[1:]
+
+
+def backward(
+    weights: Arrays, biases: Arrays, activations: Sequence[str], x: Array, target: Array, loss: str
+) -> tuple[float, list[Array], list[Array]]:
+    """Return the mean loss over the rows, every layer's input, and every dL/dz.
+
+    BP1 at the output, then BP2 down to the data [2]_ (ch. 2). The data has no activation, so
+    ``deltas[0]`` is dL/dx; ``deltas[i + 1]`` belongs to layer i.
+    """
+    last = "linear" if LOSSES[loss].fused_with else activations[-1]
+    *inputs, output = x, *forward(weights, biases, [*activations[:-1], last], x)
+    delta, row_loss, _ = loss_delta(output, target, loss, activations[-1], 1 / len(x))
+    deltas = [delta]
+    below = ["linear", *activations[:-1]]
+    for i in reversed(range(len(weights))):
+        deltas.insert(0, dense_delta(deltas[0], weights[i], inputs[i], below[i]))
+    return float(row_loss.mean()), inputs, deltas
+
+
+def gradients(
+    weights: Arrays, biases: Arrays, activations: Sequence[str], x: Array, target: Array, loss: str
+) -> tuple[float, list[tuple[Array, Array]], Array]:
+    """Return the mean loss, the pair (dW, db) of every layer, and dX [batch, n_inputs].
+
+    One row through one linear unit with ``squared_error``, for example, has dW = (y - t) x,
+    db = y - t and dX = (y - t) w.
+    """
+    mean_loss, inputs, deltas = backward(weights, biases, activations, x, target, loss)
+    layers = zip(inputs, deltas[1:], strict=True)
+    return mean_loss, [(x.T @ dy, np.sum(dy, axis=0)) for x, dy in layers], deltas[0]
+
+
+def sgd_step(
+    weights: Arrays,
+    biases: Arrays,
+    velocities: Sequence[Pair],
+    activations: Sequence[str],
+    x: Array,
+    target: Array,
+    loss: str,
+    rule: str = "sgd",
+    learning_rate: float = 0.1,
+    momentum: float = 0.0,
+    l2: float = 0.0,
+) -> tuple[float, list[Array], list[Array], list[Pair]]:
+    """Take one step down mean loss + l2 sum W^2 on these rows (``dense_update``); new arrays."""
+    mean_loss, inputs, deltas = backward(weights, biases, activations, x, target, loss)
+    layers = [
+        dense_update(*layer, rule, learning_rate, momentum, l2)
+        for layer in zip(weights, biases, velocities, inputs, deltas[1:], strict=True)
+    ]
+    return mean_loss, [w for w, _, _ in layers], [b for _, b, _ in layers], [v for *_, v in layers]

@@ -1,0 +1,32 @@
+"""Fixtures of the whole suite: the kernel sets of this machine, dtypes, seeded random numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fastbp import _runtime
+
+
+@pytest.fixture(params=_runtime.isas())
+def isa(request) -> str:
+    """Name of each kernel set this machine runs; the test hands it to the kernels by name."""
+    return request.param
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20240917)
+
+
+@pytest.fixture
+def use_isa():
+    """Switch the whole engine to another kernel set for one test."""
+    before = _runtime.isa()
+    yield _runtime.use_isa
+    _runtime.use_isa(before)
