@@ -44,6 +44,7 @@ cdef class Run:
     cdef Memory workspace, velocity_memory, items
     cdef int n_threads
     cdef Py_ssize_t batch_size
+    cdef bint running
     cdef object x, y
     cdef readonly object velocity, order
 
@@ -83,6 +84,7 @@ cdef class Run:
         """Train on x [n, n_inputs] and y (float [n, n_outputs] or int64 labels [n]); order becomes 0 .. n-1."""
         cdef Plan *p = &self.plan
         cdef Py_ssize_t n = x.shape[0], batch = min(self.batch_size, n)
+        self.require_idle(self.running)
         if batch != p.batch:
             p.batch = 0
             self.make_workspace(batch)
@@ -91,6 +93,11 @@ cdef class Run:
         self.order = np.arange(n, dtype=np.int64)
         p.x, p.targets, p.n = <char *>cnp.PyArray_DATA(x), targets_of(y), n
         p.count_hits = p.targets.labels != NULL or p.loss == FBP_CROSS_ENTROPY or p.loss == FBP_BINARY_CROSS_ENTROPY
+
+    cdef int require_idle(self, bint busy) except -1:
+        if busy:
+            raise BusyError("network: got a second call that writes it while one is running, wanted one at a time")
+        return 0
 
     cdef int team(self) except -1:
         """Threads that this plan's step is worth."""
@@ -129,6 +136,7 @@ cdef class Run:
         cdef bitgen_t *bits = <bitgen_t *>PyCapsule_GetPointer(bit_generator.capsule, "BitGenerator")
         cdef int64_t *order = <int64_t *>cnp.PyArray_DATA(self.order)
         cdef int64_t n = self.plan.n, i, j, swap
+        self.require_idle(self.running)
         with bit_generator.lock, nogil:
             for i in range(n - 1, 0, -1):
                 j = below(bits, i + 1)
@@ -142,6 +150,7 @@ cdef class Run:
         Fewer steps than asked for: the loss of the next one was not finite, and its update was not applied.
         """
         cdef Plan *p = &self.plan
+        self.require_idle(self.updated.busy)
         cdef int team = threads_now(self.team())
         p.kernels, p.arena, p.updated = self.model.kernels(), self.model.memory.data, self.updated.memory.data
         p.order = <const int64_t *>cnp.PyArray_DATA(self.order)
@@ -150,14 +159,10 @@ cdef class Run:
         p.next_row_block = p.next_item = p.hits = 0
         p.loss_sum = 0
         p.row_block = row_block(p.batch, team)
-        if self.updated.busy:
-            raise BusyError("network: got a second call that writes it while one is running, wanted one at a time")
-        self.updated.busy = True
-        try:
-            with nogil:
-                run_steps(p, team)
-        finally:
-            self.updated.busy = False
+        self.running = self.updated.busy = True
+        with nogil:
+            run_steps(p, team)
+        self.running = self.updated.busy = False
         return p.loss_sum, p.hits, count if p.failed < 0 else p.failed
 
 

@@ -45,7 +45,7 @@ def dense_forward(cnp.ndarray y, cnp.ndarray x, cnp.ndarray weight, cnp.ndarray 
 
 def apply_activation(activation, z, isa=None):
     """f(z), element-wise, for a float32 or float64 vector of any length."""
-    padded = np.zeros(-(-len(z) // 16) * 16, z.dtype)
+    padded = np.zeros((len(z) + 15) // 16 * 16, z.dtype)
     padded[: len(z)] = z
     cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if z.dtype == np.float32 else FBP_F64)
     kernels.activate(cnp.PyArray_DATA(padded), len(padded),

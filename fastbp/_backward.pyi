@@ -1,0 +1,42 @@
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+def dense_delta(
+    dx: NDArray[Any],
+    dy: NDArray[Any],
+    weight: NDArray[Any],
+    x: NDArray[Any],
+    n_in: int,
+    n_out: int,
+    activation: str,
+    isa: str | None = None,
+) -> None: ...
+def dense_update(
+    weight: NDArray[Any],
+    bias: NDArray[Any],
+    weight_velocity: NDArray[Any] | None,
+    bias_velocity: NDArray[Any] | None,
+    x: NDArray[Any],
+    dy: NDArray[Any],
+    n_in: int,
+    n_out: int,
+    rule: str,
+    learning_rate: float,
+    momentum: float,
+    l2: float,
+    isa: str | None = None,
+) -> None: ...
+def loss_delta(
+    delta: NDArray[Any],
+    row_loss: NDArray[np.float64],
+    hit: NDArray[np.uint8] | None,
+    output: NDArray[Any],
+    target: NDArray[Any],
+    n_out: int,
+    loss: str,
+    activation: str,
+    scale: float,
+    isa: str | None = None,
+) -> None: ...

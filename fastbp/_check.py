@@ -1,0 +1,247 @@
+"""The one gate for user arrays and options: everything behind it trusts what it is given.
+
+Each function returns its argument in the form the engine takes, or raises a named error that
+says which argument, what came and what was wanted. Arrays that already have that form pass
+in a few attribute look-ups and one compiled scan; anything else is converted once.
+"""
+
+import operator
+from collections.abc import Collection, Iterable
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ._runtime import all_finite
+from .errors import ConfigError, DTypeError, InputError, LabelError, ShapeError
+
+INT64 = np.dtype(np.int64)
+DTYPES: dict[str, np.dtype[Any]] = {
+    "float32": np.dtype(np.float32),
+    "float64": np.dtype(np.float64),
+}
+PROBABILITY_SUM_TOLERANCE = 1e-3
+
+# ndarray.flags.num holds NumPy's C-contiguous and aligned bits: one look-up for both.
+_IN_PLACE = 0x0001 | 0x0100
+# Up to here Python's min and max over a list beat NumPy's reductions.
+_SMALL = 64
+
+
+def inputs(x: ArrayLike, n_inputs: int, dtype: np.dtype, name: str = "x") -> NDArray[Any]:
+    """Return `x` as a finite, C-contiguous [n, n_inputs] array of `dtype`, n >= 1."""
+    if not (type(x) is np.ndarray and x.dtype is dtype and x.flags.num & _IN_PLACE == _IN_PLACE):
+        x = _converted(_numeric(x, name), dtype)
+    if x.ndim != 2 or x.shape[1] != n_inputs or not x.shape[0]:
+        _reject_inputs(x.shape, n_inputs, name)
+    if not all_finite(x):
+        raise InputError(f"{_first_not_finite(x, name)}, wanted finite numbers")
+    return x
+
+
+def targets(
+    y: ArrayLike, n_rows: int, n_outputs: int, dtype: np.dtype, domain: str, name: str = "y"
+) -> NDArray[Any]:
+    """Return `y` as int64 [n] classes, or as a C-contiguous [n, n_outputs] array of `dtype`.
+
+    One-dimensional integers are classes when there are several outputs; for one output
+    anything one-dimensional is a column of plain targets. `domain` is `Loss.targets`.
+    """
+    if type(y) is np.ndarray and (y.dtype is INT64 or y.dtype is dtype):
+        array = y
+    else:
+        array = _numeric(y, name)
+    shape = array.shape
+    if shape and shape[0] != n_rows:
+        raise ShapeError(f"{name}: got {shape[0]} rows, wanted {n_rows}, as many as x has")
+    if len(shape) == 1:
+        if n_outputs > 1:
+            return _classes(array, n_outputs, name)
+        array = array.reshape(-1, 1)
+    elif shape != (n_rows, n_outputs):
+        _reject_targets(shape, n_rows, n_outputs, name)
+    return _values(_converted(array, dtype), domain, name)
+
+
+def _classes(y: NDArray[Any], n_outputs: int, name: str) -> NDArray[Any]:
+    if y.dtype is not INT64 and y.dtype.kind not in "iub":
+        raise LabelError(
+            f"{name}: got one-dimensional {y.dtype}, wanted integer classes 0..{n_outputs - 1} "
+            f"({name}.astype(int)), or targets of shape ({len(y)}, {n_outputs})"
+        )
+    y = _converted(y, INT64)
+    low, high = _extremes(y)
+    if low < 0 or high >= n_outputs:
+        row = int(np.flatnonzero((y < 0) | (y >= n_outputs))[0])
+        raise LabelError(
+            f"{name}: got class {y[row]} in row {row}, wanted integers 0..{n_outputs - 1}, "
+            f"as the network has {n_outputs} outputs"
+        )
+    return y
+
+
+def _values(y: NDArray[Any], domain: str, name: str) -> NDArray[Any]:
+    if not all_finite(y):
+        raise LabelError(f"{_first_not_finite(y, name)}, wanted finite targets")
+    if domain == "unit":
+        low, high = _extremes(y)
+        if low < 0 or high > 1:
+            raise LabelError(f"{name}: got values from {low:g} to {high:g}, wanted [0, 1]")
+    elif domain == "distribution" and not _are_distributions(y):
+        sums, lows = y.sum(axis=1), y.min(axis=1)
+        row = int(np.argmax(np.maximum(np.abs(sums - 1), -lows)))
+        raise LabelError(
+            f"{name}: got the sum {sums[row]:g} and the least value {lows[row]:g} in row {row}, "
+            "wanted probabilities that sum to 1 (one-hot or soft), or one-dimensional classes"
+        )
+    return y
+
+
+def _are_distributions(y: NDArray[Any]) -> bool:
+    if y.size <= _SMALL:
+        for row in y.tolist():
+            if min(row) < 0 or abs(sum(row) - 1) > PROBABILITY_SUM_TOLERANCE:
+                return False
+        return True
+    sums_agree = np.abs(y.sum(axis=1) - 1) <= PROBABILITY_SUM_TOLERANCE
+    return bool(y.min() >= 0 and sums_agree.all())
+
+
+def _extremes(array: NDArray[Any]) -> tuple[Any, Any]:
+    if array.size <= _SMALL:
+        values = (array if array.ndim == 1 else array.ravel()).tolist()
+        return min(values), max(values)
+    return array.min(), array.max()
+
+
+def parameter(value: ArrayLike, shape: tuple[int, ...], dtype: np.dtype, name: str) -> NDArray[Any]:
+    """Return `value` as a finite array of `shape` and `dtype`, for a layer's weight or bias."""
+    array = _converted(_numeric(value, name), dtype)
+    if array.shape != shape:
+        raise ShapeError(f"{name}: got shape {array.shape}, wanted {shape}")
+    if not all_finite(array):
+        raise InputError(f"{_first_not_finite(array, name)}, wanted finite numbers")
+    return array
+
+
+def _numeric(value: ArrayLike, name: str) -> NDArray[Any]:
+    if isinstance(value, np.ndarray) and isinstance(value, np.ma.MaskedArray):
+        raise InputError(f"{name}: got a masked array, wanted one whose gaps are filled or dropped")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ShapeError(f"{name}: got rows of different lengths, wanted an array") from error
+    if array.dtype.kind not in "biuf":
+        raise DTypeError(f"{name}: got dtype {array.dtype}, wanted real numbers")
+    return array
+
+
+def _converted(array: NDArray[Any], dtype: np.dtype) -> NDArray[Any]:
+    if array.dtype is dtype and array.flags.num & _IN_PLACE == _IN_PLACE:
+        return array
+    # A number too large for float32 becomes infinite here and is named by the finiteness check.
+    with np.errstate(over="ignore"):
+        return np.require(array, dtype, ("C", "A"))
+
+
+def _first_not_finite(array: NDArray[Any], name: str) -> str:
+    index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+    place = ", ".join(str(i) for i in index)
+    return f"{name}: got {array[index]} at [{place}] (as {array.dtype})"
+
+
+def _reject_inputs(shape: tuple[int, ...], n_inputs: int, name: str) -> NoReturn:
+    if len(shape) == 1:
+        raise ShapeError(
+            f"{name}: got shape {shape}, wanted (n, {n_inputs}); use {name}.reshape(1, -1) for "
+            f"one row, {name}.reshape(-1, 1) for one feature"
+        )
+    if len(shape) != 2 or shape[1] != n_inputs:
+        raise ShapeError(f"{name}: got shape {shape}, wanted (n, {n_inputs}), a row per example")
+    raise InputError(f"{name}: got no rows, shape {shape}, wanted at least one")
+
+
+def _reject_targets(shape: tuple[int, ...], n_rows: int, n_outputs: int, name: str) -> NoReturn:
+    flat = "the same in one dimension" if n_outputs == 1 else "one-dimensional integer classes"
+    raise ShapeError(f"{name}: got shape {shape}, wanted ({n_rows}, {n_outputs}), or {flat}")
+
+
+def positive_int(value: Any, name: str) -> int:
+    """Return `value` as an int of at least 1 that fits the engine's 32 bits."""
+    number = _integer(value)
+    if number is None or not 1 <= number < 2**31:
+        raise ConfigError(f"{name}: got {value!r}, wanted an integer from 1 to {2**31 - 1}")
+    return number
+
+
+def optional_int(value: Any, name: str) -> int | None:
+    """Return `value` as None or a `positive_int`."""
+    return None if value is None else positive_int(value, name)
+
+
+def callbacks(value: Any, method: str) -> tuple[Any, ...]:
+    """Return `value` as a tuple of objects that have `method`."""
+    found = tuple(value) if isinstance(value, Iterable) else (value,)
+    for callback in found:
+        if not callable(getattr(callback, method, None)):
+            raise ConfigError(f"callbacks: got {callback!r}, wanted an object with {method}(...)")
+    return found
+
+
+def number(value: Any, name: str, below: float = np.inf) -> float:
+    """Return `value` as a float, 0 <= value < below."""
+    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
+        result = float(value)
+        if 0 <= result < below:
+            return result
+    wanted = "a finite number >= 0" if below == np.inf else f"a number in [0, {below:g})"
+    raise ConfigError(f"{name}: got {value!r}, wanted {wanted}")
+
+
+def positive(value: Any, name: str) -> float:
+    """Return `value` as a finite float above 0."""
+    result = number(value, name)
+    if not result:
+        raise ConfigError(f"{name}: got {value!r}, wanted a number > 0")
+    return result
+
+
+def flag(value: Any, name: str) -> bool:
+    """Return `value` as a bool; 0, 1 and strings are refused."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise ConfigError(f"{name}: got {value!r}, wanted True or False")
+
+
+def choice(value: Any, names: Collection[str], name: str) -> str:
+    """Return `value` when it is one of `names`."""
+    if isinstance(value, str) and value in names:
+        return value
+    raise ConfigError(f"{name}: got {value!r}, wanted one of {', '.join(names)}")
+
+
+def floating_dtype(value: Any) -> np.dtype:
+    """Return the network's dtype: float32 or float64."""
+    try:
+        name = np.dtype(value).name
+    except (TypeError, ValueError):
+        name = ""
+    if value is not None and name in DTYPES:
+        return DTYPES[name]
+    raise ConfigError(f"dtype: got {value!r}, wanted 'float32' or 'float64'")
+
+
+def seed(value: Any) -> int | None:
+    """Return `value` as a seed: None for fresh entropy, or an integer >= 0."""
+    number = _integer(value)
+    if value is not None and (number is None or number < 0):
+        raise ConfigError(f"seed: got {value!r}, wanted None or an integer >= 0")
+    return number
+
+
+def _integer(value: Any) -> int | None:
+    """Return any kind of integer as an int; None for anything else, bools included."""
+    try:
+        return None if isinstance(value, bool | np.bool_) else operator.index(value)
+    except TypeError:
+        return None

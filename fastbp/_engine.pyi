@@ -1,0 +1,44 @@
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+class Model:
+    n_inputs: int
+    n_outputs: int
+    dtype: np.dtype[Any]
+    arena: NDArray[Any]
+
+    def __init__(
+        self, n_inputs: int, units: list[int], activations: list[str], dtype: str
+    ) -> None: ...
+    def weight(self, i: int) -> NDArray[Any]: ...
+    def bias(self, i: int) -> NDArray[Any]: ...
+    def predict(self, x: NDArray[Any], n_threads: int) -> NDArray[Any]: ...
+    def activations(self, x: NDArray[Any], n_threads: int) -> list[NDArray[Any]]: ...
+    def evaluate(
+        self, loss: str, x: NDArray[Any], y: NDArray[Any], n_threads: int
+    ) -> tuple[float, int]: ...
+    def gradients(
+        self, loss: str, x: NDArray[Any], y: NDArray[Any], n_threads: int, inputs: bool
+    ) -> tuple[float, Model, NDArray[Any] | None]: ...
+
+class Run:
+    velocity: NDArray[Any]
+    order: NDArray[np.int64]
+
+    def __init__(
+        self,
+        model: Model,
+        loss: str,
+        rule: str,
+        momentum: float,
+        l2: float,
+        batch_size: int,
+        n_threads: int,
+    ) -> None: ...
+    def bind(self, x: NDArray[Any], y: NDArray[Any]) -> None: ...
+    def shuffle(self, bit_generator: np.random.BitGenerator) -> None: ...
+    def steps(
+        self, first: int, count: int, learning_rates: NDArray[np.float64]
+    ) -> tuple[float, int, int]: ...

@@ -1,0 +1,155 @@
+"""Backpropagation checked against central differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _check
+from .network import Network
+
+__all__ = ["GradientCheck", "LayerCheck", "gradient_check"]
+
+# A difference quotient carries the rounding error of the whole loss, so a gradient far smaller
+# than its layer's largest is measured against this share of the largest.
+_FLOOR = 1e-2
+
+
+@dataclass(frozen=True)
+class LayerCheck:
+    """One layer: its largest relative error, and the parameter that has it."""
+
+    layer: str
+    max_error: float
+    worst: str
+    analytic: float
+    numerical: float
+
+
+@dataclass(frozen=True)
+class GradientCheck:
+    """The result of `gradient_check`; ``str`` gives it as a table."""
+
+    layers: tuple[LayerCheck, ...]
+    tolerance: float
+
+    @property
+    def max_error(self) -> float:
+        """The largest relative error of all layers."""
+        return max(layer.max_error for layer in self.layers)
+
+    @property
+    def passed(self) -> bool:
+        """Whether no error is above the tolerance."""
+        return self.max_error <= self.tolerance
+
+    def __str__(self) -> str:
+        """Return the verdict and one line per layer."""
+        lines = [
+            f"gradient check {'passed' if self.passed else 'FAILED'}: largest relative error "
+            f"{self.max_error:.1e}, tolerance {self.tolerance:.1e}",
+            f"{'layer':<26}{'error':>8}  {'worst':<16}{'analytic':>14}{'numerical':>14}",
+        ]
+        lines += [
+            f"{row.layer:<26}{row.max_error:>8.1e}  {row.worst:<16}"
+            f"{row.analytic:>14.6e}{row.numerical:>14.6e}"
+            for row in self.layers
+        ]
+        return "\n".join(lines)
+
+
+def gradient_check(
+    network: Network,
+    x: ArrayLike,
+    y: ArrayLike,
+    loss: str,
+    l2: float = 0.0,
+    eps: float = 1e-6,
+    tolerance: float = 1e-5,
+) -> GradientCheck:
+    """Compare the gradients of backpropagation with central differences, weight by weight.
+
+    Both are computed in float64 on a copy of the network, which is left as it is. Two
+    evaluations per weight: meant for small networks and few rows. A relu whose input is within
+    `eps` of zero has no derivative there and shows as an error.
+
+    Parameters
+    ----------
+    network : Network
+        Of any dtype.
+    x, y : array_like
+        Rows and targets, as for `Network.gradients`.
+    loss : str
+        Name of the loss.
+    l2 : float
+        Checks the gradient of ``loss + l2 * sum(weight ** 2)``, as `Trainer` minimises it.
+    eps : float
+        The central difference is ``(L(w + eps) - L(w - eps)) / (2 eps)``.
+    tolerance : float
+        Of the relative error ``|a - n| / max(|a|, |n|, layer's largest / 100)``, a being the
+        analytic and n the numerical gradient.
+
+    Returns
+    -------
+    GradientCheck
+        With ``max_error``, ``passed``, one entry per layer, and a table as its ``str``.
+
+    Raises
+    ------
+    InputError, LabelError, ShapeError, DTypeError, ConfigError
+        An argument cannot be used.
+    """
+    l2 = _check.number(l2, "l2")
+    eps, tolerance = _check.positive(eps, "eps"), _check.positive(tolerance, "tolerance")
+    net = network.copy("float64")
+    resolved = net._loss(loss)
+    x, y = net._examples(x, y, resolved)
+    _, pairs = net.gradients(x, y, loss)
+
+    def objective() -> float:
+        total, _ = net._model.evaluate(resolved.name, x, y, 1)
+        penalty = l2 * sum(float(np.sum(layer.weight**2)) for layer in net.layers) if l2 else 0.0
+        return total / len(x) + penalty
+
+    checks = []
+    for i, (layer, (dw, db)) in enumerate(zip(net.layers, pairs, strict=True)):
+        numerical = [_central_differences(objective, p, eps) for p in (layer.weight, layer.bias)]
+        analytic = [dw + 2 * l2 * layer.weight, db]
+        checks.append(_compare(f"{i} {layer!r}", analytic, numerical))
+    return GradientCheck(tuple(checks), tolerance)
+
+
+def _central_differences(
+    objective: Callable[[], float], values: NDArray[Any], eps: float
+) -> NDArray[Any]:
+    result = np.empty(values.shape)
+    for index in np.ndindex(values.shape):
+        kept = values[index]
+        values[index] = kept + eps
+        above, upper = values[index], objective()
+        values[index] = kept - eps
+        below, lower = values[index], objective()
+        values[index] = kept
+        # The distance as rounded, not 2 eps.
+        result[index] = (upper - lower) / (above - below)
+    return result
+
+
+def _compare(layer: str, analytic: list[NDArray[Any]], numerical: list[NDArray[Any]]) -> LayerCheck:
+    """Return the worst entry of a layer's [weight, bias]."""
+    floor = _FLOOR * max(float(np.abs(a).max()) for a in analytic + numerical)
+    found = []
+    for name, a, n in zip(("weight", "bias"), analytic, numerical, strict=True):
+        scale = np.maximum(np.maximum(np.abs(a), np.abs(n)), max(floor, np.finfo(float).tiny))
+        # A NaN compares as smaller than anything; it must count as the largest error.
+        error = np.nan_to_num(np.abs(a - n) / scale, nan=np.inf)
+        index = tuple(int(i) for i in np.unravel_index(np.argmax(error), error.shape))
+        place = f"{name}[{', '.join(map(str, index))}]"
+        found.append(
+            LayerCheck(layer, float(error[index]), place, float(a[index]), float(n[index]))
+        )
+    return max(found, key=lambda check: check.max_error)

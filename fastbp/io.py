@@ -1,0 +1,101 @@
+"""A network to and from its plain description, and so to and from a file.
+
+The description is the architecture, a dict that JSON can hold, and the tensors by name. The
+file library is imported when a file is touched, not with the package.
+"""
+
+from __future__ import annotations
+
+import os
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _check
+from .errors import ConfigError, CorruptModelError
+from .layers import Dense
+from .network import Network
+
+__all__ = ["architecture", "load", "rebuild", "save", "tensors"]
+
+
+def save(network: Network, path: str | os.PathLike[str]) -> None:
+    """Write `network` to a safetensors file; see `Network.save`."""
+    from . import _modelfile
+
+    _modelfile.write(path, architecture(network), tensors(network))
+
+
+def load(path: str | os.PathLike[str]) -> Network:
+    """Return the network that `Network.save` wrote to `path`.
+
+    Raises
+    ------
+    CorruptModelError
+        The file is not a whole, unchanged fastbp model.
+    OSError
+        The file does not exist or cannot be read.
+    """
+    from . import _modelfile
+
+    description, arrays = _modelfile.read(path)
+    try:
+        return rebuild(description, arrays)
+    except (LookupError, TypeError, ValueError) as error:
+        raise CorruptModelError(f"{path} describes no usable network: {error}") from error
+
+
+def architecture(network: Network) -> dict[str, Any]:
+    """Return what `rebuild` needs besides the tensors, as JSON can hold it."""
+    if not all(isinstance(text, str) for item in network.metadata.items() for text in item):
+        raise ConfigError(f"metadata: got {network.metadata!r}, wanted strings by strings")
+    layers = [{"units": layer.units, "activation": layer.activation} for layer in network.layers]
+    return {
+        "n_inputs": network.n_inputs,
+        "layers": layers,
+        "dtype": network.dtype.name,
+        "metadata": network.metadata,
+    }
+
+
+def tensors(network: Network) -> dict[str, NDArray[Any]]:
+    """Return copies of the parameters: ``layers.<i>.weight`` and ``layers.<i>.bias``."""
+    return {
+        f"layers.{i}.{name}": np.array(getattr(layer, name), order="C")
+        for i, layer in enumerate(network.layers)
+        for name in ("weight", "bias")
+    }
+
+
+def rebuild(architecture: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Network:
+    """Return a new network of this architecture with these parameters.
+
+    Raises
+    ------
+    LookupError, TypeError, ValueError
+        The two do not describe a network.
+    """
+    n_inputs = _check.positive_int(architecture["n_inputs"], "n_inputs")
+    dtype = _check.floating_dtype(architecture["dtype"])
+    layers = [Dense(**layer) for layer in architecture["layers"]]
+    shapes = _shapes([n_inputs, *(layer.units for layer in layers)])
+    # Compared before anything is allocated: a forged architecture may ask for any size.
+    found = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
+    if found != {name: (shape, dtype) for name, shape in shapes.items()}:
+        raise ValueError("the tensors do not fit the architecture")
+    network = Network._unset(n_inputs, layers, dtype)
+    network.metadata = dict(architecture["metadata"])
+    for i, layer in enumerate(network.layers):
+        layer.weight[...] = tensors[f"layers.{i}.weight"]
+        layer.bias[...] = tensors[f"layers.{i}.bias"]
+    return network
+
+
+def _shapes(widths: list[int]) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    for i, (n_in, n_out) in enumerate(pairwise(widths)):
+        shapes[f"layers.{i}.weight"] = (n_in, n_out)
+        shapes[f"layers.{i}.bias"] = (n_out,)
+    return shapes

@@ -1,0 +1,249 @@
+"""The network: its architecture, its parameters, and what can be asked of them without training."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from . import _check, losses
+from ._engine import Model
+from ._runtime import get_num_threads
+from .errors import BusyError, ConfigError
+from .layers import Dense
+
+__all__ = ["Network"]
+
+Gradients = list[tuple[NDArray[Any], NDArray[Any]]]
+
+
+class Network:
+    """A multi-layer perceptron.
+
+    Parameters
+    ----------
+    n_inputs : int
+        Number of features.
+    layers : sequence of Dense
+        From the first hidden layer to the output layer; copied.
+    dtype : {"float32", "float64"}
+        Of the parameters and of all arithmetic.
+    seed : int, optional
+        Of the initial weights (`numpy.random.PCG64`). Default: fresh entropy.
+
+    Attributes
+    ----------
+    layers : tuple of Dense
+        The network's own layers; ``layers[i].weight`` is [n_in, n_out], ``layers[i].bias``
+        is [n_out], both readable and writable.
+    metadata : dict of str to str
+        Notes of the user, saved and loaded with the network.
+
+    Raises
+    ------
+    ConfigError
+        An option is out of its range.
+    MemoryError
+        The parameters do not fit.
+
+    Examples
+    --------
+    >>> import fastbp as fb
+    >>> net = fb.Network(4, [fb.Dense(8, "tanh"), fb.Dense(3, "softmax")], seed=0)
+    >>> net.predict([[5.1, 3.5, 1.4, 0.2]]).shape
+    (1, 3)
+    """
+
+    layers: tuple[Dense, ...]
+    metadata: dict[str, str]
+
+    def __init__(
+        self,
+        n_inputs: int,
+        layers: Sequence[Dense],
+        dtype: DTypeLike = "float32",
+        seed: int | None = None,
+    ) -> None:
+        n_inputs = _check.positive_int(n_inputs, "n_inputs")
+        rng = np.random.Generator(np.random.PCG64(_check.seed(seed)))
+        self._build(n_inputs, _dense_layers(layers), _check.floating_dtype(dtype))
+        for layer in self.layers:
+            layer._initialize(rng)
+
+    @classmethod
+    def _unset(cls, n_inputs: int, layers: Sequence[Dense], dtype: np.dtype) -> Network:
+        """Return a network with all parameters zero, for its caller to set."""
+        network = object.__new__(cls)
+        network._build(n_inputs, layers, dtype)
+        return network
+
+    def _build(self, n_inputs: int, layers: Sequence[Dense], dtype: np.dtype) -> None:
+        units = [layer.units for layer in layers]
+        weights = sum(n_in * n_out for n_in, n_out in pairwise([n_inputs, *units]))
+        # Beyond any memory, and near where the engine's byte counts would wrap around.
+        if weights >= 2**40:
+            raise MemoryError(f"network: got {weights} weights, wanted fewer than {2**40}")
+        self._n_inputs, self._n_outputs, self._dtype = n_inputs, units[-1], dtype
+        self._model = Model(n_inputs, units, [layer.activation for layer in layers], dtype.name)
+        self.layers = tuple(layer._bind(self._model, i) for i, layer in enumerate(layers))
+        self.metadata = {}
+        # Held by whoever trains: the engine guards single calls, this guards a whole fit.
+        self._writer = threading.Lock()
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of features."""
+        return self._n_inputs
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs."""
+        return self._n_outputs
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the parameters and of all arithmetic."""
+        return self._dtype
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of weights and biases."""
+        return sum(layer.weight.size + layer.bias.size for layer in self.layers)
+
+    def predict(self, x: ArrayLike) -> NDArray[Any]:
+        """Return the outputs [n, n_outputs] for the rows of `x` [n, n_inputs].
+
+        Any number of threads may call this at once. A row's result does not depend on the
+        rows around it.
+
+        Raises
+        ------
+        InputError, ShapeError, DTypeError
+            `x` is not a finite [n, n_inputs] array of numbers.
+        """
+        x = _check.inputs(x, self._n_inputs, self._dtype)
+        return self._model.predict(x, get_num_threads())
+
+    def activations(self, x: ArrayLike) -> list[NDArray[Any]]:
+        """Return every layer's outputs [n, units], first hidden layer first; see `predict`."""
+        x = _check.inputs(x, self._n_inputs, self._dtype)
+        return self._model.activations(x, get_num_threads())
+
+    @overload
+    def gradients(
+        self, x: ArrayLike, y: ArrayLike, loss: str, inputs: Literal[False] = False
+    ) -> tuple[float, Gradients]: ...
+    @overload
+    def gradients(
+        self, x: ArrayLike, y: ArrayLike, loss: str, inputs: Literal[True]
+    ) -> tuple[float, Gradients, NDArray[Any]]: ...
+    def gradients(
+        self, x: ArrayLike, y: ArrayLike, loss: str, inputs: bool = False
+    ) -> tuple[float, Gradients] | tuple[float, Gradients, NDArray[Any]]:
+        """Return the mean loss and its gradients, by backpropagation.
+
+        Parameters
+        ----------
+        x : array_like
+            Rows [n, n_inputs].
+        y : array_like
+            Targets [n, n_outputs], or integer classes [n].
+        loss : str
+            "squared_error", "mse", "cross_entropy" or "binary_cross_entropy".
+        inputs : bool
+            Also return the gradient with respect to `x`.
+
+        Returns
+        -------
+        loss : float
+            Mean over the rows, without any penalty.
+        gradients : list of (ndarray, ndarray)
+            One pair (dW [n_in, n_out], db [n_out]) per layer.
+        dx : ndarray
+            [n, n_inputs]; only with ``inputs=True``.
+
+        Raises
+        ------
+        InputError, LabelError, ShapeError, DTypeError, ConfigError
+            `x`, `y` or `loss` cannot be used.
+        """
+        x, y = self._examples(x, y, self._loss(loss))
+        inputs = _check.flag(inputs, "inputs")
+        value, model, dx = self._model.gradients(loss, x, y, get_num_threads(), inputs)
+        pairs = [(model.weight(i), model.bias(i)) for i in range(len(self.layers))]
+        return (value, pairs) if dx is None else (value, pairs, dx)
+
+    def copy(self, dtype: DTypeLike | None = None) -> Network:
+        """Return an independent network with the same parameters, in `dtype` if given."""
+        wanted = self._dtype if dtype is None else _check.floating_dtype(dtype)
+        twin = self._unset(self._n_inputs, self.layers, wanted)
+        twin.metadata = dict(self.metadata)
+        for mine, other in zip(self.layers, twin.layers, strict=True):
+            other.weight[...] = mine.weight
+            other.bias[...] = mine.bias
+        return twin
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network to a safetensors file; `fastbp.load` reads it back, bit for bit.
+
+        A file already there stays whole until the new one is: the write is atomic.
+
+        Raises
+        ------
+        ConfigError
+            `metadata` holds something else than strings.
+        OSError
+            The folder does not exist, is not writable or is full.
+        """
+        from . import io
+
+        io.save(self, path)
+
+    def summary(self) -> str:
+        """Return a table of the layers, their shapes and their numbers of parameters."""
+        lines = [f"{'layer':<7}{'shape':<15}{'activation':<12}{'parameters':>10}"]
+        for i, layer in enumerate(self.layers):
+            shape, count = layer.weight.shape, layer.weight.size + layer.bias.size
+            name = f"{shape[0]} x {shape[1]}"
+            lines.append(f"{i:<7}{name:<15}{layer.activation:<12}{count:>10,}")
+        lines.append(f"{self._dtype.name:<34}{self.n_parameters:>10,}")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        """Return the architecture, as given."""
+        return f"Network({self._n_inputs}, {list(self.layers)}, dtype={self._dtype.name!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as description and tensors, for copies and worker processes."""
+        from . import io
+
+        return io.rebuild, (io.architecture(self), io.tensors(self))
+
+    def _loss(self, name: str) -> losses.Loss:
+        return losses.resolve(name, self.layers[-1].activation, self._n_outputs)
+
+    def _examples(
+        self, x: ArrayLike, y: ArrayLike, loss: losses.Loss, names: tuple[str, str] = ("x", "y")
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return `x` and `y` in the form the engine takes."""
+        x = _check.inputs(x, self._n_inputs, self._dtype, names[0])
+        y = _check.targets(y, x.shape[0], self._n_outputs, self._dtype, loss.targets, names[1])
+        return x, y
+
+    def _claim(self) -> threading.Lock:
+        """Return the acquired lock of the one call that may write the parameters."""
+        if not self._writer.acquire(blocking=False):
+            raise BusyError("network: got a second call that trains it, wanted one at a time")
+        return self._writer
+
+
+def _dense_layers(layers: Sequence[Dense]) -> list[Dense]:
+    dense = list(layers) if isinstance(layers, list | tuple) else []
+    if not dense or not all(isinstance(layer, Dense) for layer in dense):
+        raise ConfigError(f"layers: got {layers!r}, wanted a list of at least one Dense")
+    return dense

@@ -1,0 +1,242 @@
+"""The trainer: fits a network to data with an optimizer, epoch by epoch or step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _check
+from ._divergence import diverged
+from ._engine import Run
+from ._fit import Fit
+from ._progress import progress_bar
+from ._runtime import get_num_threads
+from .callbacks import Callback
+from .errors import ConfigError
+from .history import History
+from .network import Network
+from .optimizers import SGD
+
+__all__ = ["Trainer"]
+
+Arrays = tuple[NDArray[Any], NDArray[Any]]
+
+
+class Trainer:
+    """Trains a network by backpropagation.
+
+    Parameters
+    ----------
+    network : Network
+        Trained in place.
+    loss : str
+        "squared_error" (half the sum over outputs), "mse", "cross_entropy" (softmax output) or
+        "binary_cross_entropy" (sigmoid output); the mean over rows is minimised.
+    optimizer : SGD, optional
+        Default: ``SGD(0.1)``.
+    batch_size : int or None
+        Rows per step; None takes all rows, in their order.
+    l2 : float
+        Adds ``l2 * sum(weight ** 2)`` to what is minimised, biases left out, not to what is
+        reported.
+    shuffle : bool
+        Whether each epoch takes the rows in a new random order.
+    seed : int, optional
+        Of the shuffling (`numpy.random.SFC64`). Default: fresh entropy.
+    n_threads : int, optional
+        Default: `get_num_threads` at the time of training. The result does not depend on it.
+
+    Attributes
+    ----------
+    history : History
+        All epochs so far.
+    n_steps : int
+        Steps done so far.
+
+    Raises
+    ------
+    ConfigError
+        An option is unknown or out of its range, or the loss does not suit the output layer.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        loss: str,
+        optimizer: SGD | None = None,
+        batch_size: int | None = 32,
+        l2: float = 0.0,
+        shuffle: bool = True,
+        seed: int | None = None,
+        n_threads: int | None = None,
+    ) -> None:
+        if not isinstance(network, Network):
+            raise ConfigError(f"network: got {network!r}, wanted a Network")
+        if not isinstance(optimizer, SGD | None):
+            raise ConfigError(f"optimizer: got {optimizer!r}, wanted SGD(...)")
+        self.network = network
+        self.optimizer = SGD(0.1) if optimizer is None else optimizer
+        self._loss = network._loss(loss)
+        self._batch_size = _check.optional_int(batch_size, "batch_size")
+        self._l2 = _check.number(l2, "l2")
+        self._shuffle = _check.flag(shuffle, "shuffle")
+        self._generator = np.random.SFC64(_check.seed(seed))
+        self._n_threads = _check.optional_int(n_threads, "n_threads")
+        self.history = History()
+        self.n_steps = 0
+        self._velocity: NDArray[Any] = np.empty(0)
+        self._step_run: Run | None = None
+        self._step_options: tuple[Any, ...] = ()
+        self._step_rows = 0
+        self._region = 1
+
+    def fit(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        epochs: int = 1,
+        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        callbacks: Sequence[Callback] = (),
+        progress: bool = False,
+    ) -> History:
+        """Train for some epochs; called again, go on where the last call ended.
+
+        Parameters
+        ----------
+        x : array_like
+            Rows [n, n_inputs]; used in place when C-contiguous and of the network's dtype.
+        y : array_like
+            Integer classes [n], or targets [n, n_outputs] ([n] for one output).
+        epochs : int
+            Passes over the rows.
+        validation_data : (array_like, array_like), optional
+            Evaluated after each epoch.
+        callbacks : sequence of Callback
+            Called after each epoch; training stops when one returns true.
+        progress : bool
+            Whether to draw a progress bar on stderr.
+
+        Returns
+        -------
+        History
+            `Trainer.history`: these epochs and those before.
+
+        Raises
+        ------
+        InputError, LabelError, ShapeError, DTypeError, ConfigError
+            An argument cannot be used; nothing has changed.
+        DivergenceError
+            The loss or the weights stopped being finite. Network and trainer are back at the
+            start of the epoch, or of the one before if the first step already failed.
+        BusyError
+            Another call is training the network.
+        """
+        x, y = self.network._examples(x, y, self._loss)
+        validation = self._validation(validation_data)
+        epochs = _check.positive_int(epochs, "epochs")
+        callbacks = _check.callbacks(callbacks, "on_epoch_end")
+        progress = _check.flag(progress, "progress")
+        lock = self.network._claim()
+        try:
+            rows = min(self._batch_size or len(x), len(x))
+            fit = Fit(self, self._new_run(rows), x, y, rows, validation)
+            with progress_bar(progress, epochs, fit.steps) as bar:
+                for _ in range(epochs):
+                    fit.epoch(bar)
+                    if any([c.on_epoch_end(self, self.history) for c in callbacks]):
+                        break
+        finally:
+            lock.release()
+        return self.history
+
+    def step(self, x: ArrayLike, y: ArrayLike) -> float:
+        """Do one step on these rows, as one batch; see `fit` for `x` and `y`.
+
+        Returns
+        -------
+        float
+            The mean loss of the rows before the step.
+
+        Raises
+        ------
+        InputError, LabelError, ShapeError, DTypeError
+            `x` or `y` cannot be used; nothing has changed.
+        DivergenceError
+            The loss is not finite; the weights are as they were before the call.
+        BusyError
+            Another call is training the network.
+        """
+        x, y = self.network._examples(x, y, self._loss)
+        rates = self.optimizer.learning_rates(self.n_steps, 1)
+        lock = self.network._claim()
+        try:
+            rows: int = x.shape[0]
+            run = self._run_of_step(rows)
+            run.bind(x, y)
+            loss, _, done = run.steps(0, 1, rates)
+            if not done:
+                raise diverged(self.network, x, None, self.n_steps, float(rates[0]))
+            self.n_steps += 1
+            return loss / rows
+        finally:
+            lock.release()
+
+    def evaluate(self, x: ArrayLike, y: ArrayLike) -> dict[str, float]:
+        """Return the mean "loss" and, in classification, the "accuracy" on these rows.
+
+        Raises
+        ------
+        InputError, LabelError, ShapeError, DTypeError
+            `x` or `y` cannot be used.
+        """
+        return self._measure(*self.network._examples(x, y, self._loss))
+
+    def __repr__(self) -> str:
+        """Return the network and the options."""
+        return (
+            f"Trainer({self.network!r}, {self._loss.name!r}, {self.optimizer!r}, "
+            f"batch_size={self._batch_size}, l2={self._l2:g})"
+        )
+
+    def _run_of_step(self, rows: int) -> Run:
+        """Return the run of the last step if it can take this one, else a new one."""
+        optimizer = self.optimizer
+        n_threads = self._n_threads or get_num_threads()
+        options = (optimizer.rule, optimizer.momentum, n_threads)
+        if self._step_run is None or options != self._step_options or rows > self._step_rows:
+            self._step_run = self._new_run(rows)
+            self._step_options, self._step_rows = options, rows
+        return self._step_run
+
+    def _new_run(self, rows: int) -> Run:
+        """Return an engine's run for batches of `rows` rows that goes on with the velocity."""
+        rule, momentum = self.optimizer.rule, self.optimizer.momentum
+        n_threads = self._n_threads or get_num_threads()
+        model, loss = self.network._model, self._loss.name
+        run = Run(model, loss, rule, momentum, self._l2, rows, n_threads)
+        if run.velocity.size == self._velocity.size:
+            run.velocity[...] = self._velocity
+        self._velocity, self._step_run = run.velocity, None
+        return run
+
+    def _validation(self, data: tuple[ArrayLike, ArrayLike] | None) -> Arrays | None:
+        if data is None:
+            return None
+        if not isinstance(data, tuple | list) or len(data) != 2:
+            raise ConfigError(f"validation_data: got a {type(data).__name__}, wanted a pair (x, y)")
+        return self.network._examples(*data, self._loss, ("validation x", "validation y"))
+
+    def _measure(self, x: NDArray[Any], y: NDArray[Any]) -> dict[str, float]:
+        n_threads = self._n_threads or get_num_threads()
+        loss, hits = self.network._model.evaluate(self._loss.name, x, y, n_threads)
+        return self._means(loss, hits, len(x), y)
+
+    def _means(self, loss: float, hits: int, rows: int, y: NDArray[Any]) -> dict[str, float]:
+        means = {"loss": loss / rows}
+        # Of targets, only classes are one-dimensional behind the gate.
+        if self._loss.classification or y.ndim == 1:
+            means["accuracy"] = hits / rows
+        return means

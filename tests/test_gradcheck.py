@@ -1,0 +1,136 @@
+"""gradient_check: every activation and loss passes it, and a wrong gradient does not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from training import parameters
+
+import fastbp as fb
+from fastbp import _runtime, errors, gradcheck, losses
+
+# Relative to the larger gradient; of smooth functions the rounding of the loss is what remains.
+TOLERANCE = 1e-6
+# Two hidden softmax layers flatten the gradients to a thousandth of the loss, whose rounding shows.
+HIDDEN_SOFTMAX_TOLERANCE = 1e-5
+ROWS, SEED = 5, 3
+
+
+def problem(loss, output, hidden="tanh", dtype="float64", n_outputs=3):
+    """A network with biases that are not zero, rows, and targets in the loss's domain."""
+    bias = fb.initializers.Normal(0.5)
+    layers = [
+        fb.Dense(4, hidden, bias_init=bias),
+        fb.Dense(3, hidden, bias_init=bias),
+        fb.Dense(n_outputs, output, bias_init=bias),
+    ]
+    network = fb.Network(3, layers, dtype=dtype, seed=SEED)
+    rng = np.random.default_rng(SEED)
+    x, y = rng.standard_normal((ROWS, 3)), rng.dirichlet([1] * n_outputs, ROWS)
+    return network, x, y
+
+
+def pairs():
+    """Each loss with each output activation it allows."""
+    for name, loss in losses.LOSSES.items():
+        needed = loss.output_activation
+        yield from ((name, a) for a in _runtime.ACTIVATIONS if needed in (None, a))
+
+
+@pytest.mark.parametrize(("loss", "output"), list(pairs()))
+def test_every_loss_and_output(loss, output):
+    check = fb.gradient_check(*problem(loss, output), loss)
+    assert check.passed
+    assert check.max_error < TOLERANCE, check
+
+
+@pytest.mark.parametrize("loss", list(losses.LOSSES))
+@pytest.mark.parametrize("hidden", list(_runtime.ACTIVATIONS))
+def test_every_hidden_activation(hidden, loss):
+    output = losses.LOSSES[loss].output_activation or "linear"
+    network, x, y = problem(loss, output, hidden)
+    # A relu within eps of its kink has no central difference.
+    assert hidden != "relu" or np.abs(pre_activations(network, x)).min() > 1e-3
+    check = fb.gradient_check(network, x, y, loss)
+    tolerance = HIDDEN_SOFTMAX_TOLERANCE if hidden == "softmax" else TOLERANCE
+    assert check.max_error < tolerance, check
+
+
+def pre_activations(network, x):
+    """Every z of the hidden layers."""
+    below = [x, *network.activations(x)]
+    pairs = zip(below, network.layers[:-1], strict=False)
+    return np.concatenate([a @ layer.weight + layer.bias for a, layer in pairs], axis=1)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "cross_entropy"])
+def test_l2(loss):
+    output = losses.LOSSES[loss].output_activation or "tanh"
+    check = fb.gradient_check(*problem(loss, output), loss, l2=0.1)
+    assert check.max_error < TOLERANCE, check
+
+
+def test_classes_and_one_output():
+    network, x, _ = problem("cross_entropy", "softmax")
+    check = fb.gradient_check(network, x, [0, 1, 2, 1, 0], "cross_entropy")
+    assert check.max_error < TOLERANCE, check
+    network, x, _ = problem("binary_cross_entropy", "sigmoid", n_outputs=1)
+    check = fb.gradient_check(network, x, [0, 1, 1, 1, 0], "binary_cross_entropy")
+    assert check.max_error < TOLERANCE, check
+
+
+def test_float32_networks_are_checked_in_float64():
+    network, x, y = problem("mse", "tanh", dtype="float32")
+    before = parameters(network)
+    assert fb.gradient_check(network, x, y, "mse").max_error < TOLERANCE
+    assert parameters(network) == before
+
+
+def test_a_wrong_gradient_is_found_and_named(monkeypatch):
+    network, x, y = problem("mse", "tanh")
+    honest = gradcheck._central_differences
+
+    def off_at_one_weight(objective, values, eps):
+        result = honest(objective, values, eps)
+        if values.shape == (4, 3):
+            result[2, 1] *= 1.01
+        return result
+
+    monkeypatch.setattr(gradcheck, "_central_differences", off_at_one_weight)
+    check = fb.gradient_check(network, x, y, "mse")
+    assert not check.passed
+    assert check.layers[1].worst == "weight[2, 1]"
+    assert check.layers[1].max_error == pytest.approx(0.01, rel=0.02)
+    assert check.layers[0].max_error < TOLERANCE
+    assert "FAILED" in str(check)
+    assert "weight[2, 1]" in str(check)
+
+
+def test_nan_is_no_pass():
+    network, x, y = problem("mse", "linear", "linear")
+    for layer in network.layers:
+        layer.weight[...] = 1e200
+    with np.errstate(all="ignore"):
+        check = fb.gradient_check(network, x, y, "mse")
+    assert not check.passed
+    assert check.max_error == np.inf
+
+
+def test_a_network_without_gradient_passes():
+    network, x, _ = problem("mse", "linear")
+    for layer in network.layers:
+        layer.weight[...] = layer.bias[...] = 0
+    assert fb.gradient_check(network, x, np.zeros((ROWS, 3)), "mse").max_error == 0
+
+
+def test_str_is_a_table():
+    lines = str(fb.gradient_check(*problem("mse", "tanh"), "mse")).splitlines()
+    assert lines[0].startswith("gradient check passed: largest relative error")
+    assert lines[1].split() == ["layer", "error", "worst", "analytic", "numerical"]
+    assert [line[:10] for line in lines[2:]] == ["0 Dense(4,", "1 Dense(3,", "2 Dense(3,"]
+
+
+@pytest.mark.parametrize("option", [{"eps": 0}, {"eps": -1}, {"tolerance": 0}, {"l2": -1}])
+def test_bad_options(option):
+    with pytest.raises(errors.ConfigError, match=f"{next(iter(option))}: got"):
+        fb.gradient_check(*problem("mse", "tanh"), "mse", **option)

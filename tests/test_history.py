@@ -1,0 +1,64 @@
+"""History: a mapping of columns, and its CSV file."""
+
+from __future__ import annotations
+
+import csv
+import math
+
+import pytest
+
+from fastbp import History
+
+
+def recorded():
+    history = History()
+    history.append(loss=1.5, accuracy=0.5)
+    history.append(loss=0.75, accuracy=0.8)
+    return history
+
+
+def test_columns():
+    history = recorded()
+    assert history["loss"] == [1.5, 0.75]
+    assert history.epochs == 2
+    assert list(history) == ["loss", "accuracy"]
+    assert dict(history) == {"loss": [1.5, 0.75], "accuracy": [0.5, 0.8]}
+    assert "val_loss" not in history
+
+
+def test_unknown_column_lists_the_known():
+    with pytest.raises(KeyError, match="'val_loss'; recorded: loss, accuracy"):
+        _ = recorded()["val_loss"]
+    with pytest.raises(KeyError, match="nothing yet"):
+        _ = History()["loss"]
+
+
+def test_columns_that_come_and_go_are_nan_in_between():
+    history = recorded()
+    history.append(loss=0.5, val_loss=0.6)
+    assert history["loss"] == [1.5, 0.75, 0.5]
+    assert [math.isnan(v) for v in history["val_loss"]] == [True, True, False]
+    assert [math.isnan(v) for v in history["accuracy"]] == [False, False, True]
+
+
+def test_csv(tmp_path):
+    path = tmp_path / "run.csv"
+    history = recorded()
+    history.append(loss=1 / 3, accuracy=0.9)
+    history.to_csv(path)
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["epoch", "loss", "accuracy"]
+    assert rows[1] == ["1", "1.5", "0.5"]
+    assert float(rows[3][1]) == 1 / 3
+    assert len(rows) == 4
+
+
+def test_csv_of_nothing(tmp_path):
+    History().to_csv(tmp_path / "run.csv")
+    assert (tmp_path / "run.csv").read_text().split() == ["epoch"]
+
+
+def test_repr():
+    assert repr(recorded()) == "<History of 2 epochs: loss 0.75, accuracy 0.8>"
+    assert repr(History()) == "<History of 0 epochs>"

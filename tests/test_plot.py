@@ -1,0 +1,67 @@
+"""Figures: what is drawn, and what happens without matplotlib."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from fastbp import History, errors
+
+
+@pytest.fixture
+def pyplot(monkeypatch):
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    yield pyplot
+    pyplot.close("all")
+
+
+def history(epochs=3, **columns):
+    record = History()
+    for epoch in range(epochs):
+        record.append(**{name: value / (1 + epoch) for name, value in columns.items()})
+    return record
+
+
+def lines(ax):
+    return {line.get_label(): list(line.get_ydata()) for line in ax.lines}
+
+
+def test_loss_and_accuracy_have_a_panel_each(pyplot):
+    record = history(loss=1.0, val_loss=2.0, accuracy=0.5, val_accuracy=0.25, seconds=1.0)
+    loss, accuracy = record.plot().axes
+    assert lines(loss) == {"training": record["loss"], "validation": record["val_loss"]}
+    assert lines(accuracy) == {"training": record["accuracy"], "validation": record["val_accuracy"]}
+    assert (loss.get_ylabel(), accuracy.get_ylabel()) == ("loss", "accuracy")
+    assert list(loss.lines[0].get_xdata()) == [1, 2, 3]
+
+
+def test_regression_has_one_panel(pyplot):
+    (loss,) = history(loss=1.0, learning_rate=0.1).plot().axes
+    assert list(lines(loss)) == ["training"]
+
+
+def test_one_epoch_is_a_visible_point(pyplot):
+    (loss,) = history(epochs=1, loss=1.0).plot().axes
+    assert loss.lines[0].get_marker() == "o"
+
+
+def test_figure_can_be_saved(pyplot, tmp_path):
+    history(loss=1.0).plot().savefig(tmp_path / "run.png")
+    assert (tmp_path / "run.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_nothing_to_draw():
+    with pytest.raises(errors.ConfigError, match="call fit first"):
+        History().plot()
+
+
+def test_missing_matplotlib_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(errors.MissingDependencyError, match="pip install matplotlib") as caught:
+        history(loss=1.0).plot()
+    assert isinstance(caught.value, ImportError)
