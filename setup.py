@@ -1,4 +1,7 @@
-"""Builds the C core once per ISA and dtype, and the Cython modules above it. Everything else is in pyproject.toml."""
+"""Builds the C core once per ISA and dtype, and the Cython modules above it.
+
+Everything else is in pyproject.toml.
+"""
 
 import os
 import platform
@@ -11,12 +14,17 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-# No -ffast-math, -march or LTO: results must not depend on the machine or on the compiler's mood (ARCHITECTURE.md).
+# No -ffast-math, -march or LTO: results must not depend on the machine (ARCHITECTURE.md).
 FLAGS = ["-std=gnu11", "-O3", "-ffp-contract=off", "-fno-lto", "-fno-fast-math", "-g0"]
 CORE = ["src/dispatch.c", "src/memory.c", "src/threads.c"]
 HEADERS = [str(path) for path in sorted(Path("src").glob("*.h"))]
+MODULES = "_forward _backward _parameters _shuffle _steps _split _stream _engine".split()
 ISAS = {
-    "x86_64": {"avx512": ["-mavx512f", "-mavx512dq", "-mfma"], "avx2": ["-mavx2", "-mfma"], "scalar": []},
+    "x86_64": {
+        "avx512": ["-mavx512f", "-mavx512dq", "-mfma"],
+        "avx2": ["-mavx2", "-mfma"],
+        "scalar": [],
+    },
     "aarch64": {"neon": [], "scalar": []},
 }
 MACHINES = {"AMD64": "x86_64", "arm64": "aarch64"}
@@ -49,12 +57,20 @@ class Build(build_ext):
             return []
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "probe.c")
-            source.write_text("#include <omp.h>\nint main(void) { return omp_get_num_threads() != 1; }\n")
+            source.write_text(
+                "#include <omp.h>\nint main(void) { return omp_get_num_threads() != 1; }\n"
+            )
             try:
-                objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=["-fopenmp"])
-                self.compiler.link_executable(objects, "probe", output_dir=folder, extra_postargs=["-fopenmp"])
+                objects = self.compiler.compile(
+                    [str(source)], output_dir=folder, extra_postargs=["-fopenmp"]
+                )
+                self.compiler.link_executable(
+                    objects, "probe", output_dir=folder, extra_postargs=["-fopenmp"]
+                )
             except Exception as error:  # every compiler class has errors of its own
-                print(f"fastbp: building without OpenMP, one thread only ({error})", file=sys.stderr)
+                print(
+                    f"fastbp: building without OpenMP, one thread only ({error})", file=sys.stderr
+                )
                 return []
         return ["-fopenmp"]
 
@@ -87,11 +103,7 @@ setup(
     ext_modules=cythonize(
         [
             extension("_runtime", tuple(CORE)),
-            extension("_forward"),
-            extension("_backward"),
-            extension("_parameters"),
-            extension("_steps"),
-            extension("_engine"),
+            *(extension(name) for name in MODULES),
         ],
         build_dir="build/cython",
         compiler_directives={

@@ -9,10 +9,10 @@ from fastbp.errors import ConfigError
 
 
 def available_cpus(root: Path = Path("/")) -> int:
-    """Cores for the engine's threads when the caller names no number.
+    """Return the cores for the engine's threads when the caller names no number.
 
-    The smallest of the CPU affinity, the cgroup quota (v1 or v2, rounded down, at least 1) and ``OMP_NUM_THREADS``;
-    ``FASTBP_NUM_THREADS`` overrides all of them.
+    The smallest of the CPU affinity, the cgroup quota (v1 or v2, rounded down, at least 1) and
+    ``OMP_NUM_THREADS``; ``FASTBP_NUM_THREADS`` overrides all of them.
 
     Parameters
     ----------
@@ -42,18 +42,18 @@ def _affinity() -> int:
 
 
 def _omp_num_threads() -> int | None:
-    """First number of OMP_NUM_THREADS (it may list one per nesting level)."""
+    """Return the first number of OMP_NUM_THREADS (it may list one per nesting level)."""
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     return int(first) if first.isdecimal() and int(first) > 0 else None
 
 
 def _cgroup_quota(root: Path) -> int | None:
-    quotas = [quota for folder in _cgroup_folders(root) for quota in [_folder_quota(folder)] if quota]
-    return min(quotas, default=None)
+    quotas = (_folder_quota(folder) for folder in _cgroup_folders(root))
+    return min((quota for quota in quotas if quota), default=None)
 
 
 def _cgroup_folders(root: Path) -> list[Path]:
-    """The process's own group and its parents, in the v2 tree and in the v1 cpu tree."""
+    """List the process's own group and its parents, in the v2 tree and in the v1 cpu tree."""
     base = root / "sys/fs/cgroup"
     folders = [base, base / "cpu", base / "cpu,cpuacct"]
     for line in _read(root / "proc/self/cgroup").splitlines():
@@ -67,7 +67,7 @@ def _cgroup_folders(root: Path) -> list[Path]:
 
 
 def _folder_quota(folder: Path) -> int | None:
-    """Whole cores of quota / period in one cgroup folder; None where there is no limit."""
+    """Return whole cores of quota / period in one cgroup folder; None where there is no limit."""
     fields = _read(folder / "cpu.max").split()
     if not fields:
         fields = [_read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")]

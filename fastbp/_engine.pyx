@@ -1,27 +1,42 @@
-"""Training runs: the plan, its workspace, shuffling, and the call that runs steps; the model that needs them."""
+"""Training runs: the plan, its workspace and the call that runs steps; the model that needs them."""
 
 import numpy as np
 
 cimport numpy as cnp
-from cpython.pycapsule cimport PyCapsule_GetPointer
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from numpy.random cimport bitgen_t
+from cython.parallel cimport parallel, threadid
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.string cimport memset
 
 from fastbp._forward cimport Layer
-from fastbp._parameters cimport Parameters, targets_of
-from fastbp._runtime cimport (FBP_BINARY_CROSS_ENTROPY, FBP_CROSS_ENTROPY, FBP_LINE_BYTES, FBP_LINEAR, FBP_SGD, Memory,
+from fastbp._parameters cimport Parameters, targets_of, team_size
+from fastbp._runtime cimport (FBP_BINARY_CROSS_ENTROPY, FBP_CROSS_ENTROPY, FBP_FOLD_ROWS, FBP_LINE_BYTES, FBP_LINEAR, FBP_SGD, Memory, barrier_init,
                               code_of, delta_scratch, fbp_loss, fbp_loss_from_logits, fbp_rule, fbp_update,
-                              threads_now)
-from fastbp._steps cimport Item, Plan, run_steps
+                              flush_denormals, restore_denormals, threads_now)
+from fastbp._shuffle cimport shuffle
+from fastbp._split cimport split_worker
+from fastbp._steps cimport Item, Plan
+from fastbp._stream cimport stream_worker
 
 from fastbp._runtime import LOSSES, RULES
 from fastbp.errors import BusyError
 
 cnp.import_array()
 
+cdef extern from *:
+    """
+    #ifdef _OPENMP
+    #define openmp_barrier() _Pragma("omp barrier")
+    #else
+    #define openmp_barrier()
+    #endif
+    """
+    void openmp_barrier() noexcept nogil
+
 cdef enum:
     PHASE_ROWS = 128            # most rows of a block of phase A: its activations stay in cache
     ITEM_ROWS = 64              # weight rows of one item of phase B
+    BYTES_OF_A_STREAM = 1 << 20 # weights below this stream faster through one thread than through barriers
+    STEPS_OF_A_SCAN = 16        # from so many steps a call, looking at every weight first costs little
     FLOPS_OF_A_STEP = 800000    # a step below this is faster on one thread than two barriers
 
 cdef class Run:
@@ -102,17 +117,20 @@ cdef class Run:
     cdef int team(self) except -1:
         """Threads that this plan's step is worth."""
         cdef Plan *p = &self.plan
+        if p.batch <= FBP_FOLD_ROWS:
+            return self.n_threads if self.model.memory.bytes >= BYTES_OF_A_STREAM else 1
         cdef Py_ssize_t flops = 3 * p.batch * self.model.flops_of_a_row()
         return min(self.n_threads, max(1, p.batch // 4)) if flops >= FLOPS_OF_A_STEP else 1
 
     cdef int make_workspace(self, Py_ssize_t batch) except -1:
         """One allocation for everything whose size depends on the batch; 64-byte aligned pieces."""
         cdef Plan *p = &self.plan
-        cdef Py_ssize_t l, widest = 0, end = 0, item = self.model.item
+        cdef Py_ssize_t l, widest = 0, lists = 0, end = 0, item = self.model.item
         cdef const Layer *last = &p.layers[p.n_layers - 1]
         for l in range(p.n_layers):
             widest = max(widest, p.layers[l].n_out)
-        p.scratch_bytes = line_bytes(delta_scratch(widest, min(batch, <Py_ssize_t>PHASE_ROWS), item) * item)
+            lists += (p.layers[l].n_in + 2) * sizeof(int32_t)  # a count, the list, one to spare
+        p.scratch_bytes = line_bytes(max(lists, delta_scratch(widest, min(batch, <Py_ssize_t>PHASE_ROWS), item) * item))
         sizes = [batch * p.layers[0].ld_in * item, batch * last.ld * item, batch * sizeof(double), batch,
                  self.n_threads * p.scratch_bytes, p.n_layers * sizeof(char *), p.n_layers * sizeof(char *)]
         sizes += [batch * p.layers[l].ld * item for l in range(p.n_layers)] * 2
@@ -131,18 +149,19 @@ cdef class Run:
             p.outputs[l] = base + <Py_ssize_t>pieces[7 + l]
             p.deltas[l] = base + <Py_ssize_t>pieces[7 + p.n_layers + l]
 
+    cdef void clear_workspace(self) noexcept:
+        """Forget what a failed step left: a NaN in a delta that a later step skips would live on."""
+        cdef Plan *p = &self.plan
+        cdef Py_ssize_t l, size
+        for l in range(p.n_layers):
+            size = p.batch * p.layers[l].ld * self.model.item
+            memset(p.outputs[l], 0, size)
+            memset(p.deltas[l], 0, size)
+
     def shuffle(self, bit_generator):
         """Fisher-Yates shuffle of `order`, drawing from a NumPy bit generator."""
-        cdef bitgen_t *bits = <bitgen_t *>PyCapsule_GetPointer(bit_generator.capsule, "BitGenerator")
-        cdef int64_t *order = <int64_t *>cnp.PyArray_DATA(self.order)
-        cdef int64_t n = self.plan.n, i, j, swap
         self.require_idle(self.running)
-        with bit_generator.lock, nogil:
-            for i in range(n - 1, 0, -1):
-                j = below(bits, i + 1)
-                swap = order[i]
-                order[i] = order[j]
-                order[j] = swap
+        shuffle(self.order, bit_generator)
 
     def steps(self, Py_ssize_t first, Py_ssize_t count, cnp.ndarray learning_rates):
         """Steps first .. first+count-1 of the epoch: (sum of row losses, hits, steps done).
@@ -159,11 +178,38 @@ cdef class Run:
         p.next_row_block = p.next_item = p.hits = 0
         p.loss_sum = 0
         p.row_block = row_block(p.batch, team)
+        # leaving rows out is exact while the weights are finite and nothing decays; scanning them pays over a few steps
+        p.skip_zeros = (p.batch <= FBP_FOLD_ROWS and count >= STEPS_OF_A_SCAN and p.update.rule == FBP_SGD
+                        and p.update.l2 == 0 and p.kernels.all_finite(p.arena, self.model.memory.bytes // p.kernels.item))
         self.running = self.updated.busy = True
         with nogil:
             run_steps(p, team)
         self.running = self.updated.busy = False
+        if p.failed >= 0:
+            self.clear_workspace()
         return p.loss_sum, p.hits, count if p.failed < 0 else p.failed
+
+
+cdef void work(Plan *p, int thread, int n_threads) noexcept nogil:
+    """One thread's share of the steps, in the regime of the batch size. Denormals count as zero meanwhile."""
+    cdef uint64_t mode = flush_denormals()
+    if p.batch <= FBP_FOLD_ROWS and p.updated == p.arena:
+        stream_worker(p, thread, n_threads)
+    else:
+        split_worker(p, thread, n_threads)
+    restore_denormals(mode)
+
+
+cdef void run_steps(Plan *p, int n_threads) noexcept nogil:
+    """The plan's steps on a team of n_threads, or of as many as the OpenMP library grants."""
+    if n_threads == 1:
+        work(p, 0, 1)
+        return
+    with parallel(num_threads=n_threads):
+        if threadid() == 0:
+            barrier_init(&p.barrier, team_size())
+        openmp_barrier()
+        work(p, threadid(), team_size())
 
 
 cdef Py_ssize_t line_bytes(Py_ssize_t bytes) noexcept:
@@ -174,19 +220,6 @@ cdef Py_ssize_t row_block(Py_ssize_t batch, int n_threads) noexcept:
     """Rows of a block of phase A: the same number of blocks for every thread, at most PHASE_ROWS, whole half tiles."""
     cdef Py_ssize_t blocks = n_threads * ((batch + n_threads * PHASE_ROWS - 1) // (n_threads * PHASE_ROWS))
     return min(<Py_ssize_t>PHASE_ROWS, ((batch + blocks - 1) // blocks + 3) // 4 * 4)
-
-
-cdef int64_t below(bitgen_t *bits, int64_t n) noexcept nogil:
-    """Uniform integer in [0, n): multiply, shift, reject the few that would be biased (Lemire 2019)."""
-    cdef uint32_t bound = <uint32_t>n, low
-    cdef uint64_t product
-    if n > <int64_t>0x7FFFFFFF:
-        return <int64_t>(bits.next_uint64(bits.state) % <uint64_t>n)
-    while True:
-        product = <uint64_t>bits.next_uint32(bits.state) * bound
-        low = <uint32_t>product
-        if low >= bound or low >= (0 - bound) % bound:
-            return <int64_t>(product >> 32)
 
 
 cdef class Model(Parameters):

@@ -11,8 +11,8 @@ cdef struct Targets:
     const int64_t *labels       # [n] classes, or NULL
 
 cdef Targets targets_of(cnp.ndarray y)
-cdef void gather_targets(char *target, const Targets *targets, const int64_t *order, Py_ssize_t first, Py_ssize_t rows,
-                         Py_ssize_t n_out, Py_ssize_t ld, size_t item) noexcept nogil
+cdef void gather_targets(char *target, const fbp_kernels *kernels, const Targets *targets, const int64_t *order,
+                         Py_ssize_t first, Py_ssize_t rows, Py_ssize_t n_out, Py_ssize_t ld) noexcept nogil
 cdef int team_size() noexcept nogil
 
 cdef class Parameters:

@@ -27,6 +27,8 @@ cdef extern from *:
     """
     const int FBP_TEAM_SIZE
 
+cdef double MOST_BYTES = 2.0 ** 62  # beyond it the sizes themselves would overflow
+
 cdef enum:
     PASS_ROWS = 128             # rows of one block of a forward pass: its activations stay in cache
     FLOPS_OF_A_THREAD = 400000  # work below this is not worth waking another thread
@@ -47,22 +49,13 @@ cdef Targets targets_of(cnp.ndarray y):
     return targets
 
 
-cdef void gather_targets(char *target, const Targets *targets, const int64_t *order, Py_ssize_t first, Py_ssize_t rows,
-                         Py_ssize_t n_out, Py_ssize_t ld, size_t item) noexcept nogil:
+cdef void gather_targets(char *target, const fbp_kernels *kernels, const Targets *targets, const int64_t *order,
+                         Py_ssize_t first, Py_ssize_t rows, Py_ssize_t n_out, Py_ssize_t ld) noexcept nogil:
     """target[rows][ld] from rows order[first:] (first, first + 1, ... without an order); labels become one-hot."""
-    cdef Py_ssize_t i, row
-    cdef char *t
-    for i in range(rows):
-        row = order[first + i] if order != NULL else first + i
-        t = target + i * ld * item
-        if targets.values != NULL:
-            memcpy(t, targets.values + row * n_out * item, n_out * item)
-            continue
-        memset(t, 0, n_out * item)
-        if item == sizeof(float):
-            (<float *>t)[targets.labels[row]] = 1
-        else:
-            (<double *>t)[targets.labels[row]] = 1
+    if targets.labels != NULL:
+        kernels.one_hot_rows(target, targets.labels, order, first, rows, n_out, ld)
+    else:
+        kernels.gather_rows(target, targets.values, order, first, rows, n_out, ld)
 
 
 cdef struct Pass:
@@ -93,7 +86,7 @@ cdef void block_loss(Pass *p, char *output, char *target, char *delta, Py_ssize_
     cdef double row_loss[PASS_ROWS]
     cdef uint8_t hit[PASS_ROWS]
     cdef Py_ssize_t i
-    gather_targets(target, &p.targets, NULL, block * PASS_ROWS, rows, last.n_out, last.ld, p.kernels.item)
+    gather_targets(target, p.kernels, &p.targets, NULL, block * PASS_ROWS, rows, last.n_out, last.ld)
     p.kernels.loss_delta(delta, row_loss, hit, output, target, rows, last.n_out, last.ld, p.loss, last.activation, 1)
     for i in range(rows):
         p.block_loss[block] += row_loss[i]
@@ -153,6 +146,8 @@ cdef class Parameters:
             layer.ld = fbp_leading_dimension(layer.n_out, self.item)
             layer.bias = end
             layer.weight = end + layer.ld * self.item
+            if <double>layer.n_in * layer.ld * self.item > MOST_BYTES - end:
+                raise MemoryError(f"layer {l}: no memory for a weight of {layer.n_in} x {layer.n_out}")
             end = layer.weight + layer.n_in * layer.ld * self.item
         self.memory = Memory(end)
         self.arena = np.frombuffer(self.memory, self.dtype)

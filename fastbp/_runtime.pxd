@@ -1,12 +1,12 @@
 """C declarations of the core, and what the other extensions may ask of the only one that links it."""
 
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 cdef extern from "fbp.h" nogil:
     ctypedef enum fbp_dtype:
         FBP_F32, FBP_F64, FBP_N_DTYPES
     ctypedef enum fbp_activation:
-        FBP_LINEAR, FBP_N_ACTIVATIONS
+        FBP_LINEAR, FBP_RELU, FBP_SOFTMAX, FBP_N_ACTIVATIONS
     ctypedef enum fbp_loss:
         FBP_CROSS_ENTROPY, FBP_BINARY_CROSS_ENTROPY, FBP_N_LOSSES
     ctypedef enum fbp_rule:
@@ -31,6 +31,20 @@ cdef extern from "fbp.h" nogil:
                              const fbp_update *update) noexcept nogil
         void (*bias_update)(void *b, void *velocity, const void *dy, Py_ssize_t batch, Py_ssize_t n_out,
                             Py_ssize_t ldy, const fbp_update *update) noexcept nogil
+        Py_ssize_t (*active_rows)(int32_t *index, const void *x, Py_ssize_t batch, Py_ssize_t n_in, Py_ssize_t ldx,
+                                  int all) noexcept nogil
+        void (*stream_forward)(void *y, const void *x, const void *w, const void *b, const int32_t *index,
+                               Py_ssize_t n_index, Py_ssize_t batch, Py_ssize_t n_out, Py_ssize_t ldy, Py_ssize_t ldx,
+                               Py_ssize_t ldw, fbp_activation activation) noexcept nogil
+        void (*stream_backward)(void *dx, void *w, void *velocity, const void *x, const void *dy, const int32_t *index,
+                                Py_ssize_t n_index, Py_ssize_t batch, Py_ssize_t n_out, Py_ssize_t ldw, Py_ssize_t ldx,
+                                Py_ssize_t ldy, const fbp_update *update) noexcept nogil
+        void (*activation_delta)(void *dx, const void *x, Py_ssize_t batch, Py_ssize_t n, Py_ssize_t ld,
+                                 fbp_activation activation) noexcept nogil
+        void (*gather_rows)(void *out, const void *x, const int64_t *order, Py_ssize_t first, Py_ssize_t rows,
+                            Py_ssize_t n, Py_ssize_t ld) noexcept nogil
+        void (*one_hot_rows)(void *out, const int64_t *labels, const int64_t *order, Py_ssize_t first,
+                             Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld) noexcept nogil
         void (*loss_delta)(void *delta, double *row_loss, uint8_t *hit, const void *output, const void *target,
                            Py_ssize_t batch, Py_ssize_t n_out, Py_ssize_t ld, fbp_loss loss,
                            fbp_activation activation, double scale) noexcept nogil

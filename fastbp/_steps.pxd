@@ -1,4 +1,4 @@
-"""The plan of a training run, and the worker that every thread of a region runs."""
+"""The plan of a training run, and what a step of any regime does with it."""
 
 from libc.stdint cimport int64_t, uint8_t
 
@@ -34,6 +34,7 @@ cdef struct Plan:
     Py_ssize_t scratch_bytes
     fbp_loss loss
     bint to_logits, count_hits
+    bint skip_zeros             # streaming may leave out weight rows whose input is zero
     fbp_update update
     fbp_barrier barrier
     Py_ssize_t next_row_block, next_item    # claimed; run on over the steps, so nobody has to reset them
@@ -41,4 +42,6 @@ cdef struct Plan:
     double loss_sum
     Py_ssize_t hits
 
-cdef void run_steps(Plan *plan, int n_threads) noexcept nogil
+cdef void gather(Plan *p, Py_ssize_t start, Py_ssize_t first, Py_ssize_t rows) noexcept nogil
+cdef bint losses(Plan *p, Py_ssize_t batch, Py_ssize_t first, Py_ssize_t rows) noexcept nogil
+cdef void add_losses(Plan *p, Py_ssize_t batch) noexcept nogil

@@ -65,6 +65,35 @@ typedef struct {
     void (*bias_update)(void *b, void *velocity, const void *dy, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy,
                         const fbp_update *update);
 
+    /* Streaming, for batches of up to FBP_FOLD_ROWS rows: each weight is read, used for the delta, updated and written in one
+     * pass, and weight rows whose input is zero in the whole batch are left out.
+     *
+     * index[n_in + 1]: the k with x[b][k] != 0 for some b, ascending, or with `all` every k; returns how many. Leaving the others
+     * out of a forward sum is exact while their weights are finite, out of an update if the rule is SGD without decay. */
+    ptrdiff_t (*active_rows)(int32_t *index, const void *x, ptrdiff_t batch, ptrdiff_t n_in, ptrdiff_t ldx, int all);
+
+    /* dense_forward over the listed inputs only; without an index, over the first n_index, which is faster. */
+    void (*stream_forward)(void *y, const void *x, const void *w, const void *b, const int32_t *index, ptrdiff_t n_index,
+                           ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy, ptrdiff_t ldx, ptrdiff_t ldw,
+                           fbp_activation activation);
+
+    /* dL/dx before any f' at the listed inputs (dx NULL: not wanted), then the listed rows of w and velocity updated. */
+    void (*stream_backward)(void *dx, void *w, void *velocity, const void *x, const void *dy, const int32_t *index,
+                            ptrdiff_t n_index, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldw, ptrdiff_t ldx,
+                            ptrdiff_t ldy, const fbp_update *update);
+
+    /* dx[batch][ld] from dL/dy to dL/dz of the layer whose output is x: what dense_delta does last. */
+    void (*activation_delta)(void *dx, const void *x, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld,
+                             fbp_activation activation);
+
+    /* out[rows][ld] = x[order[i]][n], or x[first + i] without an order; x needs neither alignment nor padding. */
+    void (*gather_rows)(void *out, const void *x, const int64_t *order, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t n,
+                        ptrdiff_t ld);
+
+    /* out[rows][ld] = 1 at labels[order[i]], 0 elsewhere. */
+    void (*one_hot_rows)(void *out, const int64_t *labels, const int64_t *order, ptrdiff_t first, ptrdiff_t rows,
+                         ptrdiff_t n, ptrdiff_t ld);
+
     /* delta[batch][ld] = scale * dL/dz, row_loss[batch] = L of each row, hit[batch] = predicted class is the target's.
      * output[batch][ld] is the output layer's y, or its z where fbp_loss_from_logits says so; target[batch][ld];
      * hit may be NULL. */

@@ -32,27 +32,33 @@ typedef struct {
     const real *init;    /* [rows][ld_init]; ld_init 0 repeats one row (a bias, zeros) */
     const real *a;       /* element (r, d) at a[r * a_row + d * a_depth], one of the strides is 1 */
     const real *b;       /* [depth][ldb] */
+    const int32_t *index; /* [depth]: which elements of a row of a, and rows of b, to take (LISTED only) */
     ptrdiff_t ld_out, ld_init, a_row, a_depth, ldb, depth;
 } tile;
 
-INLINE void run_tile(const tile *t, const int rows, const int vecs, const int a_by_row)
+/* How a and b are walked along the depth: a by its rows (forward, delta), by its columns (update), or by its rows at the
+ * indices of a list (streaming). A constant in every tile. */
+enum walk { BY_ROW, BY_COLUMN, LISTED };
+
+INLINE void run_tile(const tile *t, const int rows, const int vecs, const enum walk walk)
 {
-    const ptrdiff_t a_row = a_by_row ? t->a_row : 1, a_depth = a_by_row ? 1 : t->a_depth;
-    const real *a = t->a, *b = t->b;
+    const ptrdiff_t a_row = walk == BY_COLUMN ? 1 : t->a_row, a_depth = walk == BY_COLUMN ? t->a_depth : 1;
     vec sum[TILE_ROWS * TILE_VECS];
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 8
         for (int v = 0; v < vecs; v++)
             sum[r * vecs + v] = v_load(t->init + r * t->ld_init + v * LANES);
-    for (ptrdiff_t d = 0; d < t->depth; d++, b += t->ldb) {
+    for (ptrdiff_t i = 0; i < t->depth; i++) {
+        const ptrdiff_t d = walk == LISTED ? t->index[i] : i;
+        const real *a = t->a + d * a_depth, *b = t->b + d * t->ldb;
         vec bv[WIDE_VECS];
 #pragma GCC unroll 8
         for (int v = 0; v < vecs; v++)
             bv[v] = v_load(b + v * LANES);
 #pragma GCC unroll 8
         for (int r = 0; r < rows; r++) {
-            const vec ar = v_set1(a[r * a_row + d * a_depth]);
+            const vec ar = v_set1(a[r * a_row]);
 #pragma GCC unroll 8
             for (int v = 0; v < vecs; v++)
                 sum[r * vecs + v] = v_fma(ar, bv[v], sum[r * vecs + v]);
@@ -65,9 +71,9 @@ INLINE void run_tile(const tile *t, const int rows, const int vecs, const int a_
             v_store(t->out + r * t->ld_out + v * LANES, sum[r * vecs + v]);
 }
 
-#define SHAPE(R, V) case (R) * 16 + (V): run_tile(t, R, V, a_by_row); break;
+#define SHAPE(R, V) case (R) * 16 + (V): run_tile(t, R, V, walk); break;
 #define SHAPES(R) SHAPE(R, 1) SHAPE(R, 2) SHAPE(R, 3)
-INLINE void tile_of_shape(const tile *t, ptrdiff_t rows, ptrdiff_t vecs, const int a_by_row)
+INLINE void tile_of_shape(const tile *t, ptrdiff_t rows, ptrdiff_t vecs, const enum walk walk)
 {
     switch (rows * 16 + vecs) {
         SHAPES(1) SHAPES(2) SHAPES(3) SHAPES(4)
@@ -78,15 +84,19 @@ INLINE void tile_of_shape(const tile *t, ptrdiff_t rows, ptrdiff_t vecs, const i
     }
 }
 
-/* a is walked along its rows (forward, delta) or down its columns (update). */
 static __attribute__((noinline)) void tile_by_row(const tile *t, ptrdiff_t rows, ptrdiff_t vecs)
 {
-    tile_of_shape(t, rows, vecs, 1);
+    tile_of_shape(t, rows, vecs, BY_ROW);
 }
 
 static __attribute__((noinline)) void tile_by_column(const tile *t, ptrdiff_t rows, ptrdiff_t vecs)
 {
-    tile_of_shape(t, rows, vecs, 0);
+    tile_of_shape(t, rows, vecs, BY_COLUMN);
+}
+
+static __attribute__((noinline)) void tile_listed(const tile *t, ptrdiff_t rows, ptrdiff_t vecs)
+{
+    tile_of_shape(t, rows, vecs, LISTED);
 }
 
 /* Width of the next panel when `left` vectors remain: a last single vector shares the work of the one before it. */
@@ -108,11 +118,11 @@ static inline ptrdiff_t tile_rows(ptrdiff_t left)
 }
 
 /* One panel of `vecs` vectors over `rows` rows. */
-INLINE void run_panel(tile t, ptrdiff_t rows, ptrdiff_t vecs, const int a_by_row)
+INLINE void run_panel(tile t, ptrdiff_t rows, ptrdiff_t vecs, const enum walk walk)
 {
     while (rows > 0) {
         const ptrdiff_t height = tile_rows(rows);
-        (a_by_row ? tile_by_row : tile_by_column)(&t, height, vecs);
+        (walk == LISTED ? tile_listed : walk == BY_COLUMN ? tile_by_column : tile_by_row)(&t, height, vecs);
         t.out += height * t.ld_out;
         t.init += height * t.ld_init;
         t.a += height * t.a_row;
@@ -121,11 +131,11 @@ INLINE void run_panel(tile t, ptrdiff_t rows, ptrdiff_t vecs, const int a_by_row
 }
 
 /* The same in depth blocks: the first starts from init, the others go on from out. */
-INLINE void run_deep_panel(tile t, ptrdiff_t rows, ptrdiff_t vecs, ptrdiff_t depth, const int a_by_row)
+INLINE void run_deep_panel(tile t, ptrdiff_t rows, ptrdiff_t vecs, ptrdiff_t depth, const enum walk walk)
 {
     do {
         t.depth = smaller(depth, DEPTH_BLOCK);
-        run_panel(t, rows, vecs, a_by_row);
+        run_panel(t, rows, vecs, walk);
         t.init = t.out;
         t.ld_init = t.ld_out;
         t.a += t.depth * t.a_depth;
@@ -138,14 +148,27 @@ static const real ZEROS[WIDE_VECS * 16] __attribute__((aligned(64)));
 
 /* ---- folded sums over the 16 or 8 virtual lanes of a 64-byte line ---- */
 
-/* Lane i + lane i + h for h = half the line, ..., 1. */
-INLINE real fold_sum(const vec *line)
+/* The vectors of a line added to one: lane i + lane i + h for h = half the line, as long as that is a whole vector. */
+INLINE vec halve_line(vec *line)
 {
-    real lane[LINE];
-    memcpy(lane, line, sizeof lane);
-    for (int h = LINE / 2; h; h /= 2)
-        for (int i = 0; i < h; i++)
-            lane[i] += lane[i + h];
+#pragma GCC unroll 4
+    for (int h = LINE_VECS / 2; h; h /= 2)
+#pragma GCC unroll 8
+        for (int l = 0; l < h; l++)
+            line[l] = line[l] + line[l + h];
+    return line[0];
+}
+
+/* Lane i + lane i + h for h = half the line, ..., 1. */
+INLINE real fold_sum(vec *line)
+{
+    vec t[LANES] = {halve_line(line)};
+#pragma GCC unroll 16
+    for (int i = 1; i < LANES; i++)
+        t[i] = t[0];
+    t[0] = v_fold_sums(t);
+    real lane[LANES];
+    v_store(lane, t[0]);
     return lane[0];
 }
 
@@ -162,13 +185,25 @@ INLINE real fold_max(const vec *line)
 /* Calls body with j (element) and l (vector of the line) over a padded row of n elements. */
 #define FOR_LINE_VECS(j, l, n)                        \
     for (ptrdiff_t j = 0; j < lines_of(n) * LINE;)    \
-        _Pragma("GCC unroll 16") for (int l = 0; l < LINE_VECS; l++, j += LANES)
+        for (int l = 0; l < LINE_VECS; l++, j += LANES)
 
 /* Lanes of the vector at element j that lie before n: 0 .. LANES. */
 INLINE ptrdiff_t lanes_before(ptrdiff_t j, ptrdiff_t n)
 {
     const ptrdiff_t left = n - j;
     return left < 0 ? 0 : smaller(left, LANES);
+}
+
+/* a[n] . b[n] (padded) up to the last fold within a vector. */
+INLINE vec line_dot(const real *a, const real *b, ptrdiff_t n)
+{
+    vec sum[LINE_VECS];
+#pragma GCC unroll 16
+    for (int l = 0; l < LINE_VECS; l++)
+        sum[l] = v_set1(0);
+    FOR_LINE_VECS (j, l, n)
+        sum[l] = v_fma(v_load(a + j), v_load(b + j), sum[l]);
+    return halve_line(sum);
 }
 
 /* ---- activations over panels ---- */
@@ -209,6 +244,7 @@ static void slope_panel(real *dx, const real *y, ptrdiff_t ld, ptrdiff_t rows, p
 
 #include "kernels_rows.h"
 #include "kernels_dense.h"
+#include "kernels_stream.h"
 
 static void KERNEL(activate)(void *z, ptrdiff_t n, fbp_activation activation)
 {
@@ -259,6 +295,12 @@ const fbp_kernels KERNEL(kernels) = {
     .dense_delta = KERNEL(dense_delta),
     .dense_update = KERNEL(dense_update),
     .bias_update = KERNEL(bias_update),
+    .active_rows = KERNEL(active_rows),
+    .stream_forward = KERNEL(stream_forward),
+    .stream_backward = KERNEL(stream_backward),
+    .activation_delta = KERNEL(activation_delta),
+    .gather_rows = KERNEL(gather_rows),
+    .one_hot_rows = KERNEL(one_hot_rows),
     .loss_delta = KERNEL(loss_delta),
     .activate = KERNEL(activate),
     .all_finite = KERNEL(all_finite),

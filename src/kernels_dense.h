@@ -12,7 +12,7 @@ static void KERNEL(dense_forward)(void *y_, const void *x, const void *w_, const
         width = panel_vecs(batch, total - v);
         const tile t = {.out = y + j, .init = b + j, .a = x, .b = w + j, .ld_out = ldy, .ld_init = 0,
                         .a_row = ldx, .a_depth = 1, .ldb = ldw};
-        run_deep_panel(t, batch, width, n_in, 1);
+        run_deep_panel(t, batch, width, n_in, BY_ROW);
         if (activation != FBP_LINEAR)
             activate_panel(y + j, ldy, batch, width, n_out - j, activation);
     }
@@ -62,32 +62,11 @@ static void delta_chained(real *dx, const real *dy, const real *w, real *scratch
             width = panel_vecs(units, total - v);
             const tile t = {.out = dxt + v * LANES, .init = ZEROS, .a = w + k * ldw, .b = dyt + v * LANES,
                             .ld_out = ld, .ld_init = 0, .a_row = ldw, .a_depth = 1, .ldb = ld};
-            run_deep_panel(t, units, width, n_out, 1);
+            run_deep_panel(t, units, width, n_out, BY_ROW);
         }
         memset(dxt + units * ld, 0, (size_t)((padded - units) * ld) * sizeof(real));
         turn_back(dx + k, dxt, rows, padded, ldx, ld);
     }
-}
-
-/* s[LANES] folded lines -> one vector of their sums, in the order of fold_sum. */
-INLINE vec fold_lines(vec s[LANES][LINE_VECS])
-{
-    vec t[LANES];
-    for (int i = 0; i < LANES; i++) {
-#pragma GCC unroll 16
-        for (int h = LINE_VECS / 2; h; h /= 2)
-#pragma GCC unroll 16
-            for (int l = 0; l < h; l++)
-                s[i][l] = s[i][l] + s[i][l + h];
-        t[i] = s[i][0];
-    }
-    v_transpose(t);
-#pragma GCC unroll 16
-    for (int h = LANES / 2; h; h /= 2)
-#pragma GCC unroll 16
-        for (int i = 0; i < h; i++)
-            t[i] = t[i] + t[i + h];
-    return t[0];
 }
 
 /* dx = dy w^T as folded sums over j, LANES input units at a time: for batches too small to fill lanes with rows. */
@@ -96,16 +75,10 @@ static void delta_folded(real *dx, const real *dy, const real *w, ptrdiff_t rows
 {
     for (ptrdiff_t k = 0; k < lines_of(n_in) * LINE; k += LANES)
         for (ptrdiff_t b = 0; b < rows; b++) {
-            vec s[LANES][LINE_VECS];
-            for (int i = 0; i < LANES; i++) {
-                const real *wk = w + (k + i) * ldw;
-                for (int l = 0; l < LINE_VECS; l++)
-                    s[i][l] = v_set1(0);
-                if (k + i < n_in)
-                    FOR_LINE_VECS (j, l, n_out)
-                        s[i][l] = v_fma(v_load(dy + b * ldy + j), v_load(wk + j), s[i][l]);
-            }
-            v_store(dx + b * ldx + k, fold_lines(s));
+            vec sums[LANES];
+            for (int i = 0; i < LANES; i++)
+                sums[i] = k + i < n_in ? line_dot(dy + b * ldy, w + (k + i) * ldw, n_out) : v_set1(0);
+            v_store(dx + b * ldx + k, v_fold_sums(sums));
         }
 }
 
@@ -117,42 +90,56 @@ static void KERNEL(dense_delta)(void *dx, const void *dy, const void *w, const v
         delta_folded(dx, dy, w, rows, n_in, n_out, ldx, ldy, ldw);
     else
         delta_chained(dx, dy, w, scratch, rows, n_in, n_out, ldx, ldy, ldw);
-    through_activation(dx, x, rows, n_in, ldx, activation);
+    KERNEL(activation_delta)(dx, x, rows, n_in, ldx, activation);
 }
 
-/* w and v [rows][n] (leading dimension ld) by the finished gradient g[rows][ldg]; n a whole number of vectors. */
-INLINE void apply_rule(real *w, real *v, const real *g, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, ptrdiff_t ldg,
-                       const fbp_update *u, const fbp_rule rule)
+/* The rule's constants, spread over vectors once per call. */
+typedef struct {
+    vec minus_lr, momentum, decay;
+} rule_vecs;
+
+INLINE rule_vecs rule_constants(const fbp_update *u)
 {
-    const vec lr = v_set1((real)-u->learning_rate), mu = v_set1((real)u->momentum), decay = v_set1((real)(2 * u->l2));
+    return (rule_vecs){v_set1((real)-u->learning_rate), v_set1((real)u->momentum), v_set1((real)(2 * u->l2))};
+}
+
+/* One vector of weights and its velocity by their finished gradient g. */
+INLINE void apply_rule(real *w, real *v, vec g, const rule_vecs *c, const fbp_rule rule)
+{
+    const vec weight = v_load(w), slope = v_fma(c->decay, weight, g);
+    switch (rule) {
+    case FBP_GRADIENT: v_store(w, g); return;
+    case FBP_SGD: v_store(w, v_fma(c->minus_lr, slope, weight)); return;
+    default: break;
+    }
+    const vec velocity = v_fma(c->momentum, v_load(v), slope);
+    v_store(v, velocity);
+    v_store(w, v_fma(c->minus_lr, rule == FBP_NESTEROV ? v_fma(c->momentum, velocity, slope) : velocity, weight));
+}
+
+/* The rule as a constant: body is called with `rule` a literal. */
+#define WITH_RULE(u, body)                                                    \
+    switch ((u)->rule) {                                                      \
+    case FBP_GRADIENT: { const fbp_rule rule = FBP_GRADIENT; body; break; }   \
+    case FBP_SGD: { const fbp_rule rule = FBP_SGD; body; break; }             \
+    case FBP_MOMENTUM: { const fbp_rule rule = FBP_MOMENTUM; body; break; }   \
+    default: { const fbp_rule rule = FBP_NESTEROV; body; break; }             \
+    }
+
+/* w and v [rows][n] (leading dimension ld) by the finished gradient g[rows][ldg]; n a whole number of vectors. */
+INLINE void apply_to_panel(real *w, real *v, const real *g, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, ptrdiff_t ldg,
+                           const fbp_update *u, const fbp_rule rule)
+{
+    const rule_vecs c = rule_constants(u);
     for (ptrdiff_t r = 0; r < rows; r++)
-        for (ptrdiff_t j = r * ld; j < r * ld + n; j += LANES) {
-            vec slope = v_load(g + r * (ldg - ld) + j), weight, step;
-            if (rule == FBP_GRADIENT) {
-                v_store(w + j, slope);
-                continue;
-            }
-            weight = v_load(w + j);
-            step = slope = v_fma(decay, weight, slope);
-            if (rule != FBP_SGD) {
-                step = v_fma(mu, v_load(v + j), slope);
-                v_store(v + j, step);
-            }
-            if (rule == FBP_NESTEROV)
-                step = v_fma(mu, step, slope);
-            v_store(w + j, v_fma(lr, step, weight));
-        }
+        for (ptrdiff_t j = 0; j < n; j += LANES)
+            apply_rule(w + r * ld + j, v + r * ld + j, v_load(g + r * ldg + j), &c, rule);
 }
 
 static void update_panel(real *w, real *v, const real *g, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, ptrdiff_t ldg,
                          const fbp_update *u)
 {
-    switch (u->rule) {
-    case FBP_GRADIENT: apply_rule(w, v, g, rows, n, ld, ldg, u, FBP_GRADIENT); break;
-    case FBP_SGD: apply_rule(w, v, g, rows, n, ld, ldg, u, FBP_SGD); break;
-    case FBP_MOMENTUM: apply_rule(w, v, g, rows, n, ld, ldg, u, FBP_MOMENTUM); break;
-    default: apply_rule(w, v, g, rows, n, ld, ldg, u, FBP_NESTEROV); break;
-    }
+    WITH_RULE(u, apply_to_panel(w, v, g, rows, n, ld, ldg, u, rule))
 }
 
 /* g[rows][ldg] of one panel: each 256 rows of the batch a chain from zero, the block sums added in ascending order. */
@@ -164,7 +151,7 @@ static void gradient_panel(real *g, const real *x, const real *dy, ptrdiff_t bat
         const tile t = {.out = b ? block : g, .init = ZEROS, .a = x + b * ldx, .b = dy + b * ldy, .ld_out = ldg,
                         .ld_init = 0, .a_row = 1, .a_depth = ldx, .ldb = ldy,
                         .depth = smaller(batch - b, FBP_UPDATE_ROWS)};
-        run_panel(t, rows, vecs, 0);
+        run_panel(t, rows, vecs, BY_COLUMN);
         if (b)
             for (ptrdiff_t i = 0; i < rows * ldg; i += LANES)
                 v_store(g + i, v_load(g + i) + v_load(block + i));
@@ -189,6 +176,18 @@ static void KERNEL(dense_update)(void *w, void *velocity, const void *x, const v
     }
 }
 
+/* One row of weights by its gradient, the chain of x[b] dy[b] over a batch of at most one gradient block. */
+INLINE void update_row(real *w, real *v, const real *x, const real *dy, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ldx,
+                       ptrdiff_t ldy, const rule_vecs *c, const fbp_rule rule)
+{
+    for (ptrdiff_t j = 0; j < lines_of(n) * LINE; j += LANES) {
+        vec g = v_set1(0);
+        for (ptrdiff_t b = 0; b < batch; b++)
+            g = v_fma(v_set1(x[b * ldx]), v_load(dy + b * ldy + j), g);
+        apply_rule(w + j, v + j, g, c, rule);
+    }
+}
+
 /* A bias is a weight whose input is always 1, and carries no penalty. */
 static void KERNEL(bias_update)(void *b, void *velocity, const void *dy, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy,
                                 const fbp_update *update)
@@ -196,6 +195,11 @@ static void KERNEL(bias_update)(void *b, void *velocity, const void *dy, ptrdiff
     static const real ONE = 1;
     fbp_update plain = *update;
     plain.l2 = 0;
+    if (batch <= FBP_FOLD_ROWS) {
+        const rule_vecs c = rule_constants(&plain);
+        WITH_RULE(update, update_row(b, velocity, &ONE, dy, batch, n_out, 0, ldy, &c, rule))
+        return;
+    }
     real g[TILE_VECS * LANES] __attribute__((aligned(64)));
     for (ptrdiff_t v = 0, total = vecs_of(n_out), width; v < total; v += width) {
         const ptrdiff_t j = v * LANES;

@@ -61,8 +61,8 @@ static void softmax_delta_rows(real *delta, const real *y, ptrdiff_t batch, ptrd
 }
 
 /* dL/dy -> dL/dz in place: times the derivative of the activation that gave y. */
-static void through_activation(real *delta, const real *y, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld,
-                               fbp_activation activation)
+static void KERNEL(activation_delta)(void *delta, const void *y, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld,
+                                     fbp_activation activation)
 {
     if (activation == FBP_SOFTMAX)
         softmax_delta_rows(delta, y, batch, n, ld);
@@ -146,5 +146,5 @@ static void KERNEL(loss_delta)(void *delta, double *row_loss, uint8_t *hit, cons
         }
     }
     if (!logits)
-        through_activation(delta, output, batch, n_out, ld, activation);
+        KERNEL(activation_delta)(delta, output, batch, n_out, ld, activation);
 }

@@ -150,8 +150,29 @@ INLINE void v_transpose(vec *t)
     SWAP_QUARTERS(8)
 #endif
 }
+
+/* t[0] lane i = the folded sum of t[i]: lane + lane of the other half, then quarters, ...; t is used up. */
+#define FOLD_HALVES(s)                                                                        \
+    _Pragma("GCC unroll 16") for (int i = 0; i < (s); i++)                                    \
+        t[i] = __builtin_shufflevector(t[i], t[i + (s)], LANE_LIST(s, 0)) +                   \
+               __builtin_shufflevector(t[i], t[i + (s)], LANE_LIST(s, 1));
+INLINE vec v_fold_sums(vec *t)
+{
+#if FBP_VEC_BYTES * 8 / FBP_REAL_BITS >= 16
+    FOLD_HALVES(8)
+#endif
+#if FBP_VEC_BYTES * 8 / FBP_REAL_BITS >= 8
+    FOLD_HALVES(4)
+#endif
+#if FBP_VEC_BYTES * 8 / FBP_REAL_BITS >= 4
+    FOLD_HALVES(2)
+#endif
+    FOLD_HALVES(1)
+    return t[0];
+}
 #else
 INLINE void v_transpose(vec *t) { (void)t; }
+INLINE vec v_fold_sums(vec *t) { return t[0]; }
 #endif
 
 #endif

@@ -29,9 +29,12 @@ COMPILED = {
     "_forward": {"_runtime"},
     "_backward": {"_runtime", "_forward"},
     "_parameters": {"_runtime", "_forward"},
-    "_steps": {"_runtime", "_forward", "_backward", "_parameters"},
-    "_engine": {"_runtime", "_forward", "_backward", "_parameters", "_steps", "errors"},
+    "_shuffle": set(),
+    "_steps": {"_runtime", "_forward", "_parameters"},
+    "_split": {"_runtime", "_forward", "_backward", "_steps"},
+    "_stream": {"_runtime", "_forward", "_steps"},
 }
+COMPILED["_engine"] = {*COMPILED, "errors"} - {"_backward"}
 # The floors above them: nothing on one may import what stands on a later one.
 FLOORS = ["_engine", "network", "trainer", "cli"]
 # The one file that may import each optional or slow library.

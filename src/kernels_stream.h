@@ -1,0 +1,177 @@
+/* kernels_stream.h: the dense layer for batches of up to FBP_FOLD_ROWS rows, where reading the weights is the cost, and the
+ * gathering of a batch. Part of kernels.h. */
+
+static ptrdiff_t KERNEL(active_rows)(int32_t *index, const void *x_, ptrdiff_t batch, ptrdiff_t n_in, ptrdiff_t ldx,
+                                     int all)
+{
+    ptrdiff_t count = 0;
+    if (all) {
+        for (ptrdiff_t k = 0; k < n_in; k++)
+            index[k] = (int32_t)k;
+        return n_in;
+    }
+    for (ptrdiff_t k = 0; k < n_in; k += LINE) {
+        ireal any[LINE] = {0};
+        for (ptrdiff_t b = 0; b < batch; b++)
+            for (int i = 0; i < LINE; i++) {
+                ireal bits;
+                memcpy(&bits, (const real *)x_ + b * ldx + k + i, sizeof bits);
+                any[i] |= bits & ~((ireal)1 << (FBP_REAL_BITS - 1)); /* -0 is 0 */
+            }
+#pragma GCC unroll 16
+        for (int i = 0; i < LINE; i++) {
+            index[count] = (int32_t)(k + i); /* written always, kept sometimes: a branch would be guessed wrong too often */
+            count += any[i] != 0;
+        }
+    }
+    return count;
+}
+
+static void KERNEL(stream_forward)(void *y_, const void *x, const void *w_, const void *b_, const int32_t *index,
+                                   ptrdiff_t n_index, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy, ptrdiff_t ldx,
+                                   ptrdiff_t ldw, fbp_activation activation)
+{
+    real *y = y_;
+    const real *w = w_, *b = b_;
+    for (ptrdiff_t v = 0, total = vecs_of(n_out), width; v < total; v += width) {
+        const ptrdiff_t j = v * LANES;
+        width = panel_vecs(batch, total - v);
+        const tile t = {.out = y + j, .init = b + j, .a = x, .b = w + j, .index = index, .ld_out = ldy, .ld_init = 0,
+                        .a_row = ldx, .a_depth = 1, .ldb = ldw, .depth = n_index};
+        if (index)
+            run_panel(t, batch, width, LISTED);
+        else
+            run_panel(t, batch, width, BY_ROW);
+        if (activation != FBP_LINEAR)
+            activate_panel(y + j, ldy, batch, width, n_out - j, activation);
+    }
+    if (activation == FBP_SOFTMAX)
+        softmax_rows(y, batch, n_out, ldy);
+}
+
+typedef struct {
+    real *dx, *w, *v;
+    const real *x, *dy;
+    ptrdiff_t n, ldw, ldx, ldy; /* n: columns, padded */
+    rule_vecs constants;
+    fbp_rule rule;
+} stream;
+
+/* `rows` listed weight rows, read and written once: sums[b * LANES + r] takes the unfolded delta of row r from the old weight,
+ * then the weight is updated. Several rows at a time, because the lanes of one row are one chain. */
+INLINE void stream_block(vec *sums, const stream *s, const int32_t *index, const int rows, const int batch, const int delta)
+{
+    vec x[FBP_FOLD_ROWS * 4], dot[FBP_FOLD_ROWS * 4 * LINE_VECS];
+    ptrdiff_t at[4];
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; r++) {
+        at[r] = index[r] * s->ldw;
+#pragma GCC unroll 8
+        for (int b = 0; b < batch; b++) {
+            x[r * batch + b] = v_set1(s->x[b * s->ldx + index[r]]);
+#pragma GCC unroll 16
+            for (int l = 0; l < LINE_VECS; l++)
+                dot[(r * batch + b) * LINE_VECS + l] = v_set1(0);
+        }
+    }
+#pragma GCC unroll 2
+    for (ptrdiff_t j = 0; j < s->n;)
+        for (int l = 0; l < LINE_VECS; l++, j += LANES) {
+            vec d[FBP_FOLD_ROWS];
+#pragma GCC unroll 8
+            for (int b = 0; b < batch; b++)
+                d[b] = v_load(s->dy + b * s->ldy + j);
+#pragma GCC unroll 4
+            for (int r = 0; r < rows; r++) {
+                real *w = s->w + at[r] + j;
+                vec g = v_set1(0);
+                if (delta) {
+                    const vec weight = v_load(w);
+#pragma GCC unroll 8
+                    for (int b = 0; b < batch; b++)
+                        dot[(r * batch + b) * LINE_VECS + l] = v_fma(d[b], weight, dot[(r * batch + b) * LINE_VECS + l]);
+                }
+#pragma GCC unroll 8
+                for (int b = 0; b < batch; b++)
+                    g = v_fma(x[r * batch + b], d[b], g);
+                apply_rule(w, s->v + at[r] + j, g, &s->constants, s->rule);
+            }
+        }
+    if (delta)
+#pragma GCC unroll 4
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+            for (int b = 0; b < batch; b++)
+                sums[b * LANES + r] = halve_line(dot + (r * batch + b) * LINE_VECS);
+}
+
+/* The listed rows LANES at a time, so that their deltas can be folded together. */
+INLINE void stream_rows(const stream *s, const int32_t *index, ptrdiff_t count, const int batch, const int delta)
+{
+    const int together = batch <= 2 ? 4 : batch <= 4 ? 2 : 1; /* at least 4 chains */
+    for (ptrdiff_t done = 0; done < count; done += LANES) {
+        const ptrdiff_t group = smaller(count - done, LANES);
+        vec sums[FBP_FOLD_ROWS * LANES];
+        ptrdiff_t i = 0;
+        for (; i + together <= group; i += together)
+            stream_block(sums + i, s, index + done + i, together, batch, delta);
+        for (; together > 1 && i < group; i++)
+            stream_block(sums + i, s, index + done + i, 1, batch, delta);
+        if (!delta)
+            continue;
+        for (; i < LANES; i++)
+            for (int b = 0; b < batch; b++)
+                sums[b * LANES + i] = v_set1(0);
+        for (int b = 0; b < batch; b++) {
+            real folded[LANES];
+            v_store(folded, v_fold_sums(sums + b * LANES));
+            for (i = 0; i < group; i++)
+                s->dx[b * s->ldx + index[done + i]] = folded[i];
+        }
+    }
+}
+
+#define STREAM_BATCH(B)                              \
+    case B:                                          \
+        if (dx)                                      \
+            stream_rows(&s, index, n_index, B, 1);   \
+        else                                         \
+            stream_rows(&s, index, n_index, B, 0);   \
+        break;
+
+static void KERNEL(stream_backward)(void *dx, void *w, void *velocity, const void *x, const void *dy,
+                                    const int32_t *index, ptrdiff_t n_index, ptrdiff_t batch, ptrdiff_t n_out,
+                                    ptrdiff_t ldw, ptrdiff_t ldx, ptrdiff_t ldy, const fbp_update *update)
+{
+    const stream s = {.dx = dx, .w = w, .v = velocity ? velocity : w, .x = x, .dy = dy, .n = lines_of(n_out) * LINE,
+                      .ldw = ldw, .ldx = ldx, .ldy = ldy, .constants = rule_constants(update), .rule = update->rule};
+    switch (batch) {
+        STREAM_BATCH(1) STREAM_BATCH(2) STREAM_BATCH(3) STREAM_BATCH(4)
+        STREAM_BATCH(5) STREAM_BATCH(6) STREAM_BATCH(7) STREAM_BATCH(8)
+    }
+}
+
+static void KERNEL(gather_rows)(void *out_, const void *x_, const int64_t *order, ptrdiff_t first, ptrdiff_t rows,
+                                ptrdiff_t n, ptrdiff_t ld)
+{
+    real *out = out_;
+    for (ptrdiff_t i = 0; i < rows; i++, out += ld) {
+        const real *x = (const real *)x_ + (order ? order[first + i] : first + i) * n;
+        ptrdiff_t j = 0;
+        for (; j + LANES <= n; j += LANES)
+            v_store(out + j, v_load(x + j));
+        for (; j < n; j++)
+            out[j] = x[j];
+    }
+}
+
+static void KERNEL(one_hot_rows)(void *out_, const int64_t *labels, const int64_t *order, ptrdiff_t first, ptrdiff_t rows,
+                                 ptrdiff_t n, ptrdiff_t ld)
+{
+    real *out = out_;
+    for (ptrdiff_t i = 0; i < rows; i++, out += ld) {
+        for (ptrdiff_t j = 0; j < n; j += LANES)
+            v_store(out + j, v_set1(0));
+        out[labels[order ? order[first + i] : first + i]] = 1;
+    }
+}
