@@ -165,18 +165,21 @@ def fma_peak(isa=None, int n_threads=1, double milliseconds=100):
     """Measured peak of fused multiply-adds in registers, float32, in GFLOP/s over all threads."""
     cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32)
     cdef double operations = 0
-    cdef int thread
+    cdef int thread, repeats = 1 + <int>(milliseconds / 0.5)  # of about half a millisecond
     n_threads = threads_now(n_threads)
     start = time.perf_counter()
-    while time.perf_counter() < start + milliseconds / 1e3:
-        for thread in prange(n_threads, nogil=True, num_threads=n_threads, schedule="static", chunksize=1):
-            operations += probe(kernels)
+    for thread in prange(n_threads, nogil=True, num_threads=n_threads, schedule="static", chunksize=1):
+        operations += probe(kernels, repeats)
     return operations / (time.perf_counter() - start) / 1e9
 
 
-cdef double probe(const fbp_kernels *kernels) noexcept nogil:
+cdef double probe(const fbp_kernels *kernels, int repeats) noexcept nogil:
     cdef char sink[4096]
-    return kernels.fma_probe(sink, 200000)
+    cdef double operations = 0
+    cdef int i
+    for i in range(repeats):
+        operations += kernels.fma_probe(sink, 200000)
+    return operations
 
 
 # Memory

@@ -1,11 +1,12 @@
-/* dispatch.c: the only file that knows the list of ISAs, and the public names of the enums. */
+/* dispatch.c: the only file that knows the list of ISAs; and the tables of names. */
 #include "fbp.h"
 
 #include <string.h>
 
-const char *const fbp_activation_names[FBP_N_ACTIVATIONS] = {"linear", "sigmoid", "tanh", "relu", "softmax"};
-const char *const fbp_loss_names[FBP_N_LOSSES] = {"squared_error", "mse", "cross_entropy", "binary_cross_entropy"};
-const char *const fbp_rule_names[FBP_N_RULES] = {"gradient", "sgd", "momentum", "nesterov"};
+#define TEXT(name, text) text,
+const char *const fbp_activation_names[FBP_N_ACTIVATIONS] = {FBP_ACTIVATIONS(TEXT)};
+const char *const fbp_loss_names[FBP_N_LOSSES] = {FBP_LOSSES(TEXT)};
+const char *const fbp_rule_names[FBP_N_RULES] = {FBP_RULES(TEXT)};
 
 /* The compiler's run-time library reads cpuid, and xgetbv for what the operating system saves. */
 #if defined(__x86_64__)

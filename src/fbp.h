@@ -16,12 +16,20 @@
 
 typedef enum { FBP_F32, FBP_F64, FBP_N_DTYPES } fbp_dtype;
 
-typedef enum { FBP_LINEAR, FBP_SIGMOID, FBP_TANH, FBP_RELU, FBP_SOFTMAX, FBP_N_ACTIVATIONS } fbp_activation;
-
-typedef enum { FBP_SQUARED_ERROR, FBP_MSE, FBP_CROSS_ENTROPY, FBP_BINARY_CROSS_ENTROPY, FBP_N_LOSSES } fbp_loss;
-
+/* The public names. Each list makes an enum here and a table of names in dispatch.c. */
+#define FBP_ACTIVATIONS(NAME) \
+    NAME(LINEAR, "linear") NAME(SIGMOID, "sigmoid") NAME(TANH, "tanh") NAME(RELU, "relu") NAME(SOFTMAX, "softmax")
+#define FBP_LOSSES(NAME)                                            \
+    NAME(SQUARED_ERROR, "squared_error") NAME(MSE, "mse")           \
+    NAME(CROSS_ENTROPY, "cross_entropy") NAME(BINARY_CROSS_ENTROPY, "binary_cross_entropy")
 /* What becomes of a finished gradient: kept as it is, or applied to the weight in the same pass. */
-typedef enum { FBP_GRADIENT, FBP_SGD, FBP_MOMENTUM, FBP_NESTEROV, FBP_N_RULES } fbp_rule;
+#define FBP_RULES(NAME) \
+    NAME(GRADIENT, "gradient") NAME(SGD, "sgd") NAME(MOMENTUM, "momentum") NAME(NESTEROV, "nesterov")
+
+#define FBP_ENUM(name, text) FBP_##name,
+typedef enum { FBP_ACTIVATIONS(FBP_ENUM) FBP_N_ACTIVATIONS } fbp_activation;
+typedef enum { FBP_LOSSES(FBP_ENUM) FBP_N_LOSSES } fbp_loss;
+typedef enum { FBP_RULES(FBP_ENUM) FBP_N_RULES } fbp_rule;
 
 typedef struct {
     fbp_rule rule;
@@ -29,7 +37,7 @@ typedef struct {
     double l2; /* the penalty is l2 * sum(weight^2); it adds 2 * l2 * weight to the gradient, never for a bias */
 } fbp_update;
 
-/* The public names, indexed by the enums. */
+/* Indexed by the enums. */
 extern const char *const fbp_activation_names[FBP_N_ACTIVATIONS];
 extern const char *const fbp_loss_names[FBP_N_LOSSES];
 extern const char *const fbp_rule_names[FBP_N_RULES];

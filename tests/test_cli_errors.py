@@ -1,0 +1,90 @@
+"""What the command ``fastbp`` says when it cannot: one line, exit status 2, no file."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fastbp.cli import main
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """A folder of its own for each test; no MNIST."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FASTBP_DATA", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def fail(capsys):
+    """Run a command that must fail in the agreed way; return its message."""
+
+    def command(*arguments) -> str:
+        try:
+            status = main([str(a) for a in arguments])
+        except SystemExit as exit:
+            status = exit.code
+        # A progress bar may have been there first.
+        *before, error = capsys.readouterr().err.splitlines()
+        assert status == 2
+        assert error.startswith("fastbp: error: ")
+        assert all("step/s" in line or not line for line in before)
+        return error
+
+    return command
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ("", "COMMAND"),
+            ("fly", "invalid choice: 'fly'"),
+            ("train", "DATASET"),
+            ("train nothing", "got 'nothing', wanted digits, mnist, a .npz or a .csv file"),
+            ("train none.csv", "none.csv: No such file"),
+            ("train none.npz", "none.npz: No such file"),
+            ("train mnist", "FASTBP_DATA"),
+            ("train digits --epochs 0", "'0' is not a positive integer"),
+            ("train digits --batch-size -1", "'-1' is not a positive integer"),
+            ("train digits --hidden 8,x", "'x' is not a positive integer"),
+            ("train digits --activation step", "'step'"),
+            ("train digits --learning-rate nan", "learning_rate: got nan"),
+            ("train digits --learning-rate 1e30", "diverged"),
+            ("train digits --momentum 1", "momentum: got 1.0"),
+            ("train digits --l2 -1", "l2: got -1.0"),
+            ("train digits --seed -1", "seed: got -1"),
+            ("train digits --test-fraction 1", "test_fraction: got 1.0"),
+            ("train digits --target 3", "--target: got '3' for digits"),
+            ("train digits --out no/folder/m", "folder that exists"),
+            ("train digits --out .", "wanted a file"),
+            ("predict none.safetensors digits", "none.safetensors: No such file"),
+            ("info none.safetensors", "none.safetensors: No such file"),
+        ],
+    )
+    def test_one_line_and_status_2(self, fail, here, arguments, message):
+        assert message in fail(*arguments.split())
+        assert list(here.iterdir()) == []
+
+    def test_data_that_does_not_fit(self, fail, here):
+        (here / "flowers.csv").write_text("length,width,kind\n1,2,rose\n3,4,tulip\n5,7,rose\n")
+        assert main(["train", "flowers.csv", "--quiet"]) == 0
+        assert "got 64 features, the model wants 2" in fail(
+            "predict", "flowers.safetensors", "digits"
+        )
+        (here / "x.csv").write_text("length,depth\n1,2\n")
+        assert "got no column 'width'" in fail("predict", "flowers.safetensors", "x.csv")
+        (here / "y.csv").write_text("1,2,3,4\n")
+        assert "got 4 columns" in fail("predict", "flowers.safetensors", "y.csv")
+        assert "safetensors" in fail("info", "flowers.csv")
+
+    def test_not_finite(self, fail, here):
+        np.savez(here / "data.npz", x=np.array([[1.0], [np.inf], [3]]), y=np.array([0, 1, 0]))
+        assert "inf" in fail("train", "data.npz")
+
+    def test_the_old_model_survives_a_failure(self, fail, here):
+        assert main(["train", "digits", "--quiet", "--epochs", "1"]) == 0
+        before = (here / "digits.safetensors").read_bytes()
+        fail("train", "digits", "--quiet", "--learning-rate", "1e30")
+        assert (here / "digits.safetensors").read_bytes() == before
