@@ -113,7 +113,7 @@ INLINE vec v_relu_slope(vec y) { return v_select(v_less(v_set1(0), y), v_set1(1)
 INLINE vec v_linear(vec z) { return z; }
 INLINE vec v_linear_slope(vec y) { (void)y; return v_set1(1); }
 
-/* The element-wise table: enum, name, f, f', and whether f(0) is zero (then padding needs no care). Softmax works on whole
+/* The element-wise table: enum, f, f', and whether f(0) is zero (then padding needs no care). Softmax works on whole
  * rows and lives in kernels.h. */
 #define FBP_ELEMENTWISE(ROW)                                 \
     ROW(FBP_LINEAR, v_linear, v_linear_slope, 1)             \
