@@ -7,6 +7,6 @@ cdef void backward_rows(char **deltas, char **outputs, const char *arena, char *
                         const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, Py_ssize_t first,
                         Py_ssize_t rows) noexcept nogil
 
-cdef void update_layer(char *arena, char *velocity, const char *x, const char *delta, const fbp_kernels *kernels,
-                       const Layer *layer, Py_ssize_t batch, Py_ssize_t first, Py_ssize_t rows,
-                       const fbp_update *update) noexcept nogil
+cdef void update_layer(char *arena, char *velocity, const char *x, const char *delta, char *scratch,
+                       const fbp_kernels *kernels, const Layer *layer, Py_ssize_t batch, Py_ssize_t first,
+                       Py_ssize_t rows, const fbp_update *update) noexcept nogil

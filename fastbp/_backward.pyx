@@ -6,7 +6,8 @@ cimport numpy as cnp
 from libc.stdint cimport uint8_t
 
 from fastbp._runtime cimport (FBP_F32, FBP_F64, FBP_GRADIENT, Memory, code_of, delta_scratch, fbp_activation,
-                              fbp_kernels, fbp_loss, fbp_rule, fbp_update, kernels_of)
+                              fbp_kernels, fbp_loss, fbp_rule, fbp_update,
+                              fbp_update_scratch, kernels_of)
 
 from fastbp._runtime import ACTIVATIONS, LOSSES, RULES
 
@@ -26,13 +27,13 @@ cdef void backward_rows(char **deltas, char **outputs, const char *arena, char *
                             layer.n_in, layer.n_out, layer.ld_in, layer.ld, layer.ld, layers[l - 1].activation)
 
 
-cdef void update_layer(char *arena, char *velocity, const char *x, const char *delta, const fbp_kernels *kernels,
-                       const Layer *layer, Py_ssize_t batch, Py_ssize_t first, Py_ssize_t rows,
-                       const fbp_update *update) noexcept nogil:
+cdef void update_layer(char *arena, char *velocity, const char *x, const char *delta, char *scratch,
+                       const fbp_kernels *kernels, const Layer *layer, Py_ssize_t batch, Py_ssize_t first,
+                       Py_ssize_t rows, const fbp_update *update) noexcept nogil:
     """weight[first : first+rows] of a layer, and its bias together with the first row; velocity may be NULL."""
     cdef Py_ssize_t offset = layer.weight + first * layer.ld * kernels.item
     kernels.dense_update(arena + offset, velocity + offset if velocity != NULL else NULL, x + first * kernels.item,
-                         delta, batch, rows, layer.n_out, layer.ld, layer.ld_in, layer.ld, update)
+                         delta, scratch, batch, rows, layer.n_out, layer.ld, layer.ld_in, layer.ld, update)
     if first == 0:
         kernels.bias_update(arena + layer.bias, velocity + layer.bias if velocity != NULL else NULL, delta, batch,
                             layer.n_out, layer.ld, update)
@@ -61,8 +62,9 @@ def dense_update(cnp.ndarray weight, cnp.ndarray bias, weight_velocity, bias_vel
     cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if weight.dtype == np.float32 else FBP_F64)
     cdef fbp_update update = fbp_update(rule=<fbp_rule>code_of(RULES, rule, "rule"), learning_rate=learning_rate,
                                         momentum=momentum, l2=l2)
+    cdef Memory scratch = Memory(fbp_update_scratch(x.shape[0], kernels.item) * kernels.item)
     kernels.dense_update(cnp.PyArray_DATA(weight), data_or_null(weight_velocity), cnp.PyArray_DATA(x),
-                         cnp.PyArray_DATA(dy), x.shape[0], n_in, n_out, weight.shape[1], x.shape[1], dy.shape[1],
+                         cnp.PyArray_DATA(dy), scratch.data, x.shape[0], n_in, n_out, weight.shape[1], x.shape[1], dy.shape[1],
                          &update)
     kernels.bias_update(cnp.PyArray_DATA(bias), data_or_null(bias_velocity), cnp.PyArray_DATA(dy), x.shape[0], n_out,
                         dy.shape[1], &update)

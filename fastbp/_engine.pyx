@@ -11,7 +11,7 @@ from fastbp._forward cimport Layer
 from fastbp._parameters cimport Parameters, targets_of, team_size
 from fastbp._runtime cimport (FBP_BINARY_CROSS_ENTROPY, FBP_CROSS_ENTROPY, FBP_FOLD_ROWS, FBP_LINE_BYTES, FBP_LINEAR, FBP_SGD, Memory, barrier_init,
                               code_of, delta_scratch, fbp_loss, fbp_loss_from_logits, fbp_rule, fbp_update,
-                              flush_denormals, restore_denormals, threads_now)
+                              fbp_update_scratch, flush_denormals, restore_denormals, threads_now)
 from fastbp._shuffle cimport shuffle
 from fastbp._split cimport split_worker
 from fastbp._steps cimport Item, Plan
@@ -34,7 +34,8 @@ cdef extern from *:
 
 cdef enum:
     PHASE_ROWS = 128            # most rows of a block of phase A: its activations stay in cache
-    ITEM_ROWS = 64              # weight rows of one item of phase B
+    LEAST_ITEM_ROWS = 24        # weight rows of one item of phase B: few for balance,
+    MOST_ITEM_ROWS = 256        # many because each item reads all deltas of its layer
     BYTES_OF_A_STREAM = 1 << 20 # weights below this stream faster through one thread than through barriers
     STEPS_OF_A_SCAN = 16        # from so many steps a call, looking at every weight first costs little
     FLOPS_OF_A_STEP = 800000    # a step below this is faster on one thread than two barriers
@@ -83,17 +84,23 @@ cdef class Run:
         self.make_items()
 
     cdef int make_items(self) except -1:
+        """Phase B in items of a layer's weight rows: half of what is left shared out, then half of the rest, ..."""
         cdef Plan *p = &self.plan
-        cdef Py_ssize_t l, first
-        cdef Item *item
+        cdef Py_ssize_t l, first, rows, i
+        items = []
         for l in range(p.n_layers):
-            p.n_items += (p.layers[l].n_in + ITEM_ROWS - 1) // ITEM_ROWS
+            first = 0
+            while first < p.layers[l].n_in:
+                rows = (p.layers[l].n_in - first) // (2 * self.n_threads) // 8 * 8
+                rows = min(max(rows, <Py_ssize_t>LEAST_ITEM_ROWS), <Py_ssize_t>MOST_ITEM_ROWS, p.layers[l].n_in - first)
+                items.append((l, first, rows))
+                first += rows
+        p.n_items = len(items)
         self.items = Memory(p.n_items * sizeof(Item))
-        p.items = item = <Item *>self.items.data
-        for l in range(p.n_layers):
-            for first in range(0, p.layers[l].n_in, ITEM_ROWS):
-                item.layer, item.first, item.rows = l, first, min(<Py_ssize_t>ITEM_ROWS, p.layers[l].n_in - first)
-                item += 1
+        p.items = <Item *>self.items.data
+        for i in range(p.n_items):
+            p.items[i].layer, p.items[i].first, p.items[i].rows = items[i]
+        return 0
 
     def bind(self, cnp.ndarray x, cnp.ndarray y):
         """Train on x [n, n_inputs] and y (float [n, n_outputs] or int64 labels [n]); order becomes 0 .. n-1."""
@@ -130,7 +137,8 @@ cdef class Run:
         for l in range(p.n_layers):
             widest = max(widest, p.layers[l].n_out)
             lists += (p.layers[l].n_in + 2) * sizeof(int32_t)  # a count, the list, one to spare
-        p.scratch_bytes = line_bytes(max(lists, delta_scratch(widest, min(batch, <Py_ssize_t>PHASE_ROWS), item) * item))
+        p.scratch_bytes = line_bytes(max(lists, fbp_update_scratch(batch, item) * item,
+                                         delta_scratch(widest, min(batch, <Py_ssize_t>PHASE_ROWS), item) * item))
         sizes = [batch * p.layers[0].ld_in * item, batch * last.ld * item, batch * sizeof(double), batch,
                  self.n_threads * p.scratch_bytes, p.n_layers * sizeof(char *), p.n_layers * sizeof(char *)]
         sizes += [batch * p.layers[l].ld * item for l in range(p.n_layers)] * 2

@@ -26,8 +26,8 @@ cdef extern from "fbp.h" nogil:
         void (*dense_delta)(void *dx, const void *dy, const void *w, const void *x, void *scratch, Py_ssize_t batch,
                             Py_ssize_t rows, Py_ssize_t n_in, Py_ssize_t n_out, Py_ssize_t ldx, Py_ssize_t ldy,
                             Py_ssize_t ldw, fbp_activation activation) noexcept nogil
-        void (*dense_update)(void *w, void *velocity, const void *x, const void *dy, Py_ssize_t batch, Py_ssize_t n_in,
-                             Py_ssize_t n_out, Py_ssize_t ldw, Py_ssize_t ldx, Py_ssize_t ldy,
+        void (*dense_update)(void *w, void *velocity, const void *x, const void *dy, void *scratch, Py_ssize_t batch,
+                             Py_ssize_t n_in, Py_ssize_t n_out, Py_ssize_t ldw, Py_ssize_t ldx, Py_ssize_t ldy,
                              const fbp_update *update) noexcept nogil
         void (*bias_update)(void *b, void *velocity, const void *dy, Py_ssize_t batch, Py_ssize_t n_out,
                             Py_ssize_t ldy, const fbp_update *update) noexcept nogil
@@ -55,6 +55,7 @@ cdef extern from "fbp.h" nogil:
         pass
     # inline in the header: these need no linking
     Py_ssize_t fbp_leading_dimension(Py_ssize_t n, size_t item)
+    Py_ssize_t fbp_update_scratch(Py_ssize_t batch, size_t item)
     int fbp_loss_from_logits(fbp_loss loss, fbp_activation activation)
 
 cdef class Memory:

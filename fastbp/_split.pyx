@@ -18,9 +18,9 @@ cdef void phase_a(Plan *p, char *scratch, Py_ssize_t step, Py_ssize_t start, Py_
     backward_rows(p.deltas, p.outputs, p.arena, scratch, p.kernels, p.layers, p.n_layers, batch, first, rows)
 
 
-cdef void phase_b(Plan *p, Py_ssize_t batch, const Item *item, const fbp_update *update) noexcept nogil:
+cdef void phase_b(Plan *p, char *scratch, Py_ssize_t batch, const Item *item, const fbp_update *update) noexcept nogil:
     cdef const char *x = p.outputs[item.layer - 1] if item.layer else p.inputs
-    update_layer(p.updated, p.velocity, x, p.deltas[item.layer], p.kernels, &p.layers[item.layer], batch, item.first,
+    update_layer(p.updated, p.velocity, x, p.deltas[item.layer], scratch, p.kernels, &p.layers[item.layer], batch, item.first,
                  item.rows, update)
 
 
@@ -50,7 +50,7 @@ cdef void split_worker(Plan *p, int thread, int n_threads) noexcept nogil:
             i = claim(&p.next_item, 1) - item_base
             if i >= p.n_items:
                 break
-            phase_b(p, batch, &p.items[i], &update)
+            phase_b(p, scratch, batch, &p.items[i], &update)
         item_base += p.n_items + n_threads
         if n_threads > 1:
             barrier_wait(&p.barrier)

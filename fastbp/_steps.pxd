@@ -14,7 +14,7 @@ cdef struct Plan:
     const fbp_kernels *kernels
     const Layer *layers
     Py_ssize_t n_layers, n_items
-    const Item *items
+    Item *items
     char *arena                 # what the forward pass reads
     char *updated               # what phase B writes: the arena, or gradients
     char *velocity

@@ -45,6 +45,7 @@ extern const char *const fbp_rule_names[FBP_N_RULES];
 enum {
     FBP_LINE_BYTES = 64,
     FBP_UPDATE_ROWS = 256, /* rows of one gradient block: part of the arithmetic contract */
+    FBP_UPDATE_LINES = 12, /* 64-byte lines of a gradient block's row, where the batch is more than one block of rows */
     FBP_FOLD_ROWS = 8      /* up to this batch size a delta is a folded sum: part of the arithmetic contract */
 };
 
@@ -65,9 +66,11 @@ typedef struct {
                         ptrdiff_t rows, ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t ldx, ptrdiff_t ldy, ptrdiff_t ldw,
                         fbp_activation activation);
 
-    /* w[n_in][ldw] and its velocity of the same shape, updated by the gradient x[batch][ldx]^T . dy[batch][ldy]. */
-    void (*dense_update)(void *w, void *velocity, const void *x, const void *dy, ptrdiff_t batch, ptrdiff_t n_in,
-                         ptrdiff_t n_out, ptrdiff_t ldw, ptrdiff_t ldx, ptrdiff_t ldy, const fbp_update *update);
+    /* w[n_in][ldw] and its velocity of the same shape, updated by the gradient x[batch][ldx]^T . dy[batch][ldy].
+     * scratch: fbp_update_scratch(batch) elements of real. */
+    void (*dense_update)(void *w, void *velocity, const void *x, const void *dy, void *scratch, ptrdiff_t batch,
+                         ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t ldw, ptrdiff_t ldx, ptrdiff_t ldy,
+                         const fbp_update *update);
 
     /* b[n_out] and its velocity, updated by the column sums of dy[batch][ldy]. */
     void (*bias_update)(void *b, void *velocity, const void *dy, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy,
@@ -139,6 +142,16 @@ static inline ptrdiff_t fbp_leading_dimension(ptrdiff_t n, size_t item)
     if (lines >= 8)
         lines |= 1;
     return lines * line;
+}
+
+/* Weight rows of one gradient block: its panel takes no more of the cache than the panel of deltas it is made from. */
+static inline ptrdiff_t fbp_update_block_rows(ptrdiff_t batch) { return batch <= 64 ? 64 : batch <= 128 ? 128 : 256; }
+
+/* Elements of scratch for dense_update: a gradient block, and a panel of one (at most 3 lines wide). */
+static inline ptrdiff_t fbp_update_scratch(ptrdiff_t batch, size_t item)
+{
+    const ptrdiff_t lines = (batch <= FBP_UPDATE_ROWS ? 3 : FBP_UPDATE_LINES) + 3;
+    return fbp_update_block_rows(batch) * lines * (FBP_LINE_BYTES / (ptrdiff_t)item);
 }
 
 /* Elements of scratch for dense_delta: dy transposed, and one block of dx before it is turned back. */

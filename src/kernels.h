@@ -17,7 +17,7 @@
 
 enum {
     DEPTH_BLOCK = 256, /* a TILE_VECS-wide panel of b this deep stays in L1 or close to it */
-    ROW_BLOCK = 64,    /* rows of one gradient or delta block, in L1 as a panel */
+    ROW_BLOCK = 64,    /* rows of one delta block, in L1 as a panel */
     WIDE_VECS = 8      /* panel width for one or two rows, where wide tiles hide the FMA latency */
 };
 
@@ -32,8 +32,9 @@ typedef struct {
     const real *init;    /* [rows][ld_init]; ld_init 0 repeats one row (a bias, zeros) */
     const real *a;       /* element (r, d) at a[r * a_row + d * a_depth], one of the strides is 1 */
     const real *b;       /* [depth][ldb] */
+    const real *ahead;   /* a line of each of these rows (ld_ahead apart) is fetched meanwhile */
     const int32_t *index; /* [depth]: which elements of a row of a, and rows of b, to take (LISTED only) */
-    ptrdiff_t ld_out, ld_init, a_row, a_depth, ldb, depth;
+    ptrdiff_t ld_out, ld_init, a_row, a_depth, ldb, ld_ahead, depth;
 } tile;
 
 /* How a and b are walked along the depth: a by its rows (forward, delta), by its columns (update), or by its rows at the
@@ -53,6 +54,8 @@ INLINE void run_tile(const tile *t, const int rows, const int vecs, const enum w
         const ptrdiff_t d = walk == LISTED ? t->index[i] : i;
         const real *a = t->a + d * a_depth, *b = t->b + d * t->ldb;
         vec bv[WIDE_VECS];
+        if (walk != LISTED)
+            __builtin_prefetch(t->ahead + d * t->ld_ahead, 0, 2);
 #pragma GCC unroll 8
         for (int v = 0; v < vecs; v++)
             bv[v] = v_load(b + v * LANES);
@@ -117,11 +120,22 @@ static inline ptrdiff_t tile_rows(ptrdiff_t left)
     return left < 2 * TILE_ROWS ? (left + 1) / 2 : TILE_ROWS;
 }
 
-/* One panel of `vecs` vectors over `rows` rows. */
-INLINE void run_panel(tile t, ptrdiff_t rows, ptrdiff_t vecs, const enum walk walk)
+/* What the caller will read next in panels as wide as this one: rows of b, and rows of weights to update (or NULL). They lie
+ * in other pages than what is being read, where no hardware prefetcher finds them (1.1 to 1.2x at 4096 wide). */
+typedef struct {
+    const real *b, *w;
+    ptrdiff_t ldw;
+} coming;
+
+/* One panel of `vecs` vectors over `rows` rows. Each tile fetches one line of every coming row. */
+INLINE void run_panel(tile t, ptrdiff_t rows, ptrdiff_t vecs, coming next, const enum walk walk)
 {
-    while (rows > 0) {
+    const ptrdiff_t width = vecs * LANES;
+    for (ptrdiff_t line = 0; rows > 0; line += LINE) {
         const ptrdiff_t height = tile_rows(rows);
+        const int weights = line >= width && line < 2 * width && next.w;
+        t.ahead = line < width ? next.b + line : weights ? next.w + line - width : t.b;
+        t.ld_ahead = weights ? next.ldw : t.ldb;
         (walk == LISTED ? tile_listed : walk == BY_COLUMN ? tile_by_column : tile_by_row)(&t, height, vecs);
         t.out += height * t.ld_out;
         t.init += height * t.ld_init;
@@ -130,17 +144,17 @@ INLINE void run_panel(tile t, ptrdiff_t rows, ptrdiff_t vecs, const enum walk wa
     }
 }
 
-/* The same in depth blocks: the first starts from init, the others go on from out. */
-INLINE void run_deep_panel(tile t, ptrdiff_t rows, ptrdiff_t vecs, ptrdiff_t depth, const enum walk walk)
+/* The same in depth blocks: the first starts from init, the others go on from out. next_b: b of the panel that follows. */
+INLINE void run_deep_panel(tile t, ptrdiff_t rows, ptrdiff_t vecs, ptrdiff_t depth, const real *next_b)
 {
     do {
         t.depth = smaller(depth, DEPTH_BLOCK);
-        run_panel(t, rows, vecs, walk);
+        depth -= t.depth;
+        run_panel(t, rows, vecs, (coming){.b = depth > 0 ? t.b + t.depth * t.ldb : next_b}, BY_ROW);
         t.init = t.out;
         t.ld_init = t.ld_out;
         t.a += t.depth * t.a_depth;
         t.b += t.depth * t.ldb;
-        depth -= t.depth;
     } while (depth > 0);
 }
 

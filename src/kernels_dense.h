@@ -12,7 +12,7 @@ static void KERNEL(dense_forward)(void *y_, const void *x, const void *w_, const
         width = panel_vecs(batch, total - v);
         const tile t = {.out = y + j, .init = b + j, .a = x, .b = w + j, .ld_out = ldy, .ld_init = 0,
                         .a_row = ldx, .a_depth = 1, .ldb = ldw};
-        run_deep_panel(t, batch, width, n_in, BY_ROW);
+        run_deep_panel(t, batch, width, n_in, t.b + width * LANES);
         if (activation != FBP_LINEAR)
             activate_panel(y + j, ldy, batch, width, n_out - j, activation);
     }
@@ -49,7 +49,7 @@ static void turn_back(real *dx, const real *dxt, ptrdiff_t rows, ptrdiff_t n, pt
 }
 
 /* dx^T = w dy^T, chains over j ascending: lanes are rows of the batch, so w is read as it lies, and turning dy and dx costs
- * one part in n_out and n_in of the product. scratch: dy^T[n_out][ld], then a block dx^T[ROW_BLOCK][ld]. */
+ * one part in n_out and n_in of the product. Depth outside, panels inside: a block of w is read once. scratch: dy^T[n_out][ld], then a block dx^T[ROW_BLOCK][ld]. */
 static void delta_chained(real *dx, const real *dy, const real *w, real *scratch, ptrdiff_t rows, ptrdiff_t n_in,
                           ptrdiff_t n_out, ptrdiff_t ldx, ptrdiff_t ldy, ptrdiff_t ldw)
 {
@@ -58,12 +58,15 @@ static void delta_chained(real *dx, const real *dy, const real *w, real *scratch
     transpose(dyt, dy, rows, n_out, ld, ldy);
     for (ptrdiff_t k = 0; k < n_in; k += ROW_BLOCK) {
         const ptrdiff_t units = smaller(n_in - k, ROW_BLOCK), padded = lines_of(units) * LINE;
-        for (ptrdiff_t v = 0, width; v < total; v += width) {
-            width = panel_vecs(units, total - v);
-            const tile t = {.out = dxt + v * LANES, .init = ZEROS, .a = w + k * ldw, .b = dyt + v * LANES,
-                            .ld_out = ld, .ld_init = 0, .a_row = ldw, .a_depth = 1, .ldb = ld};
-            run_deep_panel(t, units, width, n_out, BY_ROW);
-        }
+        for (ptrdiff_t j = 0; j < n_out; j += DEPTH_BLOCK)
+            for (ptrdiff_t v = 0, width; v < total; v += width) {
+                width = panel_vecs(units, total - v);
+                real *const out = dxt + v * LANES;
+                const tile t = {.out = out, .init = j ? out : ZEROS, .a = w + k * ldw + j, .b = dyt + j * ld + v * LANES,
+                                .ld_out = ld, .ld_init = j ? ld : 0, .a_row = ldw, .a_depth = 1, .ldb = ld,
+                                .depth = smaller(n_out - j, DEPTH_BLOCK)};
+                run_panel(t, units, width, (coming){.b = t.b + t.depth * ld}, BY_ROW);
+            }
         memset(dxt + units * ld, 0, (size_t)((padded - units) * ld) * sizeof(real));
         turn_back(dx + k, dxt, rows, padded, ldx, ld);
     }
@@ -142,34 +145,41 @@ static void update_panel(real *w, real *v, const real *g, ptrdiff_t rows, ptrdif
     WITH_RULE(u, apply_to_panel(w, v, g, rows, n, ld, ldg, u, rule))
 }
 
-/* g[rows][ldg] of one panel: each 256 rows of the batch a chain from zero, the block sums added in ascending order. */
-static void gradient_panel(real *g, const real *x, const real *dy, ptrdiff_t batch, ptrdiff_t rows, ptrdiff_t vecs,
-                           ptrdiff_t ldg, ptrdiff_t ldx, ptrdiff_t ldy)
+/* g[rows][n], the whole gradient of a block of weights: each 256 rows of the batch a chain from zero, the block sums added in
+ * ascending order. Row blocks outside, panels inside, so that x, dy and g stay in L2 however large the batch.
+ * block[rows][panel] is scratch; w[rows][ldw] are the weights that the gradient is for, only fetched here. */
+static void gradient_block(real *g, real *block, const real *x, const real *dy, const real *w, ptrdiff_t batch,
+                           ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldx, ptrdiff_t ldy, ptrdiff_t ldw)
 {
-    real block[ROW_BLOCK * TILE_VECS * LANES] __attribute__((aligned(64)));
-    for (ptrdiff_t b = 0; b == 0 || b < batch; b += FBP_UPDATE_ROWS) {
-        const tile t = {.out = b ? block : g, .init = ZEROS, .a = x + b * ldx, .b = dy + b * ldy, .ld_out = ldg,
-                        .ld_init = 0, .a_row = 1, .a_depth = ldx, .ldb = ldy,
-                        .depth = smaller(batch - b, FBP_UPDATE_ROWS)};
-        run_panel(t, rows, vecs, BY_COLUMN);
-        if (b)
-            for (ptrdiff_t i = 0; i < rows * ldg; i += LANES)
-                v_store(g + i, v_load(g + i) + v_load(block + i));
-    }
+    for (ptrdiff_t b = 0; b == 0 || b < batch; b += FBP_UPDATE_ROWS)
+        for (ptrdiff_t v = 0, total = n / LANES, width; v < total; v += width) {
+            const ptrdiff_t j = v * LANES;
+            width = panel_vecs(TILE_ROWS, total - v);
+            const tile t = {.out = b ? block : g + j, .init = ZEROS, .a = x + b * ldx, .b = dy + b * ldy + j,
+                            .ld_out = b ? width * LANES : n, .ld_init = 0, .a_row = 1, .a_depth = ldx, .ldb = ldy,
+                            .depth = smaller(batch - b, FBP_UPDATE_ROWS)};
+            run_panel(t, rows, width, (coming){t.b + width * LANES, w + j, ldw}, BY_COLUMN);
+            for (ptrdiff_t r = 0; b && r < rows; r++)
+                for (ptrdiff_t i = 0; i < width * LANES; i += LANES)
+                    v_store(g + r * n + j + i, v_load(g + r * n + j + i) + v_load(block + r * width * LANES + i));
+        }
 }
 
-/* The finished gradient of a panel is still in L1 when the optimizer reads it: no dw array, w read and written once. */
-static void KERNEL(dense_update)(void *w, void *velocity, const void *x, const void *dy, ptrdiff_t batch, ptrdiff_t n_in,
-                                 ptrdiff_t n_out, ptrdiff_t ldw, ptrdiff_t ldx, ptrdiff_t ldy, const fbp_update *update)
+/* The gradient of a block of weights is still in cache when the optimizer reads it: no dw array, w read and written once. One
+ * panel at a time, in L1, where the batch is one block of rows; several, in L2, where it is more. */
+static void KERNEL(dense_update)(void *w, void *velocity, const void *x, const void *dy, void *scratch, ptrdiff_t batch,
+                                 ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t ldw, ptrdiff_t ldx, ptrdiff_t ldy,
+                                 const fbp_update *update)
 {
-    real g[ROW_BLOCK * TILE_VECS * LANES] __attribute__((aligned(64)));
-    for (ptrdiff_t v = 0, total = vecs_of(n_out), width; v < total; v += width) {
-        const ptrdiff_t j = v * LANES;
-        width = panel_vecs(TILE_ROWS, total - v);
-        for (ptrdiff_t k = 0, rows; k < n_in; k += rows) {
-            rows = smaller(n_in - k, ROW_BLOCK);
-            gradient_panel(g, (const real *)x + k, (const real *)dy + j, batch, rows, width, width * LANES, ldx, ldy);
-            const ptrdiff_t at = k * ldw + j;
+    const ptrdiff_t most_rows = fbp_update_block_rows(batch), single = batch <= FBP_UPDATE_ROWS;
+    real *const block = scratch, *const g = block + most_rows * TILE_VECS * LANES;
+    for (ptrdiff_t k = 0, rows; k < n_in; k += rows) {
+        rows = smaller(n_in - k, most_rows);
+        for (ptrdiff_t v = 0, total = vecs_of(n_out), width; v < total; v += width) {
+            const ptrdiff_t j = v * LANES, at = k * ldw + j;
+            width = single ? panel_vecs(TILE_ROWS, total - v) : smaller(total - v, FBP_UPDATE_LINES * LINE_VECS);
+            gradient_block(g, block, (const real *)x + k, (const real *)dy + j, (real *)w + at, batch, rows, width * LANES,
+                           ldx, ldy, ldw);
             update_panel((real *)w + at, velocity ? (real *)velocity + at : NULL, g, rows, width * LANES, ldw,
                          width * LANES, update);
         }
@@ -200,11 +210,11 @@ static void KERNEL(bias_update)(void *b, void *velocity, const void *dy, ptrdiff
         WITH_RULE(update, update_row(b, velocity, &ONE, dy, batch, n_out, 0, ldy, &c, rule))
         return;
     }
-    real g[TILE_VECS * LANES] __attribute__((aligned(64)));
+    real g[TILE_VECS * LANES] __attribute__((aligned(64))), block[TILE_VECS * LANES] __attribute__((aligned(64)));
     for (ptrdiff_t v = 0, total = vecs_of(n_out), width; v < total; v += width) {
         const ptrdiff_t j = v * LANES;
         width = panel_vecs(TILE_ROWS, total - v);
-        gradient_panel(g, &ONE, (const real *)dy + j, batch, 1, width, width * LANES, 0, ldy);
+        gradient_block(g, block, &ONE, (const real *)dy + j, (real *)b + j, batch, 1, width * LANES, 0, ldy, 0);
         update_panel((real *)b + j, velocity ? (real *)velocity + j : NULL, g, 1, width * LANES, 0, 0, &plain);
     }
 }

@@ -39,9 +39,9 @@ static void KERNEL(stream_forward)(void *y_, const void *x, const void *w_, cons
         const tile t = {.out = y + j, .init = b + j, .a = x, .b = w + j, .index = index, .ld_out = ldy, .ld_init = 0,
                         .a_row = ldx, .a_depth = 1, .ldb = ldw, .depth = n_index};
         if (index)
-            run_panel(t, batch, width, LISTED);
+            run_panel(t, batch, width, (coming){.b = t.b}, LISTED);
         else
-            run_panel(t, batch, width, BY_ROW);
+            run_panel(t, batch, width, (coming){.b = t.b}, BY_ROW);
         if (activation != FBP_LINEAR)
             activate_panel(y + j, ldy, batch, width, n_out - j, activation);
     }
