@@ -180,7 +180,8 @@ class ScikitLearn:
             solver="sgd",
             momentum=0.0,
             batch_size=shape.batch,
-            learning_rate_init=LEARNING_RATE,
+            # Its regression loss is half the sum over outputs, that of the others their mean.
+            learning_rate_init=LEARNING_RATE * (1 if self.classifies else 2 / shape.widths[-1]),
             alpha=0.0,
             tol=0,
             random_state=0,

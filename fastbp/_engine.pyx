@@ -3,34 +3,22 @@
 import numpy as np
 
 cimport numpy as cnp
-from cython.parallel cimport parallel, threadid
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memset
 
 from fastbp._forward cimport Layer
-from fastbp._parameters cimport Parameters, targets_of, team_size
-from fastbp._runtime cimport (FBP_BINARY_CROSS_ENTROPY, FBP_CROSS_ENTROPY, FBP_FOLD_ROWS, FBP_LINE_BYTES, FBP_LINEAR, FBP_SGD, Memory, barrier_init,
-                              code_of, delta_scratch, fbp_loss, fbp_loss_from_logits, fbp_rule, fbp_update,
-                              fbp_update_scratch, flush_denormals, restore_denormals, threads_now)
+from fastbp._parameters cimport Parameters, targets_of
+from fastbp._region cimport run_steps
+from fastbp._runtime cimport (FBP_BINARY_CROSS_ENTROPY, FBP_CROSS_ENTROPY, FBP_FOLD_ROWS, FBP_LINE_BYTES, FBP_LINEAR,
+                              FBP_SGD, Memory, code_of, delta_scratch, fbp_loss, fbp_loss_from_logits, fbp_rule,
+                              fbp_update, fbp_update_scratch, threads_now)
 from fastbp._shuffle cimport shuffle
-from fastbp._split cimport split_worker
 from fastbp._steps cimport Item, Plan
-from fastbp._stream cimport stream_worker
 
 from fastbp._runtime import LOSSES, RULES
 from fastbp.errors import BusyError
 
 cnp.import_array()
-
-cdef extern from *:
-    """
-    #ifdef _OPENMP
-    #define openmp_barrier() _Pragma("omp barrier")
-    #else
-    #define openmp_barrier()
-    #endif
-    """
-    void openmp_barrier() noexcept nogil
 
 cdef enum:
     PHASE_ROWS = 128            # most rows of a block of phase A: its activations stay in cache
@@ -196,28 +184,6 @@ cdef class Run:
         if p.failed >= 0:
             self.clear_workspace()
         return p.loss_sum, p.hits, count if p.failed < 0 else p.failed
-
-
-cdef void work(Plan *p, int thread, int n_threads) noexcept nogil:
-    """One thread's share of the steps, in the regime of the batch size. Denormals count as zero meanwhile."""
-    cdef uint64_t mode = flush_denormals()
-    if p.batch <= FBP_FOLD_ROWS and p.updated == p.arena:
-        stream_worker(p, thread, n_threads)
-    else:
-        split_worker(p, thread, n_threads)
-    restore_denormals(mode)
-
-
-cdef void run_steps(Plan *p, int n_threads) noexcept nogil:
-    """The plan's steps on a team of n_threads, or of as many as the OpenMP library grants."""
-    if n_threads == 1:
-        work(p, 0, 1)
-        return
-    with parallel(num_threads=n_threads):
-        if threadid() == 0:
-            barrier_init(&p.barrier, team_size())
-        openmp_barrier()
-        work(p, threadid(), team_size())
 
 
 cdef Py_ssize_t line_bytes(Py_ssize_t bytes) noexcept:

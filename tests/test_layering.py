@@ -1,7 +1,4 @@
-"""The arrows of the architecture go one way, faces import their libraries lazily, files stay small.
-
-Read from the sources: ast for Python, patterns for Cython and C.
-"""
+"""Arrows go one way, faces import libraries lazily, files stay small: read from the sources."""
 
 from __future__ import annotations
 
@@ -33,8 +30,9 @@ COMPILED = {
     "_steps": {"_runtime", "_forward", "_parameters"},
     "_split": {"_runtime", "_forward", "_backward", "_steps"},
     "_stream": {"_runtime", "_forward", "_steps"},
+    "_region": {"_runtime", "_parameters", "_steps", "_split", "_stream"},
 }
-COMPILED["_engine"] = {*COMPILED, "errors"} - {"_backward"}
+COMPILED["_engine"] = {*COMPILED, "errors"} - {"_backward", "_split", "_stream"}
 # The floors above them: nothing on one may import what stands on a later one.
 FLOORS = ["_engine", "network", "trainer", "cli"]
 # The one file that may import each optional or slow library.
