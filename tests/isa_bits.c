@@ -1,0 +1,112 @@
+/* isa_bits.c: every kernel of every set that this machine runs against the scalar one, byte for byte. Built and run by
+ * test_cross.py for machines other than the one that runs the tests; prints a line for each kernel that differs. */
+#include "fbp.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { BATCH = 37, N_IN = 53, N_OUT = 21, SEED = 12345 };
+
+static uint32_t state;
+
+static double draw(void)
+{
+    state = state * 1664525u + 1013904223u;
+    return (state >> 8) / 8388608.0 - 1.0;
+}
+
+static void fill(const fbp_kernels *k, void *array, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)
+{
+    for (ptrdiff_t r = 0; r < rows; r++)
+        for (ptrdiff_t j = 0; j < n; j++)
+            if (k->dtype == FBP_F32)
+                ((float *)array)[r * ld + j] = (float)draw();
+            else
+                ((double *)array)[r * ld + j] = draw();
+}
+
+static int failures;
+
+static void compare(const fbp_kernels *k, const char *what, int code, const void *got, const void *wanted, size_t bytes)
+{
+    if (memcmp(got, wanted, bytes) != 0) {
+        printf("%s f%zu %s %d differs from scalar\n", k->isa, 8 * k->item, what, code);
+        failures++;
+    }
+}
+
+typedef struct {
+    ptrdiff_t ldx, ldy, bytes_x, bytes_y, bytes_w;
+    char *x, *y, *w, *b, *dx, *dy, *v, *target, *scratch;
+    double row_loss[BATCH];
+    uint8_t hit[BATCH];
+} arrays;
+
+static void make(arrays *a, const fbp_kernels *k)
+{
+    a->ldx = fbp_leading_dimension(N_IN, k->item), a->ldy = fbp_leading_dimension(N_OUT, k->item);
+    a->bytes_x = BATCH * a->ldx * k->item, a->bytes_y = BATCH * a->ldy * k->item, a->bytes_w = N_IN * a->ldy * k->item;
+    a->x = fbp_alloc(a->bytes_x), a->y = fbp_alloc(a->bytes_y), a->w = fbp_alloc(a->bytes_w);
+    a->b = fbp_alloc(a->ldy * k->item), a->dx = fbp_alloc(a->bytes_x), a->dy = fbp_alloc(a->bytes_y);
+    a->v = fbp_alloc(a->bytes_w), a->target = fbp_alloc(a->bytes_y);
+    a->scratch = fbp_alloc((fbp_delta_scratch(N_OUT, BATCH, k->item) + fbp_update_scratch(BATCH, k->item)) * k->item);
+    state = SEED;
+    fill(k, a->x, BATCH, N_IN, a->ldx), fill(k, a->w, N_IN, N_OUT, a->ldy), fill(k, a->b, 1, N_OUT, a->ldy);
+    fill(k, a->dy, BATCH, N_OUT, a->ldy), fill(k, a->target, BATCH, N_OUT, a->ldy);
+}
+
+static void check_layer(const fbp_kernels *k, const fbp_kernels *scalar, arrays *a, arrays *s)
+{
+    int32_t index[2][N_IN + 1];
+    for (int f = 0; f < FBP_N_ACTIVATIONS; f++) {
+        k->dense_forward(a->y, a->x, a->w, a->b, BATCH, N_IN, N_OUT, a->ldy, a->ldx, a->ldy, f);
+        scalar->dense_forward(s->y, s->x, s->w, s->b, BATCH, N_IN, N_OUT, s->ldy, s->ldx, s->ldy, f);
+        compare(k, "dense_forward", f, a->y, s->y, a->bytes_y);
+        for (ptrdiff_t batch = 5; batch <= BATCH; batch += BATCH - 5) {
+            k->dense_delta(a->dx, a->dy, a->w, a->x, a->scratch, batch, batch, N_IN, N_OUT, a->ldx, a->ldy, a->ldy, f);
+            scalar->dense_delta(s->dx, s->dy, s->w, s->x, s->scratch, batch, batch, N_IN, N_OUT, s->ldx, s->ldy, s->ldy, f);
+            compare(k, "dense_delta", f, a->dx, s->dx, a->bytes_x);
+        }
+        for (int loss = 0; loss < FBP_N_LOSSES; loss++) {
+            k->loss_delta(a->dx, a->row_loss, a->hit, a->y, a->target, BATCH, N_OUT, a->ldy, loss, f, 0.25);
+            scalar->loss_delta(s->dx, s->row_loss, s->hit, s->y, s->target, BATCH, N_OUT, s->ldy, loss, f, 0.25);
+            compare(k, "loss_delta", loss, a->dx, s->dx, a->bytes_y);
+            compare(k, "row_loss", loss, a->row_loss, s->row_loss, sizeof a->row_loss);
+            compare(k, "hit", loss, a->hit, s->hit, sizeof a->hit);
+        }
+    }
+    for (int rule = 0; rule < FBP_N_RULES; rule++) {
+        const fbp_update update = {rule, 0.1, 0.9, 0.01};
+        const ptrdiff_t count = k->active_rows(index[0], a->x, 3, N_IN, a->ldx, 1);
+        scalar->active_rows(index[1], s->x, 3, N_IN, s->ldx, 1);
+        k->dense_update(a->w, a->v, a->x, a->dy, a->scratch, BATCH, N_IN, N_OUT, a->ldy, a->ldx, a->ldy, &update);
+        scalar->dense_update(s->w, s->v, s->x, s->dy, s->scratch, BATCH, N_IN, N_OUT, s->ldy, s->ldx, s->ldy, &update);
+        compare(k, "dense_update", rule, a->w, s->w, a->bytes_w);
+        k->bias_update(a->b, a->v, a->dy, BATCH, N_OUT, a->ldy, &update);
+        scalar->bias_update(s->b, s->v, s->dy, BATCH, N_OUT, s->ldy, &update);
+        compare(k, "bias_update", rule, a->b, s->b, a->ldy * k->item);
+        k->stream_forward(a->y, a->x, a->w, a->b, index[0], count, 3, N_OUT, a->ldy, a->ldx, a->ldy, FBP_TANH);
+        scalar->stream_forward(s->y, s->x, s->w, s->b, index[1], count, 3, N_OUT, s->ldy, s->ldx, s->ldy, FBP_TANH);
+        compare(k, "stream_forward", rule, a->y, s->y, a->bytes_y);
+        k->stream_backward(a->dx, a->w, a->v, a->x, a->dy, index[0], count, 3, N_OUT, a->ldy, a->ldx, a->ldy, &update);
+        scalar->stream_backward(s->dx, s->w, s->v, s->x, s->dy, index[1], count, 3, N_OUT, s->ldy, s->ldx, s->ldy, &update);
+        compare(k, "stream_backward", rule, a->w, s->w, a->bytes_w);
+        compare(k, "stream_backward dx", rule, a->dx, s->dx, a->bytes_x);
+    }
+}
+
+int main(void)
+{
+    for (int i = 0; fbp_isa_name(i); i++)
+        for (int dtype = 0; dtype < FBP_N_DTYPES; dtype++) {
+            const fbp_kernels *k = fbp_find_kernels(fbp_isa_name(i), dtype), *scalar = fbp_find_kernels("scalar", dtype);
+            arrays a, s;
+            if (!k || k == scalar)
+                continue;
+            make(&a, k);
+            make(&s, scalar);
+            check_layer(k, scalar, &a, &s);
+            printf("%s f%zu checked\n", k->isa, 8 * k->item);
+        }
+    return failures != 0;
+}
