@@ -15,7 +15,7 @@
 
 /* How long to spin: about the time other threads may lag on a quiet machine. Beyond it a thread is off its core, and the
  * core is worth more to it than to the spinner. */
-enum { SPINS = 4000, YIELDS = 4 };
+enum { SPINS = 500, YIELDS = 2 };
 
 static inline void pause_briefly(void)
 {
