@@ -34,7 +34,7 @@ static void transpose(real *out, const real *in, ptrdiff_t rows, ptrdiff_t n, pt
         }
 }
 
-/* One block dxt[ROW_BLOCK][ld] of transposed deltas turned back into dx[rows][ldx], n of its columns (padded). */
+/* One block dxt[n][ld] of transposed deltas turned back into n columns (padded) of dx[rows][ldx]. */
 static void turn_back(real *dx, const real *dxt, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldx, ptrdiff_t ld)
 {
     for (ptrdiff_t b = 0; b < rows; b += LANES)
@@ -50,8 +50,9 @@ static void turn_back(real *dx, const real *dxt, ptrdiff_t rows, ptrdiff_t n, pt
 
 /* dx^T = w dy^T, chains over j ascending: lanes are rows of the batch, so w is read as it lies, and turning dy and dx costs
  * one part in n_out and n_in of the product. Depth outside, panels inside: a block of w is read once. scratch: dy^T[n_out][ld], then a block dx^T[ROW_BLOCK][ld]. */
-static void delta_chained(real *dx, const real *dy, const real *w, real *scratch, ptrdiff_t rows, ptrdiff_t n_in,
-                          ptrdiff_t n_out, ptrdiff_t ldx, ptrdiff_t ldy, ptrdiff_t ldw)
+static void delta_chained(real *dx, const real *dy, const real *w, const real *x, real *scratch, ptrdiff_t rows,
+                          ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t ldx, ptrdiff_t ldy, ptrdiff_t ldw,
+                          fbp_activation activation)
 {
     const ptrdiff_t total = vecs_of(rows), ld = total * LANES;
     real *const dyt = scratch, *const dxt = scratch + n_out * ld;
@@ -69,6 +70,7 @@ static void delta_chained(real *dx, const real *dy, const real *w, real *scratch
             }
         memset(dxt + units * ld, 0, (size_t)((padded - units) * ld) * sizeof(real));
         turn_back(dx + k, dxt, rows, padded, ldx, ld);
+        slope_panel(dx + k, x + k, ldx, rows, padded / LANES, activation);
     }
 }
 
@@ -89,11 +91,13 @@ static void KERNEL(dense_delta)(void *dx, const void *dy, const void *w, const v
                                 ptrdiff_t rows, ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t ldx, ptrdiff_t ldy,
                                 ptrdiff_t ldw, fbp_activation activation)
 {
-    if (batch <= FBP_FOLD_ROWS)
-        delta_folded(dx, dy, w, rows, n_in, n_out, ldx, ldy, ldw);
+    const fbp_activation in_block = activation == FBP_SOFTMAX ? FBP_LINEAR : activation; /* softmax needs whole rows */
+    if (batch > FBP_FOLD_ROWS)
+        delta_chained(dx, dy, w, x, scratch, rows, n_in, n_out, ldx, ldy, ldw, in_block);
     else
-        delta_chained(dx, dy, w, scratch, rows, n_in, n_out, ldx, ldy, ldw);
-    KERNEL(activation_delta)(dx, x, rows, n_in, ldx, activation);
+        delta_folded(dx, dy, w, rows, n_in, n_out, ldx, ldy, ldw);
+    if (batch <= FBP_FOLD_ROWS || activation == FBP_SOFTMAX)
+        KERNEL(activation_delta)(dx, x, rows, n_in, ldx, activation);
 }
 
 /* The rule's constants, spread over vectors once per call. */
