@@ -1,5 +1,7 @@
 """Training runs: the plan, its workspace and the call that runs steps; the model that needs them."""
 
+import time
+
 import numpy as np
 
 cimport numpy as cnp
@@ -16,6 +18,7 @@ from fastbp._shuffle cimport shuffle
 from fastbp._steps cimport Item, Plan
 
 from fastbp._runtime import LOSSES, RULES
+from fastbp._pace import Pace
 from fastbp.errors import BusyError
 
 cnp.import_array()
@@ -50,7 +53,7 @@ cdef class Run:
     cdef int n_threads
     cdef Py_ssize_t batch_size
     cdef bint running
-    cdef object x, y
+    cdef object x, y, pace
     cdef readonly object velocity, order
 
     def __init__(self, Parameters model, loss, rule, double momentum, double l2, Py_ssize_t batch_size, int n_threads,
@@ -60,6 +63,7 @@ cdef class Run:
         self.updated = model if updated is None else updated
         self.batch_size = batch_size
         self.n_threads = n_threads
+        self.pace = Pace()
         p.layers, p.n_layers = model.layers, model.n_layers
         p.loss = <fbp_loss>code_of(LOSSES, loss, "loss")
         p.to_logits = fbp_loss_from_logits(p.loss, p.layers[p.n_layers - 1].activation)
@@ -170,7 +174,7 @@ cdef class Run:
         """
         cdef Plan *p = &self.plan
         self.require_idle(self.updated.busy)
-        cdef int team = threads_now(self.team())
+        cdef int wanted = self.team(), team = threads_now(self.pace.choose(wanted))
         p.kernels, p.arena, p.updated = self.model.kernels(), self.model.memory.data, self.updated.memory.data
         p.order = <const int64_t *>cnp.PyArray_DATA(self.order)
         p.learning_rates = <const double *>cnp.PyArray_DATA(learning_rates)
@@ -182,9 +186,12 @@ cdef class Run:
         p.skip_zeros = (p.batch <= FBP_FOLD_ROWS and count >= STEPS_OF_A_SCAN and p.update.rule == FBP_SGD
                         and p.update.l2 == 0 and p.kernels.all_finite(p.arena, self.model.memory.bytes // p.kernels.item))
         self.running = self.updated.busy = True
+        started = time.perf_counter()
         with nogil:
             run_steps(p, team)
         self.running = self.updated.busy = False
+        if wanted > 1:
+            self.pace.record(team, count, time.perf_counter() - started, p.barrier.asleep * 1e-9 if team > 1 else 0)
         if p.failed >= 0:
             self.clear_workspace()
         return p.loss_sum, p.hits, count if p.failed < 0 else p.failed

@@ -52,7 +52,7 @@ cdef extern from "fbp.h" nogil:
         int (*all_finite)(const void *x, Py_ssize_t n) noexcept nogil
         double (*fma_probe)(void *sink, Py_ssize_t rounds) noexcept nogil
     ctypedef struct fbp_barrier:
-        pass
+        int64_t asleep
     # inline in the header: these need no linking
     Py_ssize_t fbp_leading_dimension(Py_ssize_t n, size_t item)
     Py_ssize_t fbp_update_scratch(Py_ssize_t batch, size_t item)

@@ -169,6 +169,7 @@ typedef struct {
     _Alignas(64) int generation;
     int n_threads;
     int sleepers;
+    int64_t asleep; /* nanoseconds that threads have slept here, added up */
 } fbp_barrier;
 
 void fbp_barrier_init(fbp_barrier *barrier, int n_threads);

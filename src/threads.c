@@ -3,6 +3,7 @@
 #include "fbp.h"
 
 #include <sched.h>
+#include <time.h>
 #ifdef __linux__
 #include <limits.h>
 #include <linux/futex.h>
@@ -51,6 +52,7 @@ void fbp_barrier_init(fbp_barrier *barrier, int n_threads)
     barrier->generation = 0;
     barrier->n_threads = n_threads;
     barrier->sleepers = 0;
+    barrier->asleep = 0;
 }
 
 static int passed(fbp_barrier *barrier, int generation)
@@ -58,12 +60,21 @@ static int passed(fbp_barrier *barrier, int generation)
     return __atomic_load_n(&barrier->generation, __ATOMIC_ACQUIRE) != generation;
 }
 
+static int64_t nanoseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * (int64_t)1000000000 + now.tv_nsec;
+}
+
 static void wait_asleep(fbp_barrier *barrier, int generation)
 {
+    const int64_t start = nanoseconds();
     __atomic_add_fetch(&barrier->sleepers, 1, __ATOMIC_SEQ_CST);
     while (__atomic_load_n(&barrier->generation, __ATOMIC_SEQ_CST) == generation)
         sleep_while(&barrier->generation, generation);
     __atomic_sub_fetch(&barrier->sleepers, 1, __ATOMIC_SEQ_CST);
+    __atomic_add_fetch(&barrier->asleep, nanoseconds() - start, __ATOMIC_RELAXED);
 }
 
 /* Spin, then yield, then sleep: a pure spin costs an order of magnitude when a neighbour keeps one thread off its core. */

@@ -32,7 +32,7 @@ COMPILED = {
     "_stream": {"_runtime", "_forward", "_steps"},
     "_region": {"_runtime", "_parameters", "_steps", "_split", "_stream"},
 }
-COMPILED["_engine"] = {*COMPILED, "errors"} - {"_backward", "_split", "_stream"}
+COMPILED["_engine"] = {*COMPILED, "_pace", "errors"} - {"_backward", "_split", "_stream"}
 # The floors above them: nothing on one may import what stands on a later one.
 FLOORS = ["_engine", "network", "trainer", "cli"]
 # The one file that may import each optional or slow library.
