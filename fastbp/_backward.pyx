@@ -5,7 +5,7 @@ import numpy as np
 cimport numpy as cnp
 from libc.stdint cimport uint8_t
 
-from fastbp._runtime cimport (FBP_F32, FBP_F64, FBP_GRADIENT, Memory, code_of, delta_scratch, fbp_activation,
+from fastbp._runtime cimport (FBP_F32, FBP_F64, FBP_GRADIENT, Memory, code_of, fbp_delta_scratch, fbp_activation,
                               fbp_kernels, fbp_loss, fbp_rule, fbp_update,
                               fbp_update_scratch, kernels_of)
 
@@ -50,7 +50,7 @@ def dense_delta(cnp.ndarray dx, cnp.ndarray dy, cnp.ndarray weight, cnp.ndarray 
     """dx [batch, ldx] OUT = (dy [batch, ldy] @ weight [n_in, ldw].T) * f'(x), x [batch, ldx] the lower layer's output."""
     cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if dx.dtype == np.float32 else FBP_F64)
     cdef Py_ssize_t batch = dx.shape[0]
-    cdef Memory scratch = Memory(delta_scratch(n_out, batch, kernels.item) * kernels.item)
+    cdef Memory scratch = Memory(fbp_delta_scratch(n_out, batch, kernels.item) * kernels.item)
     kernels.dense_delta(cnp.PyArray_DATA(dx), cnp.PyArray_DATA(dy), cnp.PyArray_DATA(weight), cnp.PyArray_DATA(x),
                         scratch.data, batch, batch, n_in, n_out, dx.shape[1], dy.shape[1], weight.shape[1],
                         <fbp_activation>code_of(ACTIVATIONS, activation, "activation"))

@@ -12,7 +12,7 @@ from fastbp._forward cimport Layer
 from fastbp._parameters cimport Parameters, targets_of
 from fastbp._region cimport run_steps
 from fastbp._runtime cimport (FBP_BINARY_CROSS_ENTROPY, FBP_CROSS_ENTROPY, FBP_FOLD_ROWS, FBP_LINE_BYTES, FBP_LINEAR,
-                              FBP_SGD, Memory, code_of, delta_scratch, fbp_loss, fbp_loss_from_logits, fbp_rule,
+                              FBP_SGD, Memory, code_of, fbp_delta_scratch, fbp_loss, fbp_loss_from_logits, fbp_rule,
                               fbp_update, fbp_update_scratch, threads_now)
 from fastbp._shuffle cimport shuffle
 from fastbp._steps cimport Item, Plan
@@ -131,7 +131,7 @@ cdef class Run:
             widest = max(widest, p.layers[l].n_out)
             lists += (p.layers[l].n_in + 2) * sizeof(int32_t)  # a count, the list, one to spare
         p.scratch_bytes = line_bytes(max(lists, fbp_update_scratch(batch, item) * item,
-                                         delta_scratch(widest, min(batch, <Py_ssize_t>PHASE_ROWS), item) * item))
+                                         fbp_delta_scratch(widest, min(batch, <Py_ssize_t>PHASE_ROWS), item) * item))
         sizes = [batch * p.layers[0].ld_in * item, batch * last.ld * item, batch * sizeof(double), batch,
                  self.n_threads * p.scratch_bytes, p.n_layers * sizeof(char *), p.n_layers * sizeof(char *)]
         sizes += [batch * p.layers[l].ld * item for l in range(p.n_layers)] * 2
@@ -225,7 +225,7 @@ cdef object input_gradient(Run run):
     """dL/dx of the rows of the step just done, from the first layer's delta."""
     cdef Plan *p = &run.plan
     cdef const Layer *layer = &p.layers[0]
-    cdef Memory scratch = Memory(delta_scratch(layer.n_out, p.batch, run.model.item) * run.model.item)
+    cdef Memory scratch = Memory(fbp_delta_scratch(layer.n_out, p.batch, run.model.item) * run.model.item)
     dx = np.zeros((p.batch, layer.ld_in), run.model.dtype)
     p.kernels.dense_delta(cnp.PyArray_DATA(dx), p.deltas[0], p.arena + layer.weight, p.inputs, scratch.data, p.batch,
                           p.batch, layer.n_in, layer.n_out, layer.ld_in, layer.ld, layer.ld, FBP_LINEAR)

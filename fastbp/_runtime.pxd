@@ -55,6 +55,7 @@ cdef extern from "fbp.h" nogil:
         int64_t asleep
     # inline in the header: these need no linking
     Py_ssize_t fbp_leading_dimension(Py_ssize_t n, size_t item)
+    Py_ssize_t fbp_delta_scratch(Py_ssize_t n_out, Py_ssize_t rows, size_t item)
     Py_ssize_t fbp_update_scratch(Py_ssize_t batch, size_t item)
     int fbp_loss_from_logits(fbp_loss loss, fbp_activation activation)
 
@@ -66,7 +67,6 @@ cdef class Memory:
 cdef const fbp_kernels *kernels_of(str isa, int dtype) except NULL
 cdef int code_of(dict names, str name, str what) except -1
 cdef int threads_now(int n_threads) except -1
-cdef Py_ssize_t delta_scratch(Py_ssize_t n_out, Py_ssize_t rows, size_t item) noexcept nogil
 
 cdef void barrier_init(fbp_barrier *barrier, int n_threads) noexcept nogil
 cdef void barrier_wait(fbp_barrier *barrier) noexcept nogil

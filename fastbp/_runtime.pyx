@@ -21,7 +21,6 @@ cdef extern from "fbp.h" nogil:
     const char *fbp_rule_names[]
     const char *fbp_isa_name(int index)
     const fbp_kernels *fbp_find_kernels(const char *isa, fbp_dtype dtype)
-    Py_ssize_t fbp_delta_scratch(Py_ssize_t n_out, Py_ssize_t rows, size_t item)
     void *fbp_alloc(size_t bytes)
     void fbp_free(void *memory, size_t bytes)
     size_t fbp_live_bytes()
@@ -228,9 +227,6 @@ def all_finite(cnp.ndarray array):
 
 
 # What the other extensions reach of the core
-
-cdef Py_ssize_t delta_scratch(Py_ssize_t n_out, Py_ssize_t rows, size_t item) noexcept nogil:
-    return fbp_delta_scratch(n_out, rows, item)
 
 cdef void barrier_init(fbp_barrier *barrier, int n_threads) noexcept nogil:
     fbp_barrier_init(barrier, n_threads)

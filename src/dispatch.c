@@ -55,9 +55,3 @@ const fbp_kernels *fbp_find_kernels(const char *isa, fbp_dtype dtype)
             return sets[i].kernels[dtype];
     return NULL;
 }
-
-ptrdiff_t fbp_delta_scratch(ptrdiff_t n_out, ptrdiff_t rows, size_t item)
-{
-    const ptrdiff_t line = FBP_LINE_BYTES / (ptrdiff_t)item, block = 64;
-    return (n_out + block) * ((rows + line - 1) / line * line);
-}

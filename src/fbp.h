@@ -45,6 +45,7 @@ extern const char *const fbp_rule_names[FBP_N_RULES];
 enum {
     FBP_LINE_BYTES = 64,
     FBP_UPDATE_ROWS = 256, /* rows of one gradient block: part of the arithmetic contract */
+    FBP_DELTA_UNITS = 64,  /* input units of one delta block, in L1 as a panel */
     FBP_UPDATE_LINES = 12, /* 64-byte lines of a gradient block's row, where the batch is more than one block of rows */
     FBP_FOLD_ROWS = 8      /* up to this batch size a delta is a folded sum: part of the arithmetic contract */
 };
@@ -155,7 +156,11 @@ static inline ptrdiff_t fbp_update_scratch(ptrdiff_t batch, size_t item)
 }
 
 /* Elements of scratch for dense_delta: dy transposed, and one block of dx before it is turned back. */
-ptrdiff_t fbp_delta_scratch(ptrdiff_t n_out, ptrdiff_t rows, size_t item);
+static inline ptrdiff_t fbp_delta_scratch(ptrdiff_t n_out, ptrdiff_t rows, size_t item)
+{
+    const ptrdiff_t line = FBP_LINE_BYTES / (ptrdiff_t)item;
+    return (n_out + FBP_DELTA_UNITS) * ((rows + line - 1) / line * line);
+}
 
 /* memory.c: 64-byte aligned and zeroed; NULL when memory runs out. */
 void *fbp_alloc(size_t bytes);

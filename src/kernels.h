@@ -17,7 +17,6 @@
 
 enum {
     DEPTH_BLOCK = 256, /* a TILE_VECS-wide panel of b this deep stays in L1 or close to it */
-    ROW_BLOCK = 64,    /* rows of one delta block, in L1 as a panel */
     WIDE_VECS = 8      /* panel width for one or two rows, where wide tiles hide the FMA latency */
 };
 

@@ -49,7 +49,7 @@ static void turn_back(real *dx, const real *dxt, ptrdiff_t rows, ptrdiff_t n, pt
 }
 
 /* dx^T = w dy^T, chains over j ascending: lanes are rows of the batch, so w is read as it lies, and turning dy and dx costs
- * one part in n_out and n_in of the product. Depth outside, panels inside: a block of w is read once. scratch: dy^T[n_out][ld], then a block dx^T[ROW_BLOCK][ld]. */
+ * one part in n_out and n_in of the product. Depth outside, panels inside: a block of w is read once. scratch: dy^T[n_out][ld], then a block dx^T[FBP_DELTA_UNITS][ld]. */
 static void delta_chained(real *dx, const real *dy, const real *w, const real *x, real *scratch, ptrdiff_t rows,
                           ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t ldx, ptrdiff_t ldy, ptrdiff_t ldw,
                           fbp_activation activation)
@@ -57,8 +57,8 @@ static void delta_chained(real *dx, const real *dy, const real *w, const real *x
     const ptrdiff_t total = vecs_of(rows), ld = total * LANES;
     real *const dyt = scratch, *const dxt = scratch + n_out * ld;
     transpose(dyt, dy, rows, n_out, ld, ldy);
-    for (ptrdiff_t k = 0; k < n_in; k += ROW_BLOCK) {
-        const ptrdiff_t units = smaller(n_in - k, ROW_BLOCK), padded = lines_of(units) * LINE;
+    for (ptrdiff_t k = 0; k < n_in; k += FBP_DELTA_UNITS) {
+        const ptrdiff_t units = smaller(n_in - k, FBP_DELTA_UNITS), padded = lines_of(units) * LINE;
         for (ptrdiff_t j = 0; j < n_out; j += DEPTH_BLOCK)
             for (ptrdiff_t v = 0, width; v < total; v += width) {
                 width = panel_vecs(units, total - v);
