@@ -1,12 +1,21 @@
-"""The backward pass over a range of rows, and the update over a range of one layer's weight rows."""
+"""The backward pass over some rows, and the update of a block of one layer's weight."""
 
 from fastbp._forward cimport Layer
-from fastbp._runtime cimport fbp_kernels, fbp_update
+from fastbp._runtime cimport fbp_coming, fbp_kernels, fbp_part, fbp_update
+
+cdef struct Block:
+    # A block of a layer's weight: its update is one item of work.
+    Py_ssize_t layer, first, rows, column, n    # n: columns, whole 64-byte lines
+    Py_ssize_t owner                            # the thread of the team that begins with it
+
+cdef list blocks_of(const Layer *layer, Py_ssize_t batch, size_t item, Py_ssize_t parts)
 
 cdef void backward_rows(char **deltas, char **outputs, const char *arena, char *scratch, const fbp_kernels *kernels,
-                        const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, Py_ssize_t first,
-                        Py_ssize_t rows) noexcept nogil
+                        const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, Py_ssize_t rows) noexcept nogil
 
-cdef void update_layer(char *arena, char *velocity, const char *x, const char *delta, char *scratch,
-                       const fbp_kernels *kernels, const Layer *layer, Py_ssize_t batch, Py_ssize_t first,
-                       Py_ssize_t rows, const fbp_update *update) noexcept nogil
+cdef char *block_gradient(char *scratch, const char *weight, const fbp_part *parts, Py_ssize_t n_parts, const Block *block,
+                          const fbp_kernels *kernels, Py_ssize_t batch, Py_ssize_t ldx, Py_ssize_t ld,
+                          fbp_coming *coming) noexcept nogil
+
+cdef void apply_block(char *weight, char *bias, char *weight_velocity, char *bias_velocity, const char *gradient,
+                      const Block *block, const fbp_kernels *kernels, Py_ssize_t ld, const fbp_update *update) noexcept nogil

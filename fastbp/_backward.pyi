@@ -27,6 +27,7 @@ def dense_update(
     momentum: float,
     l2: float,
     isa: str | None = None,
+    rows_of_parts: list[int] | None = None,
 ) -> None: ...
 def loss_delta(
     delta: NDArray[Any],

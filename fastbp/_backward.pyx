@@ -1,12 +1,12 @@
-"""Delta backward through all layers for a range of rows, and the update of a range of a layer's weight rows."""
+"""Delta backward through all layers for some rows, and the update of a layer's weight block by block."""
 
 import numpy as np
 
 cimport numpy as cnp
 from libc.stdint cimport uint8_t
 
-from fastbp._runtime cimport (FBP_F32, FBP_F64, FBP_GRADIENT, Memory, code_of, fbp_delta_scratch, fbp_activation,
-                              fbp_kernels, fbp_loss, fbp_rule, fbp_update,
+from fastbp._runtime cimport (FBP_F32, FBP_F64, FBP_LINE_BYTES, Memory, code_of, fbp_activation, fbp_delta_scratch,
+                              fbp_loss, fbp_rule, fbp_update_block, fbp_update_block_lines, fbp_update_block_rows,
                               fbp_update_scratch, kernels_of)
 
 from fastbp._runtime import ACTIVATIONS, LOSSES, RULES
@@ -15,28 +15,67 @@ cnp.import_array()
 
 
 cdef void backward_rows(char **deltas, char **outputs, const char *arena, char *scratch, const fbp_kernels *kernels,
-                        const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, Py_ssize_t first,
-                        Py_ssize_t rows) noexcept nogil:
-    """deltas[l][first : first+rows] of every layer below the last, whose delta the loss has written."""
-    cdef Py_ssize_t l, item = kernels.item
+                        const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, Py_ssize_t rows) noexcept nogil:
+    """deltas[l][rows] of every layer below the last, whose delta the loss has written; `batch` rows in all."""
+    cdef Py_ssize_t l
     cdef const Layer *layer
     for l in range(n_layers - 1, 0, -1):
         layer = &layers[l]
-        kernels.dense_delta(deltas[l - 1] + first * layer.ld_in * item, deltas[l] + first * layer.ld * item,
-                            arena + layer.weight, outputs[l - 1] + first * layer.ld_in * item, scratch, batch, rows,
+        kernels.dense_delta(deltas[l - 1], deltas[l], arena + layer.weight, outputs[l - 1], scratch, batch, rows,
                             layer.n_in, layer.n_out, layer.ld_in, layer.ld, layer.ld, layers[l - 1].activation)
 
 
-cdef void update_layer(char *arena, char *velocity, const char *x, const char *delta, char *scratch,
-                       const fbp_kernels *kernels, const Layer *layer, Py_ssize_t batch, Py_ssize_t first,
-                       Py_ssize_t rows, const fbp_update *update) noexcept nogil:
-    """weight[first : first+rows] of a layer, and its bias together with the first row; velocity may be NULL."""
-    cdef Py_ssize_t offset = layer.weight + first * layer.ld * kernels.item
-    kernels.dense_update(arena + offset, velocity + offset if velocity != NULL else NULL, x + first * kernels.item,
-                         delta, scratch, batch, rows, layer.n_out, layer.ld, layer.ld_in, layer.ld, update)
-    if first == 0:
-        kernels.bias_update(arena + layer.bias, velocity + layer.bias if velocity != NULL else NULL, delta, batch,
-                            layer.n_out, layer.ld, update)
+cdef list blocks_of(const Layer *layer, Py_ssize_t batch, size_t item, Py_ssize_t parts):
+    """A layer's weight in blocks (part, first row, rows, first column, columns), each in one of `parts` equal parts of columns."""
+    cdef Py_ssize_t line = FBP_LINE_BYTES // item, i, first, most = fbp_update_block_rows(batch)
+    cdef Py_ssize_t lines = (layer.n_out + line - 1) // line
+    blocks = []
+    for i in range(parts):
+        for first in range(0, layer.n_in, most):
+            for column, end in column_blocks(lines * i // parts, lines * (i + 1) // parts, fbp_update_block_lines(batch)):
+                blocks.append((i, first, min(layer.n_in - first, most), column * line, (end - column) * line))
+    return blocks
+
+
+def column_blocks(first, end, most):
+    """(begin, end) of blocks of `most` lines; a last single line shares the work of the block before it."""
+    ends = [*range(first + most, end, most), end]
+    if len(ends) > 1 and (end - first) % most == 1:
+        ends[len(ends) - 2] -= most // 2
+    return list(zip([first, *ends], ends))
+
+
+cdef inline Py_ssize_t offset(const Block *block, Py_ssize_t ld, size_t item) noexcept nogil:
+    """Where a block begins in its layer's weight, in bytes."""
+    return (block.first * ld + block.column) * item
+
+
+cdef char *block_gradient(char *scratch, const char *weight, const fbp_part *parts, Py_ssize_t n_parts, const Block *block,
+                          const fbp_kernels *kernels, Py_ssize_t batch, Py_ssize_t ldx, Py_ssize_t ld,
+                          fbp_coming *coming) noexcept nogil:
+    """The gradient [rows][n] of a block, in scratch, after its bias's row, which only a block with the first rows has."""
+    cdef size_t item = kernels.item
+    cdef char *gradient = scratch + fbp_update_scratch(batch, item) * item
+    kernels.dense_gradient(gradient + block.n * item, scratch, parts, n_parts, weight + offset(block, ld, item), block.rows,
+                           block.n, ldx, ld, ld, coming)
+    if block.first == 0:
+        kernels.bias_gradient(gradient, scratch, parts, n_parts, block.n, ld)
+    return gradient
+
+
+cdef void apply_block(char *weight, char *bias, char *weight_velocity, char *bias_velocity, const char *gradient,
+                      const Block *block, const fbp_kernels *kernels, Py_ssize_t ld, const fbp_update *update) noexcept nogil:
+    """Weights and biases of a block by what block_gradient gave; the velocities may be NULL."""
+    cdef size_t item = kernels.item
+    cdef Py_ssize_t at = offset(block, ld, item), column = block.column * item
+    cdef fbp_update plain
+    kernels.apply_gradient(weight + at, weight_velocity + at if weight_velocity != NULL else NULL,
+                           gradient + block.n * item, block.rows, block.n, ld, update)
+    if block.first == 0:
+        plain = update[0]
+        plain.l2 = 0  # a bias carries no penalty
+        kernels.apply_gradient(bias + column, bias_velocity + column if bias_velocity != NULL else NULL, gradient, 1,
+                               block.n, ld, &plain)
 
 
 # The kernels one by one, for the tests: padded C-contiguous arrays of one dtype, written in place.
@@ -57,17 +96,35 @@ def dense_delta(cnp.ndarray dx, cnp.ndarray dy, cnp.ndarray weight, cnp.ndarray 
 
 
 def dense_update(cnp.ndarray weight, cnp.ndarray bias, weight_velocity, bias_velocity, cnp.ndarray x, cnp.ndarray dy,
-                 Py_ssize_t n_in, Py_ssize_t n_out, rule, double learning_rate, double momentum, double l2, isa=None):
-    """weight [n_in, ldw], bias [ldw] and their velocities INOUT, by the gradient of x [batch, ldx] and dy [batch, ldy]."""
+                 Py_ssize_t n_in, Py_ssize_t n_out, rule, double learning_rate, double momentum, double l2, isa=None,
+                 rows_of_parts=None):
+    """weight [n_in, ldw], bias [ldw] and their velocities INOUT, by the gradient of x [batch, ldx] and dy [batch, ldy].
+
+    `rows_of_parts` cuts the batch in pieces; they do not show in the result.
+    """
     cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if weight.dtype == np.float32 else FBP_F64)
     cdef fbp_update update = fbp_update(rule=<fbp_rule>code_of(RULES, rule, "rule"), learning_rate=learning_rate,
                                         momentum=momentum, l2=l2)
-    cdef Memory scratch = Memory(fbp_update_scratch(x.shape[0], kernels.item) * kernels.item)
-    kernels.dense_update(cnp.PyArray_DATA(weight), data_or_null(weight_velocity), cnp.PyArray_DATA(x),
-                         cnp.PyArray_DATA(dy), scratch.data, x.shape[0], n_in, n_out, weight.shape[1], x.shape[1], dy.shape[1],
-                         &update)
-    kernels.bias_update(cnp.PyArray_DATA(bias), data_or_null(bias_velocity), cnp.PyArray_DATA(dy), x.shape[0], n_out,
-                        dy.shape[1], &update)
+    cdef Py_ssize_t batch = x.shape[0], item = kernels.item, first, row = 0
+    cdef Layer layer
+    cdef Block block
+    cdef char *gradient
+    cdef Memory scratch = Memory((fbp_update_scratch(batch, item) + fbp_update_block(batch, item)) * item)
+    cuts = [batch] if rows_of_parts is None else rows_of_parts
+    cdef Memory memory = Memory(len(cuts) * sizeof(fbp_part))
+    cdef fbp_part *parts = <fbp_part *>memory.data
+    layer.n_in, layer.n_out = n_in, n_out
+    for _, block.first, block.rows, block.column, block.n in blocks_of(&layer, batch, item, 1):
+        row = 0
+        for i, rows in enumerate(cuts):
+            parts[<Py_ssize_t>i] = fbp_part(
+                x=<char *>cnp.PyArray_DATA(x) + (row * x.shape[1] + block.first) * item,
+                dy=<char *>cnp.PyArray_DATA(dy) + (row * dy.shape[1] + block.column) * item, rows=rows)
+            row += rows
+        gradient = block_gradient(scratch.data, <char *>cnp.PyArray_DATA(weight), parts, len(cuts), &block, kernels, batch,
+                                  x.shape[1], dy.shape[1], NULL)
+        apply_block(<char *>cnp.PyArray_DATA(weight), <char *>cnp.PyArray_DATA(bias), <char *>data_or_null(weight_velocity),
+                    <char *>data_or_null(bias_velocity), gradient, &block, kernels, weight.shape[1], &update)
 
 
 def loss_delta(cnp.ndarray delta, cnp.ndarray row_loss, hit, cnp.ndarray output, cnp.ndarray target, Py_ssize_t n_out,

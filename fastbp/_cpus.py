@@ -1,11 +1,30 @@
-"""How many cores this process may use: affinity, cgroup quota, environment."""
+"""How many cores this process may use: affinity, cgroup quota, environment; and their cache."""
 
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 
 from fastbp.errors import ConfigError
+
+DEFAULT_L2_BYTES = 1 << 20
+
+
+@cache
+def l2_bytes(root: Path = Path("/")) -> int:
+    """Return the size of a core's L2 cache; 1 MiB where the system does not tell.
+
+    Parameters
+    ----------
+    root
+        Where ``sys/devices/system/cpu`` is found; for tests.
+    """
+    text = _read(root / "sys/devices/system/cpu/cpu0/cache/index2/size")
+    size = text.rstrip("KM")
+    if not size.isdecimal() or int(size) == 0:
+        return DEFAULT_L2_BYTES
+    return int(size) * {"K": 1 << 10, "M": 1 << 20}.get(text[-1], 1)
 
 
 def available_cpus(root: Path = Path("/")) -> int:

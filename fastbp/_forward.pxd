@@ -9,5 +9,4 @@ cdef struct Layer:
     fbp_activation activation
 
 cdef void forward_rows(char **outputs, const char *x, const char *arena, const fbp_kernels *kernels, const Layer *layers,
-                       Py_ssize_t n_layers, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t ldx,
-                       bint to_logits) noexcept nogil
+                       Py_ssize_t n_layers, Py_ssize_t rows, Py_ssize_t ldx, bint to_logits) noexcept nogil

@@ -12,23 +12,20 @@ cnp.import_array()
 
 
 cdef void forward_rows(char **outputs, const char *x, const char *arena, const fbp_kernels *kernels, const Layer *layers,
-                       Py_ssize_t n_layers, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t ldx,
-                       bint to_logits) noexcept nogil:
-    """outputs[l][first : first+rows] of every layer from x[first : first+rows] with rows of ldx elements.
+                       Py_ssize_t n_layers, Py_ssize_t rows, Py_ssize_t ldx, bint to_logits) noexcept nogil:
+    """outputs[l][rows] of every layer from x[rows] with rows of ldx elements.
 
     With to_logits the last layer stops at z: its activation belongs to the loss.
     """
-    cdef const char *below = x + first * ldx * kernels.item
+    cdef const char *below = x
     cdef Py_ssize_t ld_below = ldx, l
-    cdef char *y
     cdef const Layer *layer
     for l in range(n_layers):
         layer = &layers[l]
-        y = outputs[l] + first * layer.ld * kernels.item
-        kernels.dense_forward(y, below, arena + layer.weight, arena + layer.bias, rows, layer.n_in, layer.n_out,
+        kernels.dense_forward(outputs[l], below, arena + layer.weight, arena + layer.bias, rows, layer.n_in, layer.n_out,
                               layer.ld, ld_below, layer.ld,
                               FBP_LINEAR if to_logits and l == n_layers - 1 else layer.activation)
-        below = y
+        below = outputs[l]
         ld_below = layer.ld
 
 

@@ -110,7 +110,7 @@ cdef void pass_worker(Pass *p, int thread) noexcept nogil:
         if first >= p.n:
             break
         rows = min(p.n - first, <Py_ssize_t>PASS_ROWS)
-        forward_rows(outputs, p.x + first * p.layers[0].n_in * item, p.arena, p.kernels, p.layers, p.n_layers, 0, rows,
+        forward_rows(outputs, p.x + first * p.layers[0].n_in * item, p.arena, p.kernels, p.layers, p.n_layers, rows,
                      p.layers[0].n_in, p.to_logits)
         for l in range(p.n_layers):
             if p.copies[l] != NULL:

@@ -4,8 +4,8 @@ from cython.parallel cimport parallel, threadid
 from libc.stdint cimport uint64_t
 
 from fastbp._parameters cimport team_size
+from fastbp._phases cimport team_worker
 from fastbp._runtime cimport FBP_FOLD_ROWS, barrier_init, flush_denormals, restore_denormals
-from fastbp._split cimport split_worker
 from fastbp._stream cimport stream_worker
 
 cdef extern from *:
@@ -25,7 +25,7 @@ cdef void work(Plan *p, int thread, int n_threads) noexcept nogil:
     if p.batch <= FBP_FOLD_ROWS and p.updated == p.arena:
         stream_worker(p, thread, n_threads)
     else:
-        split_worker(p, thread, n_threads)
+        team_worker(p, thread, n_threads)
     restore_denormals(mode)
 
 

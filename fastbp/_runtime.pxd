@@ -12,10 +12,18 @@ cdef extern from "fbp.h" nogil:
     ctypedef enum fbp_rule:
         FBP_GRADIENT, FBP_SGD, FBP_MOMENTUM, FBP_NESTEROV, FBP_N_RULES
     enum:
-        FBP_LINE_BYTES, FBP_UPDATE_ROWS, FBP_FOLD_ROWS
+        FBP_LINE_BYTES, FBP_FOLD_ROWS, FBP_LEAST_PART
     ctypedef struct fbp_update:
         fbp_rule rule
         double learning_rate, momentum, l2
+    ctypedef struct fbp_part:
+        const void *x
+        const void *dy
+        Py_ssize_t rows
+    ctypedef struct fbp_coming:
+        const void *x
+        const int64_t *order
+        Py_ssize_t row, end, n, done
     ctypedef struct fbp_kernels:
         const char *isa
         fbp_dtype dtype
@@ -26,11 +34,13 @@ cdef extern from "fbp.h" nogil:
         void (*dense_delta)(void *dx, const void *dy, const void *w, const void *x, void *scratch, Py_ssize_t batch,
                             Py_ssize_t rows, Py_ssize_t n_in, Py_ssize_t n_out, Py_ssize_t ldx, Py_ssize_t ldy,
                             Py_ssize_t ldw, fbp_activation activation) noexcept nogil
-        void (*dense_update)(void *w, void *velocity, const void *x, const void *dy, void *scratch, Py_ssize_t batch,
-                             Py_ssize_t n_in, Py_ssize_t n_out, Py_ssize_t ldw, Py_ssize_t ldx, Py_ssize_t ldy,
-                             const fbp_update *update) noexcept nogil
-        void (*bias_update)(void *b, void *velocity, const void *dy, Py_ssize_t batch, Py_ssize_t n_out,
-                            Py_ssize_t ldy, const fbp_update *update) noexcept nogil
+        void (*dense_gradient)(void *g, void *scratch, const fbp_part *parts, Py_ssize_t n_parts, const void *w,
+                               Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ldx, Py_ssize_t ldy, Py_ssize_t ldw,
+                               fbp_coming *coming) noexcept nogil
+        void (*bias_gradient)(void *g, void *scratch, const fbp_part *parts, Py_ssize_t n_parts, Py_ssize_t n,
+                              Py_ssize_t ldy) noexcept nogil
+        void (*apply_gradient)(void *w, void *velocity, const void *g, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ldw,
+                               const fbp_update *update) noexcept nogil
         Py_ssize_t (*active_rows)(int32_t *index, const void *x, Py_ssize_t batch, Py_ssize_t n_in, Py_ssize_t ldx,
                                   int all) noexcept nogil
         void (*stream_forward)(void *y, const void *x, const void *w, const void *b, const int32_t *index,
@@ -39,6 +49,8 @@ cdef extern from "fbp.h" nogil:
         void (*stream_backward)(void *dx, void *w, void *velocity, const void *x, const void *dy, const int32_t *index,
                                 Py_ssize_t n_index, Py_ssize_t batch, Py_ssize_t n_out, Py_ssize_t ldw, Py_ssize_t ldx,
                                 Py_ssize_t ldy, const fbp_update *update) noexcept nogil
+        void (*stream_bias)(void *b, void *velocity, const void *dy, Py_ssize_t batch, Py_ssize_t n_out, Py_ssize_t ldy,
+                            const fbp_update *update) noexcept nogil
         void (*activation_delta)(void *dx, const void *x, Py_ssize_t batch, Py_ssize_t n, Py_ssize_t ld,
                                  fbp_activation activation) noexcept nogil
         void (*gather_rows)(void *out, const void *x, const int64_t *order, Py_ssize_t first, Py_ssize_t rows,
@@ -56,7 +68,17 @@ cdef extern from "fbp.h" nogil:
     # inline in the header: these need no linking
     Py_ssize_t fbp_leading_dimension(Py_ssize_t n, size_t item)
     Py_ssize_t fbp_delta_scratch(Py_ssize_t n_out, Py_ssize_t rows, size_t item)
+    Py_ssize_t fbp_update_block_rows(Py_ssize_t batch)
+    Py_ssize_t fbp_update_block_lines(Py_ssize_t batch)
+    Py_ssize_t fbp_update_block(Py_ssize_t batch, size_t item)
     Py_ssize_t fbp_update_scratch(Py_ssize_t batch, size_t item)
+    int fbp_item_claim(int64_t *state, int64_t phase)
+    int fbp_item_pending(const int64_t *state, int64_t phase)
+    int fbp_item_apply(int64_t *state, int64_t phase)
+    void fbp_item_done(int64_t *state, int64_t phase)
+    Py_ssize_t fbp_items_done(const int64_t *states, Py_ssize_t first, Py_ssize_t n, int64_t phase)
+    int64_t fbp_phase(const int64_t *phase)
+    void fbp_end_phase(int64_t *current, int64_t phase)
     int fbp_loss_from_logits(fbp_loss loss, fbp_activation activation)
 
 cdef class Memory:
@@ -71,5 +93,7 @@ cdef int threads_now(int n_threads) except -1
 cdef void barrier_init(fbp_barrier *barrier, int n_threads) noexcept nogil
 cdef void barrier_wait(fbp_barrier *barrier) noexcept nogil
 cdef Py_ssize_t claim(Py_ssize_t *counter, Py_ssize_t count) noexcept nogil
+cdef int64_t pause(int turn) noexcept nogil
+cdef void spread(int *cpus, int thread, int n_threads) noexcept nogil
 cdef uint64_t flush_denormals() noexcept nogil
 cdef void restore_denormals(uint64_t mode) noexcept nogil

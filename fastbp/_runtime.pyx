@@ -28,6 +28,8 @@ cdef extern from "fbp.h" nogil:
     void fbp_barrier_init(fbp_barrier *barrier, int n_threads)
     void fbp_barrier_wait(fbp_barrier *barrier)
     Py_ssize_t fbp_claim(Py_ssize_t *counter, Py_ssize_t count)
+    int64_t fbp_pause(int turn)
+    void fbp_spread(int *cpus, int thread, int n_threads)
     uint64_t fbp_flush_denormals()
     void fbp_restore_denormals(uint64_t mode)
 
@@ -228,17 +230,10 @@ def all_finite(cnp.ndarray array):
 
 # What the other extensions reach of the core
 
-cdef void barrier_init(fbp_barrier *barrier, int n_threads) noexcept nogil:
-    fbp_barrier_init(barrier, n_threads)
-
-cdef void barrier_wait(fbp_barrier *barrier) noexcept nogil:
-    fbp_barrier_wait(barrier)
-
-cdef Py_ssize_t claim(Py_ssize_t *counter, Py_ssize_t count) noexcept nogil:
-    return fbp_claim(counter, count)
-
-cdef uint64_t flush_denormals() noexcept nogil:
-    return fbp_flush_denormals()
-
-cdef void restore_denormals(uint64_t mode) noexcept nogil:
-    fbp_restore_denormals(mode)
+cdef void barrier_init(fbp_barrier *barrier, int n_threads) noexcept nogil: fbp_barrier_init(barrier, n_threads)
+cdef void barrier_wait(fbp_barrier *barrier) noexcept nogil: fbp_barrier_wait(barrier)
+cdef Py_ssize_t claim(Py_ssize_t *counter, Py_ssize_t count) noexcept nogil: return fbp_claim(counter, count)
+cdef int64_t pause(int turn) noexcept nogil: return fbp_pause(turn)
+cdef void spread(int *cpus, int thread, int n_threads) noexcept nogil: fbp_spread(cpus, thread, n_threads)
+cdef uint64_t flush_denormals() noexcept nogil: return fbp_flush_denormals()
+cdef void restore_denormals(uint64_t mode) noexcept nogil: fbp_restore_denormals(mode)

@@ -1,5 +1,9 @@
-"""The batch-split regime."""
+"""The batch-split regime: blocks of rows through the network and back, then blocks of weights."""
 
-from fastbp._steps cimport Plan
+from fastbp._steps cimport Slot, Worker
 
-cdef void split_worker(Plan *p, int thread, int n_threads) noexcept nogil
+cdef bint through(Worker *w, const Slot *slot, Py_ssize_t step, Py_ssize_t i) noexcept nogil
+cdef void foresee(Worker *w, Py_ssize_t step) noexcept nogil
+cdef char *gradient_of(Worker *w, Py_ssize_t step, Py_ssize_t i) noexcept nogil
+cdef void update(Worker *w, const char *gradient, Py_ssize_t step, Py_ssize_t i) noexcept nogil
+cdef void work_alone(Worker *w) noexcept nogil

@@ -1,56 +1,76 @@
-"""The batch-split regime: threads own rows in phase A and weight rows in phase B; two barriers a step."""
+"""The batch-split regime: blocks of rows through the network and back, then blocks of weights, two phases a step."""
 
-from fastbp._backward cimport backward_rows, update_layer
+from fastbp._backward cimport Block, apply_block, backward_rows, block_gradient
 from fastbp._forward cimport forward_rows
-from fastbp._runtime cimport barrier_wait, claim, fbp_update
-from fastbp._steps cimport Item, Plan, add_losses, gather, losses
+from fastbp._runtime cimport fbp_coming, fbp_part
+from fastbp._steps cimport Plan, add_losses, batch_of, gather, losses, row_blocks
+
+cdef enum:
+    BYTES_AHEAD = 1 << 18   # of the next batch that a thread fetches: what its L2 has room for
 
 
-cdef void phase_a(Plan *p, char *scratch, Py_ssize_t step, Py_ssize_t start, Py_ssize_t batch,
-                  Py_ssize_t block) noexcept nogil:
-    """Gather, forward, loss and deltas of one block of rows of the step."""
-    cdef Py_ssize_t first = block * p.row_block, rows = min(p.row_block, batch - first)
-    gather(p, start, first, rows)
-    forward_rows(p.outputs, p.inputs, p.arena, p.kernels, p.layers, p.n_layers, first, rows, p.layers[0].ld_in,
-                 p.to_logits)
-    if not losses(p, batch, first, rows):
-        p.failed = step
-    backward_rows(p.deltas, p.outputs, p.arena, scratch, p.kernels, p.layers, p.n_layers, batch, first, rows)
+cdef bint through(Worker *w, const Slot *slot, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
+    """Gather, forward, loss and deltas of block i of the rows of a step; False if a loss is not finite."""
+    cdef Plan *p = w.plan
+    cdef Py_ssize_t batch = batch_of(p, step), rows = min(p.rows, batch - i * p.rows)
+    gather(p, slot, (p.first_step + step) * p.batch + i * p.rows, rows)
+    forward_rows(slot.outputs, slot.inputs, p.arena, p.kernels, p.layers, p.n_layers, rows, p.layers[0].ld_in, p.to_logits)
+    cdef bint finite = losses(p, slot, 0, rows, batch)
+    backward_rows(slot.deltas, slot.outputs, p.arena, w.scratch, p.kernels, p.layers, p.n_layers, batch, rows)
+    return finite
 
 
-cdef void phase_b(Plan *p, char *scratch, Py_ssize_t batch, const Item *item, const fbp_update *update) noexcept nogil:
-    cdef const char *x = p.outputs[item.layer - 1] if item.layer else p.inputs
-    update_layer(p.updated, p.velocity, x, p.deltas[item.layer], scratch, p.kernels, &p.layers[item.layer], batch, item.first,
-                 item.rows, update)
+cdef void foresee(Worker *w, Py_ssize_t step) noexcept nogil:
+    """The rows that this thread will gather in a step may be fetched from now on."""
+    cdef Plan *p = w.plan
+    cdef Py_ssize_t n = p.layers[0].n_in, first = 0, rows = 0
+    if step < p.n_steps:
+        first = row_blocks(p, step) * w.thread // w.n_threads * p.rows
+        rows = min(p.rows, batch_of(p, step) - first, BYTES_AHEAD // (n * <Py_ssize_t>p.kernels.item))
+        first += (p.first_step + step) * p.batch
+    w.coming = fbp_coming(x=p.x, order=p.order, row=first, end=first + rows, n=n, done=0)
 
 
-cdef void split_worker(Plan *p, int thread, int n_threads) noexcept nogil:
-    """One thread's share of the run. Who claims which block or item never shows in the bits."""
-    cdef char *scratch = p.scratch + thread * p.scratch_bytes
-    cdef fbp_update update = p.update
-    cdef Py_ssize_t step, start, batch, blocks, row_base = 0, item_base = 0, i
+cdef char *gradient_of(Worker *w, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
+    """The gradient of block i of the weights, in scratch."""
+    cdef Plan *p = w.plan
+    cdef const Block *block = &p.blocks[i]
+    cdef Py_ssize_t l = block.layer, batch = batch_of(p, step), item = p.kernels.item, n = row_blocks(p, step), b
+    cdef fbp_part *parts = <fbp_part *>w.scratch
+    for b in range(n):
+        slot = p.taken[b]
+        parts[b] = fbp_part(x=(slot.outputs[l - 1] if l else slot.inputs) + block.first * item,
+                            dy=slot.deltas[l] + block.column * item, rows=min(p.rows, batch - b * p.rows))
+    if l == 0 and w.gathered == step:
+        parts[0].x = w.slot.inputs + block.first * item
+    return block_gradient(<char *>(parts + n), p.arena + p.layers[l].weight, parts, n, block, p.kernels, batch,
+                          p.layers[l].ld_in, p.layers[l].ld, &w.coming)
+
+
+cdef void update(Worker *w, const char *gradient, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
+    """Block i of the weights updated; whoever does the first block adds up the losses."""
+    cdef Plan *p = w.plan
+    cdef const Block *block = &p.blocks[i]
+    cdef char *velocity = p.velocity
+    cdef Py_ssize_t weight = p.layers[block.layer].weight, bias = p.layers[block.layer].bias, b
+    w.update.learning_rate = p.learning_rates[step]
+    apply_block(p.updated + weight, p.updated + bias, velocity + weight if velocity != NULL else NULL,
+                velocity + bias if velocity != NULL else NULL, gradient, block, p.kernels, p.layers[block.layer].ld, &w.update)
+    if i == 0:
+        for b in range(row_blocks(p, step)):
+            add_losses(p, p.taken[b], min(p.rows, batch_of(p, step) - b * p.rows))
+
+
+cdef void work_alone(Worker *w) noexcept nogil:
+    """All steps on one thread."""
+    cdef Plan *p = w.plan
+    cdef Py_ssize_t step, i
     for step in range(p.n_steps):
-        start = (p.first_step + step) * p.batch
-        batch = min(p.batch, p.n - start)
-        blocks = (batch + p.row_block - 1) // p.row_block
-        while True:
-            i = claim(&p.next_row_block, 1) - row_base
-            if i >= blocks:
-                break
-            phase_a(p, scratch, step, start, batch, i)
-        row_base += blocks + n_threads
-        if n_threads > 1:
-            barrier_wait(&p.barrier)
-        if p.failed == step:
-            break
-        if thread == 0:
-            add_losses(p, batch)
-        update.learning_rate = p.learning_rates[step]
-        while True:
-            i = claim(&p.next_item, 1) - item_base
-            if i >= p.n_items:
-                break
-            phase_b(p, scratch, batch, &p.items[i], &update)
-        item_base += p.n_items + n_threads
-        if n_threads > 1:
-            barrier_wait(&p.barrier)
+        for i in range(row_blocks(p, step)):
+            p.taken[i] = &p.slots[i]
+            if not through(w, p.taken[i], step, i):
+                p.failed = step
+                return
+        foresee(w, step + 1)
+        for i in range(p.n_blocks):
+            update(w, gradient_of(w, step, i), step, i)

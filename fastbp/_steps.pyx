@@ -1,39 +1,45 @@
-"""What a step of any regime does: gather a batch, its losses and output deltas, the sums for the history."""
+"""What a step of any regime does: gather rows, their losses and output deltas, the sums for the history."""
 
 from libc.math cimport isfinite
 
-from fastbp._forward cimport Layer
 from fastbp._parameters cimport gather_targets
 from fastbp._runtime cimport FBP_GRADIENT
 
 
-cdef void gather(Plan *p, Py_ssize_t start, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
-    """Rows [first, first + rows) of the step that begins at `start` of the order: inputs and targets."""
+cdef Py_ssize_t batch_of(const Plan *p, Py_ssize_t step) noexcept nogil:
+    """Rows of a step: the last one of an epoch may have fewer."""
+    return min(p.batch, p.n - (p.first_step + step) * p.batch)
+
+
+cdef Py_ssize_t row_blocks(const Plan *p, Py_ssize_t step) noexcept nogil:
+    return (batch_of(p, step) + p.rows - 1) // p.rows
+
+
+cdef void gather(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
+    """Inputs and targets of `rows` rows of the order, from `first` on."""
     cdef const Layer *last = &p.layers[p.n_layers - 1]
-    p.kernels.gather_rows(p.inputs + first * p.layers[0].ld_in * p.kernels.item, p.x, p.order, start + first, rows,
-                          p.layers[0].n_in, p.layers[0].ld_in)
-    gather_targets(p.target + first * last.ld * p.kernels.item, p.kernels, &p.targets, p.order, start + first, rows,
-                   last.n_out, last.ld)
+    p.kernels.gather_rows(slot.inputs, p.x, p.order, first, rows, p.layers[0].n_in, p.layers[0].ld_in)
+    gather_targets(slot.target, p.kernels, &p.targets, p.order, first, rows, last.n_out, last.ld)
 
 
-cdef bint losses(Plan *p, Py_ssize_t batch, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
-    """Losses and output deltas of rows [first, first + rows); False if a loss is not finite."""
+cdef bint losses(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t batch) noexcept nogil:
+    """Losses and output deltas of some rows of a slot; False if a loss is not finite."""
     cdef const Layer *last = &p.layers[p.n_layers - 1]
     cdef Py_ssize_t at = first * last.ld * p.kernels.item, i
     cdef double total = 0
-    p.kernels.loss_delta(p.deltas[p.n_layers - 1] + at, p.row_loss + first, p.hit + first if p.count_hits else NULL,
-                         p.outputs[p.n_layers - 1] + at, p.target + at, rows, last.n_out, last.ld, p.loss,
+    p.kernels.loss_delta(slot.deltas[p.n_layers - 1] + at, slot.row_loss + first, slot.hit + first if p.count_hits else NULL,
+                         slot.outputs[p.n_layers - 1] + at, slot.target + at, rows, last.n_out, last.ld, p.loss,
                          last.activation, 1.0 / batch)
     for i in range(first, first + rows):
-        total += p.row_loss[i]
+        total += slot.row_loss[i]
     # a gradient that was asked for is given, finite or not
     return isfinite(total) or p.update.rule == FBP_GRADIENT
 
 
-cdef void add_losses(Plan *p, Py_ssize_t batch) noexcept nogil:
+cdef void add_losses(Plan *p, const Slot *slot, Py_ssize_t rows) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(batch):
-        p.loss_sum += p.row_loss[i]
+    for i in range(rows):
+        p.loss_sum += slot.row_loss[i]
     if p.count_hits:
-        for i in range(batch):
-            p.hits += p.hit[i]
+        for i in range(rows):
+            p.hits += slot.hit[i]

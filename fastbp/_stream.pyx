@@ -5,7 +5,7 @@ from libc.stdint cimport int32_t
 
 from fastbp._forward cimport Layer
 from fastbp._runtime cimport FBP_LINE_BYTES, FBP_LINEAR, FBP_RELU, FBP_SOFTMAX, barrier_wait, fbp_update
-from fastbp._steps cimport Plan, add_losses, gather, losses
+from fastbp._steps cimport Plan, Slot, add_losses, batch_of, gather, losses
 
 
 cdef inline void sync(Plan *p, int n_threads) noexcept nogil:
@@ -23,8 +23,9 @@ cdef void forward_columns(Plan *p, const Layer *layer, Py_ssize_t l, const int32
         first = 0
         end = layer.n_out if thread == 0 else 0
     end = min(end, layer.n_out)
+    cdef const Slot *slot = p.slots
     if first < end:
-        p.kernels.stream_forward(p.outputs[l] + first * item, p.outputs[l - 1] if l else p.inputs,
+        p.kernels.stream_forward(slot.outputs[l] + first * item, slot.outputs[l - 1] if l else slot.inputs,
                                  p.arena + layer.weight + first * item, p.arena + layer.bias + first * item,
                                  index if count < layer.n_in else NULL, count, batch, end - first, layer.ld, layer.ld_in, layer.ld,
                                  FBP_LINEAR if p.to_logits and l == p.n_layers - 1 else layer.activation)
@@ -35,12 +36,13 @@ cdef void backward_rows(Plan *p, const Layer *layer, Py_ssize_t l, const int32_t
     """This thread's share of the listed weight rows of one layer: delta below, update."""
     cdef Py_ssize_t first = count * thread // n_threads, end = count * (thread + 1) // n_threads
     cdef char *velocity = p.velocity + layer.weight if p.velocity != NULL else NULL
-    p.kernels.stream_backward(p.deltas[l - 1] if l else NULL, p.updated + layer.weight, velocity,
-                              p.outputs[l - 1] if l else p.inputs, p.deltas[l], index + first, end - first, batch,
+    cdef const Slot *slot = p.slots
+    p.kernels.stream_backward(slot.deltas[l - 1] if l else NULL, p.updated + layer.weight, velocity,
+                              slot.outputs[l - 1] if l else slot.inputs, slot.deltas[l], index + first, end - first, batch,
                               layer.n_out, layer.ld, layer.ld_in, layer.ld, update)
     if thread == 0:
-        p.kernels.bias_update(p.updated + layer.bias, p.velocity + layer.bias if p.velocity != NULL else NULL,
-                              p.deltas[l], batch, layer.n_out, layer.ld, update)
+        p.kernels.stream_bias(p.updated + layer.bias, p.velocity + layer.bias if p.velocity != NULL else NULL,
+                              slot.deltas[l], batch, layer.n_out, layer.ld, update)
 
 
 cdef void stream_worker(Plan *p, int thread, int n_threads) noexcept nogil:
@@ -48,26 +50,26 @@ cdef void stream_worker(Plan *p, int thread, int n_threads) noexcept nogil:
     cdef int32_t *lists = <int32_t *>(p.scratch + thread * p.scratch_bytes)
     cdef int32_t *index
     cdef const Layer *layer
+    cdef const Slot *slot = p.slots
     cdef fbp_update update = p.update
-    cdef Py_ssize_t step, start, batch, l
+    cdef Py_ssize_t step, batch, l
     for step in range(p.n_steps):
-        start = (p.first_step + step) * p.batch
-        batch = min(p.batch, p.n - start)
+        batch = batch_of(p, step)
         update.learning_rate = p.learning_rates[step]
         if thread == 0:
-            gather(p, start, 0, batch)
+            gather(p, slot, (p.first_step + step) * p.batch, batch)
         sync(p, n_threads)
         index = lists
         for l in range(p.n_layers):
             layer = &p.layers[l]
             # a ReLU that gives 0 has slope 0: its delta is 0 as well, and the whole weight row can be left out
             index[0] = <int32_t>p.kernels.active_rows(
-                index + 1, p.outputs[l - 1] if l else p.inputs, batch, layer.n_in, layer.ld_in,
+                index + 1, slot.outputs[l - 1] if l else slot.inputs, batch, layer.n_in, layer.ld_in,
                 not (p.skip_zeros and (l == 0 or p.layers[l - 1].activation == FBP_RELU)))
             forward_columns(p, layer, l, index + 1, index[0], batch, thread, n_threads)
             sync(p, n_threads)
             index += 2 + layer.n_in
-        if thread == 0 and not losses(p, batch, 0, batch):
+        if thread == 0 and not losses(p, slot, 0, batch, batch):
             p.failed = step
         sync(p, n_threads)
         if p.failed == step:
@@ -79,8 +81,8 @@ cdef void stream_worker(Plan *p, int thread, int n_threads) noexcept nogil:
             sync(p, n_threads)
             if l:
                 if thread == 0:
-                    p.kernels.activation_delta(p.deltas[l - 1], p.outputs[l - 1], batch, layer.n_in, layer.ld_in,
+                    p.kernels.activation_delta(slot.deltas[l - 1], slot.outputs[l - 1], batch, layer.n_in, layer.ld_in,
                                                p.layers[l - 1].activation)
                 sync(p, n_threads)
         if thread == 0:
-            add_losses(p, batch)
+            add_losses(p, slot, batch)

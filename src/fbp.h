@@ -46,9 +46,24 @@ enum {
     FBP_LINE_BYTES = 64,
     FBP_UPDATE_ROWS = 256, /* rows of one gradient block: part of the arithmetic contract */
     FBP_DELTA_UNITS = 64,  /* input units of one delta block, in L1 as a panel */
-    FBP_UPDATE_LINES = 12, /* 64-byte lines of a gradient block's row, where the batch is more than one block of rows */
+    FBP_LEAST_PART = 4,    /* fewest rows of a part of a batch, but for the last */
+    FBP_UPDATE_PARTS = FBP_UPDATE_ROWS / FBP_LEAST_PART + 2, /* most parts that share FBP_UPDATE_ROWS rows */
     FBP_FOLD_ROWS = 8      /* up to this batch size a delta is a folded sum: part of the arithmetic contract */
 };
+
+/* Consecutive rows of a batch: inputs and deltas of one layer. */
+typedef struct {
+    const void *x, *dy;
+    ptrdiff_t rows;
+} fbp_part;
+
+/* Rows x[order[row]][n] (x[row] without an order), row .. end - 1, that will be gathered next: a kernel with loads to spare
+ * fetches them from memory and moves on `row` and `done`, the elements fetched of that row. */
+typedef struct {
+    const void *x;
+    const int64_t *order;
+    ptrdiff_t row, end, n, done;
+} fbp_coming;
 
 /* One dtype on one ISA. */
 typedef struct {
@@ -67,15 +82,18 @@ typedef struct {
                         ptrdiff_t rows, ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t ldx, ptrdiff_t ldy, ptrdiff_t ldw,
                         fbp_activation activation);
 
-    /* w[n_in][ldw] and its velocity of the same shape, updated by the gradient x[batch][ldx]^T . dy[batch][ldy].
-     * scratch: fbp_update_scratch(batch) elements of real. */
-    void (*dense_update)(void *w, void *velocity, const void *x, const void *dy, void *scratch, ptrdiff_t batch,
-                         ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t ldw, ptrdiff_t ldx, ptrdiff_t ldy,
-                         const fbp_update *update);
+    /* g[rows][n] = x^T . dy, the gradient of a block of a weight: `parts` are the batch in pieces, ascending, x and dy
+     * pointing at the block's first input unit and column; n whole 64-byte lines. w[rows][ldw], the block itself, and the
+     * `coming` rows (NULL: none) are only fetched. scratch: fbp_update_scratch(batch) elements of real. */
+    void (*dense_gradient)(void *g, void *scratch, const fbp_part *parts, ptrdiff_t n_parts, const void *w,
+                           ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldx, ptrdiff_t ldy, ptrdiff_t ldw, fbp_coming *coming);
 
-    /* b[n_out] and its velocity, updated by the column sums of dy[batch][ldy]. */
-    void (*bias_update)(void *b, void *velocity, const void *dy, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy,
-                        const fbp_update *update);
+    /* g[n] = column sums of dy, in the order of dense_gradient. */
+    void (*bias_gradient)(void *g, void *scratch, const fbp_part *parts, ptrdiff_t n_parts, ptrdiff_t n, ptrdiff_t ldy);
+
+    /* w[rows][ldw] and its velocity of the same shape (NULL where the rule has none), updated by g[rows][n]. */
+    void (*apply_gradient)(void *w, void *velocity, const void *g, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldw,
+                           const fbp_update *update);
 
     /* Streaming, for batches of up to FBP_FOLD_ROWS rows: each weight is read, used for the delta, updated and written in one
      * pass, and weight rows whose input is zero in the whole batch are left out.
@@ -93,6 +111,10 @@ typedef struct {
     void (*stream_backward)(void *dx, void *w, void *velocity, const void *x, const void *dy, const int32_t *index,
                             ptrdiff_t n_index, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldw, ptrdiff_t ldx,
                             ptrdiff_t ldy, const fbp_update *update);
+
+    /* b[n_out] and its velocity, updated by the column sums of dy[batch][ldy], without the penalty. */
+    void (*stream_bias)(void *b, void *velocity, const void *dy, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy,
+                        const fbp_update *update);
 
     /* dx[batch][ld] from dL/dy to dL/dz of the layer whose output is x: what dense_delta does last. */
     void (*activation_delta)(void *dx, const void *x, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld,
@@ -145,14 +167,21 @@ static inline ptrdiff_t fbp_leading_dimension(ptrdiff_t n, size_t item)
     return lines * line;
 }
 
-/* Weight rows of one gradient block: its panel takes no more of the cache than the panel of deltas it is made from. */
-static inline ptrdiff_t fbp_update_block_rows(ptrdiff_t batch) { return batch <= 64 ? 64 : batch <= 128 ? 128 : 256; }
+/* Rows and 64-byte lines of columns of the blocks of a weight whose gradients are computed one by one: at most 24 KB, in L1,
+ * where the batch is one block of rows; in L2, so that x and dy are read less often, where it is more. */
+static inline ptrdiff_t fbp_update_block_rows(ptrdiff_t batch) { return batch <= FBP_UPDATE_ROWS ? 128 : 256; }
+static inline ptrdiff_t fbp_update_block_lines(ptrdiff_t batch) { return batch <= FBP_UPDATE_ROWS ? 3 : 12; }
 
-/* Elements of scratch for dense_update: a gradient block, and a panel of one (at most 3 lines wide). */
+/* Elements of a gradient block, a row for the bias included. */
+static inline ptrdiff_t fbp_update_block(ptrdiff_t batch, size_t item)
+{
+    return (fbp_update_block_rows(batch) + 1) * fbp_update_block_lines(batch) * (FBP_LINE_BYTES / (ptrdiff_t)item);
+}
+
+/* Elements of scratch for dense_gradient: a panel (at most 3 lines wide) of a block. */
 static inline ptrdiff_t fbp_update_scratch(ptrdiff_t batch, size_t item)
 {
-    const ptrdiff_t lines = (batch <= FBP_UPDATE_ROWS ? 3 : FBP_UPDATE_LINES) + 3;
-    return fbp_update_block_rows(batch) * lines * (FBP_LINE_BYTES / (ptrdiff_t)item);
+    return fbp_update_block_rows(batch) * 3 * (FBP_LINE_BYTES / (ptrdiff_t)item);
 }
 
 /* Elements of scratch for dense_delta: dy transposed, and one block of dx before it is turned back. */
@@ -181,7 +210,59 @@ void fbp_barrier_init(fbp_barrier *barrier, int n_threads);
 void fbp_barrier_wait(fbp_barrier *barrier);
 ptrdiff_t fbp_claim(ptrdiff_t *next, ptrdiff_t count); /* atomically: *next, then *next += count */
 
+int64_t fbp_pause(int turn); /* spins at first, later yields; returns the time in nanoseconds */
+
+/* Moves the calling thread if it shares its core with one of a lower number while the process has another: beside a busy
+ * neighbour the scheduler may leave two threads of a team on one core for good. cpus[n_threads]: where each was last. */
+void fbp_spread(int *cpus, int thread, int n_threads);
+
 uint64_t fbp_flush_denormals(void); /* denormals count as zero on this thread; returns the mode to restore */
 void fbp_restore_denormals(uint64_t mode);
+
+/* Phases of items without a barrier, numbered from 1 on. An item is claimed, computed into memory of the thread's own, then
+ * applied by whoever comes first, and by nobody else, and done. So a waiting thread can compute once more what a thread that
+ * is off its core has claimed, and the late one finds out when it wants to apply. The state of an item is 4 * phase + how far
+ * it is in that phase; anything below 4 * phase is free. */
+enum { FBP_CLAIMED = 1, FBP_APPLIED = 2, FBP_DONE = 3 };
+
+static inline int fbp_swap(int64_t *word, int64_t from, int64_t to)
+{
+    return __atomic_compare_exchange_n(word, &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
+static inline int fbp_item_claim(int64_t *state, int64_t phase)
+{
+    const int64_t seen = __atomic_load_n(state, __ATOMIC_RELAXED);
+    return seen < 4 * phase && fbp_swap(state, seen, 4 * phase + FBP_CLAIMED);
+}
+
+/* Claimed by somebody, and not yet applied. */
+static inline int fbp_item_pending(const int64_t *state, int64_t phase)
+{
+    return __atomic_load_n(state, __ATOMIC_RELAXED) == 4 * phase + FBP_CLAIMED;
+}
+
+static inline int fbp_item_apply(int64_t *state, int64_t phase)
+{
+    return fbp_swap(state, 4 * phase + FBP_CLAIMED, 4 * phase + FBP_APPLIED);
+}
+
+static inline void fbp_item_done(int64_t *state, int64_t phase)
+{
+    __atomic_store_n(state, 4 * phase + FBP_DONE, __ATOMIC_RELEASE);
+}
+
+/* The first of the states from `first` on that is not done, or n. */
+static inline ptrdiff_t fbp_items_done(const int64_t *states, ptrdiff_t first, ptrdiff_t n, int64_t phase)
+{
+    while (first < n && __atomic_load_n(states + first, __ATOMIC_ACQUIRE) >= 4 * phase + FBP_DONE)
+        first++;
+    return first;
+}
+
+static inline int64_t fbp_phase(const int64_t *phase) { return __atomic_load_n(phase, __ATOMIC_ACQUIRE); }
+
+/* On to the next phase; any number of threads may say so. */
+static inline void fbp_end_phase(int64_t *current, int64_t phase) { fbp_swap(current, phase, phase + 1); }
 
 #endif

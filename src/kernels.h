@@ -27,13 +27,16 @@ static inline ptrdiff_t vecs_of(ptrdiff_t n) { return lines_of(n) * LINE_VECS; }
 /* ---- the tile ---- */
 
 typedef struct {
-    real *out;           /* [rows][ld_out] */
-    const real *init;    /* [rows][ld_init]; ld_init 0 repeats one row (a bias, zeros) */
-    const real *a;       /* element (r, d) at a[r * a_row + d * a_depth], one of the strides is 1 */
-    const real *b;       /* [depth][ldb] */
-    const real *ahead;   /* a line of each of these rows (ld_ahead apart) is fetched meanwhile */
-    const int32_t *index; /* [depth]: which elements of a row of a, and rows of b, to take (LISTED only) */
-    ptrdiff_t ld_out, ld_init, a_row, a_depth, ldb, ld_ahead, depth;
+    real *out;             /* [rows][ld_out] */
+    const real *init;      /* [rows][ld_init]; ld_init 0 repeats one row (a bias, zeros) */
+    const fbp_part *parts; /* a and b along the depth; by rows and listed: one part */
+    ptrdiff_t n_parts;
+    ptrdiff_t a_at, b_at;  /* element (r, d) of a at a_at + r * a_row + d * a_depth of its part, one of the strides is 1; */
+    ptrdiff_t a_row, a_depth, ldb; /* row d of b at b_at + d * ldb of its part */
+    const int32_t *index;  /* [depth]: which elements of a row of a, and rows of b, to take (LISTED only) */
+    const real *ahead;     /* a line of each of these rows (ld_ahead apart) is fetched meanwhile; NULL: of b, ahead_at further on */
+    ptrdiff_t ld_ahead, ahead_at;
+    ptrdiff_t ld_out, ld_init;
 } tile;
 
 /* How a and b are walked along the depth: a by its rows (forward, delta), by its columns (update), or by its rows at the
@@ -43,27 +46,36 @@ enum walk { BY_ROW, BY_COLUMN, LISTED };
 INLINE void run_tile(const tile *t, const int rows, const int vecs, const enum walk walk)
 {
     const ptrdiff_t a_row = walk == BY_COLUMN ? 1 : t->a_row, a_depth = walk == BY_COLUMN ? t->a_depth : 1;
+    const real *ahead = t->ahead;
     vec sum[TILE_ROWS * TILE_VECS];
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 8
         for (int v = 0; v < vecs; v++)
             sum[r * vecs + v] = v_load(t->init + r * t->ld_init + v * LANES);
-    for (ptrdiff_t i = 0; i < t->depth; i++) {
-        const ptrdiff_t d = walk == LISTED ? t->index[i] : i;
-        const real *a = t->a + d * a_depth, *b = t->b + d * t->ldb;
-        vec bv[WIDE_VECS];
-        if (walk != LISTED)
-            __builtin_prefetch(t->ahead + d * t->ld_ahead, 0, 2);
-#pragma GCC unroll 8
-        for (int v = 0; v < vecs; v++)
-            bv[v] = v_load(b + v * LANES);
-#pragma GCC unroll 8
-        for (int r = 0; r < rows; r++) {
-            const vec ar = v_set1(a[r * a_row]);
+    for (ptrdiff_t p = 0; p < (walk == BY_COLUMN ? t->n_parts : 1); p++) {
+        const fbp_part *part = &t->parts[p];
+        const real *const first_a = (const real *)part->x + t->a_at, *const first_b = (const real *)part->dy + t->b_at;
+        if (!t->ahead)
+            ahead = first_b + t->ahead_at;
+        for (ptrdiff_t i = 0; i < part->rows; i++) {
+            const ptrdiff_t d = walk == LISTED ? t->index[i] : i;
+            const real *a = first_a + d * a_depth, *b = first_b + d * t->ldb;
+            vec bv[WIDE_VECS];
+            if (walk != LISTED) {
+                __builtin_prefetch(ahead, 0, 2);
+                ahead += t->ld_ahead;
+            }
 #pragma GCC unroll 8
             for (int v = 0; v < vecs; v++)
-                sum[r * vecs + v] = v_fma(ar, bv[v], sum[r * vecs + v]);
+                bv[v] = v_load(b + v * LANES);
+#pragma GCC unroll 8
+            for (int r = 0; r < rows; r++) {
+                const vec ar = v_set1(a[r * a_row]);
+#pragma GCC unroll 8
+                for (int v = 0; v < vecs; v++)
+                    sum[r * vecs + v] = v_fma(ar, bv[v], sum[r * vecs + v]);
+            }
         }
     }
 #pragma GCC unroll 8
@@ -119,42 +131,77 @@ static inline ptrdiff_t tile_rows(ptrdiff_t left)
     return left < 2 * TILE_ROWS ? (left + 1) / 2 : TILE_ROWS;
 }
 
-/* What the caller will read next in panels as wide as this one: rows of b, and rows of weights to update (or NULL). They lie
- * in other pages than what is being read, where no hardware prefetcher finds them (1.1 to 1.2x at 4096 wide). */
+/* What is worth fetching while a panel is computed. It lies in other pages than what is being read, where no hardware
+ * prefetcher finds it (1.1 to 1.2x at 4096 wide). */
 typedef struct {
-    const real *b, *w;
+    ptrdiff_t next_b;  /* the panel of b that follows, as wide as this one: so many elements further on */
+    const real *w;     /* rows of weights to update, or NULL */
     ptrdiff_t ldw;
-} coming;
+    fbp_coming *batch; /* rows that the next step gathers, or NULL */
+} foresight;
 
-/* One panel of `vecs` vectors over `rows` rows. Each tile fetches one line of every coming row. */
-INLINE void run_panel(tile t, ptrdiff_t rows, ptrdiff_t vecs, coming next, const enum walk walk)
+/* Lets the tile fetch the next of the coming rows, as much of it as there are steps of depth. */
+INLINE void fetch_batch(tile *t, fbp_coming *c, ptrdiff_t depth)
 {
-    const ptrdiff_t width = vecs * LANES;
+    t->ahead = (const real *)c->x + (c->order ? c->order[c->row] : c->row) * c->n + c->done;
+    t->ld_ahead = smaller(LINE, (c->n - c->done + depth - 1) / depth); /* not past its end, where the next row is another */
+    c->done += depth * t->ld_ahead;
+    if (c->done >= c->n) {
+        c->done = 0;
+        c->row++;
+    }
+}
+
+/* Sets what the tile fetches: in the first tiles the next panel of b, then weights, then the coming batch. */
+INLINE void look_ahead(tile *t, foresight f, ptrdiff_t line, ptrdiff_t width, ptrdiff_t depth)
+{
+    t->ahead = NULL;
+    t->ahead_at = line < width ? f.next_b + line : 0;
+    t->ld_ahead = t->ldb;
+    if (line >= width && line < 2 * width && f.w) {
+        t->ahead = f.w + line - width;
+        t->ld_ahead = f.ldw;
+    } else if (line >= width && f.batch && f.batch->row < f.batch->end)
+        fetch_batch(t, f.batch, depth);
+}
+
+static ptrdiff_t depth_of(const fbp_part *parts, ptrdiff_t n_parts)
+{
+    ptrdiff_t depth = 0;
+    for (ptrdiff_t p = 0; p < n_parts; p++)
+        depth += parts[p].rows;
+    return depth;
+}
+
+/* One panel of `vecs` vectors over `rows` rows. Each tile fetches one line for every step of depth. */
+INLINE void run_panel(tile t, ptrdiff_t rows, ptrdiff_t vecs, foresight f, const enum walk walk)
+{
+    const ptrdiff_t width = vecs * LANES, depth = depth_of(t.parts, t.n_parts);
     for (ptrdiff_t line = 0; rows > 0; line += LINE) {
         const ptrdiff_t height = tile_rows(rows);
-        const int weights = line >= width && line < 2 * width && next.w;
-        t.ahead = line < width ? next.b + line : weights ? next.w + line - width : t.b;
-        t.ld_ahead = weights ? next.ldw : t.ldb;
+        look_ahead(&t, f, line, width, depth);
         (walk == LISTED ? tile_listed : walk == BY_COLUMN ? tile_by_column : tile_by_row)(&t, height, vecs);
         t.out += height * t.ld_out;
         t.init += height * t.ld_init;
-        t.a += height * t.a_row;
+        t.a_at += height * t.a_row;
         rows -= height;
     }
 }
 
-/* The same in depth blocks: the first starts from init, the others go on from out. next_b: b of the panel that follows. */
-INLINE void run_deep_panel(tile t, ptrdiff_t rows, ptrdiff_t vecs, ptrdiff_t depth, const real *next_b)
+/* The same by rows of a[rows][depth] and b[depth][width] in depth blocks: the first starts from init, the others go on from
+ * out. next_b: where the panel that follows begins, from b on; 0 after the last, beyond which another thread may own b. */
+INLINE void run_deep_panel(tile t, const real *a, const real *b, ptrdiff_t rows, ptrdiff_t vecs, ptrdiff_t depth,
+                           ptrdiff_t next_b)
 {
-    do {
-        t.depth = smaller(depth, DEPTH_BLOCK);
-        depth -= t.depth;
-        run_panel(t, rows, vecs, (coming){.b = depth > 0 ? t.b + t.depth * t.ldb : next_b}, BY_ROW);
+    for (ptrdiff_t d = 0; d == 0 || d < depth; d += DEPTH_BLOCK) {
+        const fbp_part part = {a + d, b + d * t.ldb, smaller(depth - d, DEPTH_BLOCK)};
+        const int last = d + DEPTH_BLOCK >= depth;
+        t.parts = &part;
+        t.n_parts = 1;
+        run_panel(t, rows, vecs, (foresight){.next_b = !last ? DEPTH_BLOCK * t.ldb : next_b ? next_b - d * t.ldb : 0}, BY_ROW);
         t.init = t.out;
         t.ld_init = t.ld_out;
-        t.a += t.depth * t.a_depth;
-        t.b += t.depth * t.ldb;
-    } while (depth > 0);
+    }
 }
 
 static const real ZEROS[WIDE_VECS * 16] __attribute__((aligned(64)));
@@ -306,11 +353,13 @@ const fbp_kernels KERNEL(kernels) = {
     .item = sizeof(real),
     .dense_forward = KERNEL(dense_forward),
     .dense_delta = KERNEL(dense_delta),
-    .dense_update = KERNEL(dense_update),
-    .bias_update = KERNEL(bias_update),
+    .dense_gradient = KERNEL(dense_gradient),
+    .bias_gradient = KERNEL(bias_gradient),
+    .apply_gradient = KERNEL(apply_gradient),
     .active_rows = KERNEL(active_rows),
     .stream_forward = KERNEL(stream_forward),
     .stream_backward = KERNEL(stream_backward),
+    .stream_bias = KERNEL(stream_bias),
     .activation_delta = KERNEL(activation_delta),
     .gather_rows = KERNEL(gather_rows),
     .one_hot_rows = KERNEL(one_hot_rows),

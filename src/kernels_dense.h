@@ -10,9 +10,8 @@ static void KERNEL(dense_forward)(void *y_, const void *x, const void *w_, const
     for (ptrdiff_t v = 0, total = vecs_of(n_out), width; v < total; v += width) {
         const ptrdiff_t j = v * LANES;
         width = panel_vecs(batch, total - v);
-        const tile t = {.out = y + j, .init = b + j, .a = x, .b = w + j, .ld_out = ldy, .ld_init = 0,
-                        .a_row = ldx, .a_depth = 1, .ldb = ldw};
-        run_deep_panel(t, batch, width, n_in, t.b + width * LANES);
+        const tile t = {.out = y + j, .init = b + j, .ld_out = ldy, .ld_init = 0, .a_row = ldx, .a_depth = 1, .ldb = ldw};
+        run_deep_panel(t, x, w + j, batch, width, n_in, v + width < total ? width * LANES : 0);
         if (activation != FBP_LINEAR)
             activate_panel(y + j, ldy, batch, width, n_out - j, activation);
     }
@@ -34,8 +33,9 @@ static void transpose(real *out, const real *in, ptrdiff_t rows, ptrdiff_t n, pt
         }
 }
 
-/* One block dxt[n][ld] of transposed deltas turned back into n columns (padded) of dx[rows][ldx]. */
-static void turn_back(real *dx, const real *dxt, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldx, ptrdiff_t ld)
+/* One block dxt[n][ld] of transposed deltas turned back into n columns (padded) of dx[rows][ldx], times f'(x). */
+INLINE void turn_back(real *dx, const real *dxt, const real *x, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldx, ptrdiff_t ld,
+                      vec (*const slope)(vec))
 {
     for (ptrdiff_t b = 0; b < rows; b += LANES)
         for (ptrdiff_t k = 0; k < n; k += LANES) {
@@ -43,9 +43,23 @@ static void turn_back(real *dx, const real *dxt, ptrdiff_t rows, ptrdiff_t n, pt
             for (int i = 0; i < LANES; i++)
                 t[i] = v_load(dxt + (k + i) * ld + b);
             v_transpose(t);
-            for (int i = 0; i < LANES && b + i < rows; i++)
-                v_store(dx + (b + i) * ldx + k, t[i]);
+            for (int i = 0; i < LANES && b + i < rows; i++) {
+                const ptrdiff_t at = (b + i) * ldx + k;
+                v_store(dx + at, t[i] * slope(v_load(x + at)));
+            }
         }
+}
+
+static void turn_back_with_slope(real *dx, const real *dxt, const real *x, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldx,
+                                 ptrdiff_t ld, fbp_activation activation)
+{
+#define TURN_BACK(code, f, slope, zero_at_zero) \
+    case code: turn_back(dx, dxt, x, rows, n, ldx, ld, slope); break;
+    switch (activation) {
+        FBP_ELEMENTWISE(TURN_BACK)
+    default: break;
+    }
+#undef TURN_BACK
 }
 
 /* dx^T = w dy^T, chains over j ascending: lanes are rows of the batch, so w is read as it lies, and turning dy and dx costs
@@ -63,14 +77,13 @@ static void delta_chained(real *dx, const real *dy, const real *w, const real *x
             for (ptrdiff_t v = 0, width; v < total; v += width) {
                 width = panel_vecs(units, total - v);
                 real *const out = dxt + v * LANES;
-                const tile t = {.out = out, .init = j ? out : ZEROS, .a = w + k * ldw + j, .b = dyt + j * ld + v * LANES,
-                                .ld_out = ld, .ld_init = j ? ld : 0, .a_row = ldw, .a_depth = 1, .ldb = ld,
-                                .depth = smaller(n_out - j, DEPTH_BLOCK)};
-                run_panel(t, units, width, (coming){.b = t.b + t.depth * ld}, BY_ROW);
+                const fbp_part part = {w + k * ldw + j, dyt + j * ld + v * LANES, smaller(n_out - j, DEPTH_BLOCK)};
+                const tile t = {.out = out, .init = j ? out : ZEROS, .parts = &part, .n_parts = 1, .ld_out = ld,
+                                .ld_init = j ? ld : 0, .a_row = ldw, .a_depth = 1, .ldb = ld};
+                run_panel(t, units, width, (foresight){.next_b = part.rows * ld}, BY_ROW);
             }
         memset(dxt + units * ld, 0, (size_t)((padded - units) * ld) * sizeof(real));
-        turn_back(dx + k, dxt, rows, padded, ldx, ld);
-        slope_panel(dx + k, x + k, ldx, rows, padded / LANES, activation);
+        turn_back_with_slope(dx + k, dxt, x + k, rows, padded, ldx, ld, activation);
     }
 }
 
@@ -133,92 +146,75 @@ INLINE void apply_rule(real *w, real *v, vec g, const rule_vecs *c, const fbp_ru
     default: { const fbp_rule rule = FBP_NESTEROV; body; break; }             \
     }
 
-/* w and v [rows][n] (leading dimension ld) by the finished gradient g[rows][ldg]; n a whole number of vectors. */
-INLINE void apply_to_panel(real *w, real *v, const real *g, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, ptrdiff_t ldg,
-                           const fbp_update *u, const fbp_rule rule)
+/* w and v [rows][n] (leading dimension ld) by the finished gradient g[rows][n]; n a whole number of vectors. */
+INLINE void apply_to_rows(real *w, real *v, const real *g, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, const fbp_update *u,
+                          const fbp_rule rule)
 {
     const rule_vecs c = rule_constants(u);
     for (ptrdiff_t r = 0; r < rows; r++)
         for (ptrdiff_t j = 0; j < n; j += LANES)
-            apply_rule(w + r * ld + j, v + r * ld + j, v_load(g + r * ldg + j), &c, rule);
+            apply_rule(w + r * ld + j, v + r * ld + j, v_load(g + r * n + j), &c, rule);
 }
 
-static void update_panel(real *w, real *v, const real *g, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, ptrdiff_t ldg,
-                         const fbp_update *u)
+static void KERNEL(apply_gradient)(void *w, void *velocity, const void *g, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldw,
+                                   const fbp_update *update)
 {
-    WITH_RULE(u, apply_to_panel(w, v, g, rows, n, ld, ldg, u, rule))
+    WITH_RULE(update, apply_to_rows(w, velocity ? velocity : w, g, rows, n, ldw, update, rule))
+}
+
+/* The rows from *done on, at most FBP_UPDATE_ROWS of them, as parts of their own; returns how many parts. */
+static ptrdiff_t next_rows(fbp_part *out, const fbp_part *parts, ptrdiff_t n_parts, ptrdiff_t *done, ptrdiff_t ldx, ptrdiff_t ldy)
+{
+    ptrdiff_t count = 0, left = FBP_UPDATE_ROWS, first = 0;
+    for (ptrdiff_t p = 0; p < n_parts && left > 0; first += parts[p++].rows) {
+        const ptrdiff_t skip = *done > first ? *done - first : 0, rows = smaller(parts[p].rows - skip, left);
+        if (rows <= 0)
+            continue;
+        out[count++] = (fbp_part){(const real *)parts[p].x + skip * ldx, (const real *)parts[p].dy + skip * ldy, rows};
+        left -= rows;
+    }
+    *done += FBP_UPDATE_ROWS - left;
+    return count;
 }
 
 /* g[rows][n], the whole gradient of a block of weights: each 256 rows of the batch a chain from zero, the block sums added in
  * ascending order. Row blocks outside, panels inside, so that x, dy and g stay in L2 however large the batch.
- * block[rows][panel] is scratch; w[rows][ldw] are the weights that the gradient is for, only fetched here. */
-static void gradient_block(real *g, real *block, const real *x, const real *dy, const real *w, ptrdiff_t batch,
-                           ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldx, ptrdiff_t ldy, ptrdiff_t ldw)
+ * block[rows][panel] is scratch. a_row 0: the gradient of a bias, a weight whose input is always 1. */
+static void gradient_block(real *g, real *block, const fbp_part *parts, ptrdiff_t n_parts, ptrdiff_t rows, ptrdiff_t n,
+                           ptrdiff_t a_row, ptrdiff_t ldx, ptrdiff_t ldy, foresight f)
 {
-    for (ptrdiff_t b = 0; b == 0 || b < batch; b += FBP_UPDATE_ROWS)
+    static const real ONE = 1;
+    const ptrdiff_t batch = depth_of(parts, n_parts);
+    fbp_part some[FBP_UPDATE_PARTS];
+    for (ptrdiff_t done = 0; done == 0 || done < batch;) {
+        const int later = done > 0;
+        const ptrdiff_t n_some = next_rows(some, parts, n_parts, &done, ldx, ldy);
+        for (ptrdiff_t p = 0; p < n_some && a_row == 0; p++)
+            some[p].x = &ONE;
         for (ptrdiff_t v = 0, total = n / LANES, width; v < total; v += width) {
             const ptrdiff_t j = v * LANES;
             width = panel_vecs(TILE_ROWS, total - v);
-            const tile t = {.out = b ? block : g + j, .init = ZEROS, .a = x + b * ldx, .b = dy + b * ldy + j,
-                            .ld_out = b ? width * LANES : n, .ld_init = 0, .a_row = 1, .a_depth = ldx, .ldb = ldy,
-                            .depth = smaller(batch - b, FBP_UPDATE_ROWS)};
-            run_panel(t, rows, width, (coming){t.b + width * LANES, w + j, ldw}, BY_COLUMN);
-            for (ptrdiff_t r = 0; b && r < rows; r++)
+            const tile t = {.out = later ? block : g + j, .init = ZEROS, .parts = some, .n_parts = n_some, .b_at = j,
+                            .a_row = a_row, .a_depth = ldx, .ldb = ldy, .ld_out = later ? width * LANES : n};
+            f.next_b = v + width < total ? width * LANES : 0; /* beyond are the columns of another thread: leave them there */
+            run_panel(t, rows, width, (foresight){f.next_b, f.w ? f.w + j : NULL, f.ldw, f.batch}, BY_COLUMN);
+            for (ptrdiff_t r = 0; later && r < rows; r++)
                 for (ptrdiff_t i = 0; i < width * LANES; i += LANES)
                     v_store(g + r * n + j + i, v_load(g + r * n + j + i) + v_load(block + r * width * LANES + i));
         }
-}
-
-/* The gradient of a block of weights is still in cache when the optimizer reads it: no dw array, w read and written once. One
- * panel at a time, in L1, where the batch is one block of rows; several, in L2, where it is more. */
-static void KERNEL(dense_update)(void *w, void *velocity, const void *x, const void *dy, void *scratch, ptrdiff_t batch,
-                                 ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t ldw, ptrdiff_t ldx, ptrdiff_t ldy,
-                                 const fbp_update *update)
-{
-    const ptrdiff_t most_rows = fbp_update_block_rows(batch), single = batch <= FBP_UPDATE_ROWS;
-    real *const block = scratch, *const g = block + most_rows * TILE_VECS * LANES;
-    for (ptrdiff_t k = 0, rows; k < n_in; k += rows) {
-        rows = smaller(n_in - k, most_rows);
-        for (ptrdiff_t v = 0, total = vecs_of(n_out), width; v < total; v += width) {
-            const ptrdiff_t j = v * LANES, at = k * ldw + j;
-            width = single ? panel_vecs(TILE_ROWS, total - v) : smaller(total - v, FBP_UPDATE_LINES * LINE_VECS);
-            gradient_block(g, block, (const real *)x + k, (const real *)dy + j, (real *)w + at, batch, rows, width * LANES,
-                           ldx, ldy, ldw);
-            update_panel((real *)w + at, velocity ? (real *)velocity + at : NULL, g, rows, width * LANES, ldw,
-                         width * LANES, update);
-        }
+        if (batch == 0)
+            break;
     }
 }
 
-/* One row of weights by its gradient, the chain of x[b] dy[b] over a batch of at most one gradient block. */
-INLINE void update_row(real *w, real *v, const real *x, const real *dy, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ldx,
-                       ptrdiff_t ldy, const rule_vecs *c, const fbp_rule rule)
+static void KERNEL(dense_gradient)(void *g, void *scratch, const fbp_part *parts, ptrdiff_t n_parts, const void *w,
+                                   ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldx, ptrdiff_t ldy, ptrdiff_t ldw,
+                                   fbp_coming *coming)
 {
-    for (ptrdiff_t j = 0; j < lines_of(n) * LINE; j += LANES) {
-        vec g = v_set1(0);
-        for (ptrdiff_t b = 0; b < batch; b++)
-            g = v_fma(v_set1(x[b * ldx]), v_load(dy + b * ldy + j), g);
-        apply_rule(w + j, v + j, g, c, rule);
-    }
+    gradient_block(g, scratch, parts, n_parts, rows, n, 1, ldx, ldy, (foresight){.w = w, .ldw = ldw, .batch = coming});
 }
 
-/* A bias is a weight whose input is always 1, and carries no penalty. */
-static void KERNEL(bias_update)(void *b, void *velocity, const void *dy, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy,
-                                const fbp_update *update)
+static void KERNEL(bias_gradient)(void *g, void *scratch, const fbp_part *parts, ptrdiff_t n_parts, ptrdiff_t n, ptrdiff_t ldy)
 {
-    static const real ONE = 1;
-    fbp_update plain = *update;
-    plain.l2 = 0;
-    if (batch <= FBP_FOLD_ROWS) {
-        const rule_vecs c = rule_constants(&plain);
-        WITH_RULE(update, update_row(b, velocity, &ONE, dy, batch, n_out, 0, ldy, &c, rule))
-        return;
-    }
-    real g[TILE_VECS * LANES] __attribute__((aligned(64))), block[TILE_VECS * LANES] __attribute__((aligned(64)));
-    for (ptrdiff_t v = 0, total = vecs_of(n_out), width; v < total; v += width) {
-        const ptrdiff_t j = v * LANES;
-        width = panel_vecs(TILE_ROWS, total - v);
-        gradient_block(g, block, &ONE, (const real *)dy + j, (real *)b + j, batch, 1, width * LANES, 0, ldy, 0);
-        update_panel((real *)b + j, velocity ? (real *)velocity + j : NULL, g, 1, width * LANES, 0, 0, &plain);
-    }
+    gradient_block(g, scratch, parts, n_parts, 1, n, 0, 0, ldy, (foresight){0});
 }

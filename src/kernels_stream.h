@@ -36,12 +36,13 @@ static void KERNEL(stream_forward)(void *y_, const void *x, const void *w_, cons
     for (ptrdiff_t v = 0, total = vecs_of(n_out), width; v < total; v += width) {
         const ptrdiff_t j = v * LANES;
         width = panel_vecs(batch, total - v);
-        const tile t = {.out = y + j, .init = b + j, .a = x, .b = w + j, .index = index, .ld_out = ldy, .ld_init = 0,
-                        .a_row = ldx, .a_depth = 1, .ldb = ldw, .depth = n_index};
+        const fbp_part part = {x, w + j, n_index};
+        const tile t = {.out = y + j, .init = b + j, .parts = &part, .n_parts = 1, .index = index, .ld_out = ldy,
+                        .ld_init = 0, .a_row = ldx, .a_depth = 1, .ldb = ldw};
         if (index)
-            run_panel(t, batch, width, (coming){.b = t.b}, LISTED);
+            run_panel(t, batch, width, (foresight){0}, LISTED);
         else
-            run_panel(t, batch, width, (coming){.b = t.b}, BY_ROW);
+            run_panel(t, batch, width, (foresight){0}, BY_ROW);
         if (activation != FBP_LINEAR)
             activate_panel(y + j, ldy, batch, width, n_out - j, activation);
     }
@@ -151,15 +152,34 @@ static void KERNEL(stream_backward)(void *dx, void *w, void *velocity, const voi
     }
 }
 
+/* A bias is a weight whose input is always 1, and carries no penalty. */
+static void KERNEL(stream_bias)(void *b_, void *velocity, const void *dy, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy,
+                                const fbp_update *update)
+{
+    real *b = b_, *v = velocity ? velocity : b_;
+    rule_vecs c = rule_constants(update);
+    c.decay = v_set1(0);
+    for (ptrdiff_t j = 0; j < lines_of(n_out) * LINE; j += LANES) {
+        vec g = v_set1(0);
+        for (ptrdiff_t row = 0; row < batch; row++)
+            g = v_fma(v_set1(1), v_load((const real *)dy + row * ldy + j), g);
+        WITH_RULE(update, apply_rule(b + j, v + j, g, &c, rule))
+    }
+}
+
+/* Rows are fetched two ahead: they lie anywhere in memory, and a row is over before a hardware prefetcher has found its end. */
 static void KERNEL(gather_rows)(void *out_, const void *x_, const int64_t *order, ptrdiff_t first, ptrdiff_t rows,
                                 ptrdiff_t n, ptrdiff_t ld)
 {
     real *out = out_;
     for (ptrdiff_t i = 0; i < rows; i++, out += ld) {
         const real *x = (const real *)x_ + (order ? order[first + i] : first + i) * n;
+        const real *ahead = i + 2 < rows ? (const real *)x_ + (order ? order[first + i + 2] : first + i + 2) * n : x;
         ptrdiff_t j = 0;
-        for (; j + LANES <= n; j += LANES)
+        for (; j + LANES <= n; j += LANES) {
+            __builtin_prefetch(ahead + j);
             v_store(out + j, v_load(x + j));
+        }
         for (; j < n; j++)
             out[j] = x[j];
     }

@@ -18,6 +18,9 @@
  * core is worth more to it than to the spinner. */
 enum { SPINS = 500, YIELDS = 2 };
 
+/* The same where the waiting thread has a use for its core: to yield it to a neighbour costs the rest of a time slice. */
+enum { PATIENT_SPINS = 5000 };
+
 static inline void pause_briefly(void)
 {
 #ifdef __x86_64__
@@ -102,6 +105,45 @@ void fbp_barrier_wait(fbp_barrier *barrier)
 }
 
 ptrdiff_t fbp_claim(ptrdiff_t *next, ptrdiff_t count) { return __atomic_fetch_add(next, count, __ATOMIC_RELAXED); }
+
+int64_t fbp_pause(int turn)
+{
+    if (turn < PATIENT_SPINS)
+        pause_briefly();
+    else
+        sched_yield();
+    return nanoseconds();
+}
+
+#ifdef __linux__
+static int taken(const int *cpus, int n, int cpu)
+{
+    for (int i = 0; i < n; i++)
+        if (__atomic_load_n(cpus + i, __ATOMIC_RELAXED) == cpu)
+            return 1;
+    return 0;
+}
+
+void fbp_spread(int *cpus, int thread, int n_threads)
+{
+    cpu_set_t allowed, one;
+    int cpu = sched_getcpu();
+    if (taken(cpus, thread, cpu) && sched_getaffinity(0, sizeof allowed, &allowed) == 0 &&
+        CPU_COUNT(&allowed) >= n_threads) {
+        for (cpu = 0; cpu < CPU_SETSIZE && (!CPU_ISSET(cpu, &allowed) || taken(cpus, n_threads, cpu)); cpu++)
+            ;
+        if (cpu < CPU_SETSIZE) {
+            CPU_ZERO(&one);
+            CPU_SET(cpu, &one);
+            sched_setaffinity(0, sizeof one, &one);
+            sched_setaffinity(0, sizeof allowed, &allowed);
+        }
+    }
+    __atomic_store_n(cpus + thread, cpu, __ATOMIC_RELAXED);
+}
+#else
+void fbp_spread(int *cpus, int thread, int n_threads) { (void)cpus, (void)thread, (void)n_threads; }
+#endif
 
 uint64_t fbp_flush_denormals(void)
 {

@@ -49,10 +49,25 @@ static void make(arrays *a, const fbp_kernels *k)
     a->x = fbp_alloc(a->bytes_x), a->y = fbp_alloc(a->bytes_y), a->w = fbp_alloc(a->bytes_w);
     a->b = fbp_alloc(a->ldy * k->item), a->dx = fbp_alloc(a->bytes_x), a->dy = fbp_alloc(a->bytes_y);
     a->v = fbp_alloc(a->bytes_w), a->target = fbp_alloc(a->bytes_y);
-    a->scratch = fbp_alloc((fbp_delta_scratch(N_OUT, BATCH, k->item) + fbp_update_scratch(BATCH, k->item)) * k->item);
+    a->scratch = fbp_alloc((fbp_delta_scratch(N_OUT, BATCH, k->item) + fbp_update_scratch(BATCH, k->item) +
+                            N_IN * a->ldy) *
+                           k->item);
     state = SEED;
     fill(k, a->x, BATCH, N_IN, a->ldx), fill(k, a->w, N_IN, N_OUT, a->ldy), fill(k, a->b, 1, N_OUT, a->ldy);
     fill(k, a->dy, BATCH, N_OUT, a->ldy), fill(k, a->target, BATCH, N_OUT, a->ldy);
+}
+
+/* The gradient of all weights, in two parts of the batch, applied by a rule. */
+static void apply_gradients(const fbp_kernels *k, arrays *a, const fbp_update *update)
+{
+    const ptrdiff_t first = 7, line = FBP_LINE_BYTES / (ptrdiff_t)k->item, n = (N_OUT + line - 1) / line * line;
+    const fbp_part parts[2] = {{a->x, a->dy, first},
+                               {a->x + first * a->ldx * k->item, a->dy + first * a->ldy * k->item, BATCH - first}};
+    char *g = a->scratch + fbp_update_scratch(BATCH, k->item) * k->item;
+    k->dense_gradient(g, a->scratch, parts, 2, a->w, N_IN, n, a->ldx, a->ldy, a->ldy, NULL);
+    k->apply_gradient(a->w, a->v, g, N_IN, n, a->ldy, update);
+    k->bias_gradient(g, a->scratch, parts, 2, n, a->ldy);
+    k->apply_gradient(a->b, a->v, g, 1, n, a->ldy, update);
 }
 
 static void check_layer(const fbp_kernels *k, const fbp_kernels *scalar, arrays *a, arrays *s)
@@ -79,12 +94,13 @@ static void check_layer(const fbp_kernels *k, const fbp_kernels *scalar, arrays 
         const fbp_update update = {rule, 0.1, 0.9, 0.01};
         const ptrdiff_t count = k->active_rows(index[0], a->x, 3, N_IN, a->ldx, 1);
         scalar->active_rows(index[1], s->x, 3, N_IN, s->ldx, 1);
-        k->dense_update(a->w, a->v, a->x, a->dy, a->scratch, BATCH, N_IN, N_OUT, a->ldy, a->ldx, a->ldy, &update);
-        scalar->dense_update(s->w, s->v, s->x, s->dy, s->scratch, BATCH, N_IN, N_OUT, s->ldy, s->ldx, s->ldy, &update);
-        compare(k, "dense_update", rule, a->w, s->w, a->bytes_w);
-        k->bias_update(a->b, a->v, a->dy, BATCH, N_OUT, a->ldy, &update);
-        scalar->bias_update(s->b, s->v, s->dy, BATCH, N_OUT, s->ldy, &update);
-        compare(k, "bias_update", rule, a->b, s->b, a->ldy * k->item);
+        apply_gradients(k, a, &update);
+        apply_gradients(scalar, s, &update);
+        compare(k, "dense_gradient", rule, a->w, s->w, a->bytes_w);
+        compare(k, "bias_gradient", rule, a->b, s->b, a->ldy * k->item);
+        k->stream_bias(a->b, a->v, a->dy, 3, N_OUT, a->ldy, &update);
+        scalar->stream_bias(s->b, s->v, s->dy, 3, N_OUT, s->ldy, &update);
+        compare(k, "stream_bias", rule, a->b, s->b, a->ldy * k->item);
         k->stream_forward(a->y, a->x, a->w, a->b, index[0], count, 3, N_OUT, a->ldy, a->ldx, a->ldy, FBP_TANH);
         scalar->stream_forward(s->y, s->x, s->w, s->b, index[1], count, 3, N_OUT, s->ldy, s->ldx, s->ldy, FBP_TANH);
         compare(k, "stream_forward", rule, a->y, s->y, a->bytes_y);

@@ -178,6 +178,18 @@ def test_weight_gradient_is_fma_chains_in_blocks_of_256_rows(isa, dtype):
         np.testing.assert_array_equal(bias.values, want, err_msg=str(shape))
 
 
+@pytest.mark.parametrize("parts", [[1, 30], [4, 4, 4, 19], [31, 0], [256, 57], [100, 100, 113]])
+def test_update_does_not_show_the_parts_of_the_batch(isa, dtype, parts):
+    shape = sum(parts), 17, 33
+    dy, weight, bias, x = layer(shape, dtype, "tanh")
+    want = update(isa, shape, dtype, "gradient")
+    dw, db = padded(weight), padded(bias)
+    arrays = dw.array, db.array, None, None, padded(x).array, padded(dy).array
+    _backward.dense_update(*arrays, *shape[1:], "gradient", 0.0, 0.0, 0.0, isa, parts)
+    assert same_bits(dw.array, want[0].array)
+    assert same_bits(db.array, want[1].array)
+
+
 def test_update_takes_x_of_any_width_and_alignment(isa, dtype):
     shape = _, n_in, n_out = (31, 17, 33)
     dy, weight, bias, x = layer(shape, dtype, "tanh")

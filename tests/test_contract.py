@@ -29,6 +29,7 @@ NETWORKS = {
     "mid": ([20, 48, 33, 5], ["relu", "sigmoid", "softmax"], "cross_entropy", "nesterov", 250, 64),
     "split": ([30, 72, 47, 5], ["tanh", "relu", "softmax"], "cross_entropy", "sgd", 197, 96),
     "odd batch": ([70, 97, 65, 3], ["relu", "tanh", "linear"], "mse", "momentum", 100, 31),
+    "wide": ([400, 150, 40, 5], ["relu", "tanh", "softmax"], "cross_entropy", "momentum", 75, 20),
     "two blocks": ([9, 65, 4], ["sigmoid", "softmax"], "squared_error", "sgd", 700, 300),
 }
 
@@ -68,6 +69,18 @@ def test_one_digest_for_every_isa_and_number_of_threads(isa, use_isa, dtype, nam
     assert {n: trained_digest(name, dtype, n) for n in all_threads()} == dict.fromkeys(
         all_threads(), want
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "n_threads", "regime"),
+    [("batch 1", 2, "streaming"), ("split", 2, "batch-split"), ("wide", 1, "batch-split")]
+    + [("wide", n, "wide") for n in (2, 4, 7)],
+)
+def test_the_networks_cover_the_regimes(name, n_threads, regime):
+    sizes, activations, loss, rule, n, batch = NETWORKS[name]
+    net = Net(sizes, activations)
+    run = train(net, *net.rows(n, loss), loss, 1, rule, 0.01, batch, n_threads)
+    assert run.regime == regime
 
 
 def test_digests_differ_between_networks_dtypes_and_seeds():

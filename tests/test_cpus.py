@@ -89,3 +89,12 @@ def test_own_variable_must_be_a_positive_whole_number(tmp_path, monkeypatch, val
     monkeypatch.setenv("FASTBP_NUM_THREADS", value)
     with pytest.raises(ConfigError, match=f"FASTBP_NUM_THREADS.*{value}"):
         _cpus.available_cpus(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("1024K", 1 << 20), ("2M", 2 << 20), ("524288", 1 << 19), ("", 1 << 20), ("0K", 1 << 20)],
+)
+def test_l2_cache(tmp_path, text, size):
+    write(tmp_path, {"sys/devices/system/cpu/cpu0/cache/index2/size": text + "\n"})
+    assert _cpus.l2_bytes(tmp_path) == size

@@ -27,16 +27,19 @@ COMPILED = {
     "_backward": {"_runtime", "_forward"},
     "_parameters": {"_runtime", "_forward"},
     "_shuffle": set(),
-    "_steps": {"_runtime", "_forward", "_parameters"},
+    "_steps": {"_runtime", "_forward", "_backward", "_parameters"},
     "_split": {"_runtime", "_forward", "_backward", "_steps"},
+    "_wide": {"_runtime", "_forward", "_steps"},
+    "_phases": {"_runtime", "_steps", "_split", "_wide"},
     "_stream": {"_runtime", "_forward", "_steps"},
-    "_region": {"_runtime", "_parameters", "_steps", "_split", "_stream"},
+    "_region": {"_runtime", "_parameters", "_steps", "_phases", "_stream"},
+    "_regime": {"_runtime", "_forward", "_backward", "_steps", "_cpus"},
+    "_workspace": {"_runtime", "_forward", "_backward", "_steps", "_regime"},
 }
-COMPILED["_engine"] = {*COMPILED, "_pace", "errors"} - {"_backward", "_split", "_stream"}
-# The floors above them: nothing on one may import what stands on a later one.
-FLOORS = ["_engine", "network", "trainer", "cli"]
-# The one file that may import each optional or slow library.
-FACES = {
+BELOW_REGION = {"_backward", "_split", "_wide", "_phases", "_stream"}
+COMPILED["_engine"] = {*COMPILED, "_pace", "errors"} - BELOW_REGION
+FLOORS = ["_engine", "network", "trainer", "cli"]  # nothing may import what stands on a later one
+FACES = {  # the one file that may import each optional or slow library
     "matplotlib": "plot",
     "mpi4py": "mpi",
     "onnx": "onnx",
@@ -45,8 +48,7 @@ FACES = {
     "tqdm": "_progress",
 }
 LAZY_EVEN_IN_ITS_FACE = {"matplotlib", "mpi4py", "onnx", "tqdm"}
-# What the C core may include of the system: no Python, NumPy, OpenMP or stdio.
-KERNEL_HEADERS = {"stddef.h", "stdint.h", "string.h", "math.h"}
+KERNEL_HEADERS = {"stddef.h", "stdint.h", "string.h", "math.h"}  # no Python, OpenMP or stdio
 SYSTEM_HEADERS = KERNEL_HEADERS | {"stdatomic.h", "stdlib.h", "immintrin.h", "arm_neon.h"}
 SYSTEM_HEADERS |= {"sched.h", "limits.h", "time.h", "unistd.h", "windows.h", "malloc.h"}
 SYSTEM_HEADERS |= {"linux/futex.h", "sys/mman.h", "sys/syscall.h"}

@@ -1,0 +1,99 @@
+"""The cost model: how many threads a step is worth, in which regime, in blocks of which size. Never does it show in the bits.
+
+The figures behind the constants are in ARCHITECTURE.md.
+"""
+
+from fastbp._backward cimport blocks_of
+from fastbp._runtime cimport FBP_FOLD_ROWS, FBP_LEAST_PART, FBP_LINE_BYTES, FBP_SOFTMAX
+from fastbp._steps cimport DELTA, FORWARD, LAST, THROUGH, UPDATE
+
+from fastbp._cpus import l2_bytes
+
+cdef enum:
+    PHASE_ROWS = 128            # most rows of a slot in the batch-split regime: its activations stay in cache
+    WIDE_ROWS = 256             # most rows of the wide regime, where a slot holds the whole batch
+    WIDE_LINES = 12             # 64-byte lines of a block of columns
+    BYTES_OF_A_STREAM = 1 << 20 # weights below this stream faster through one thread than through barriers
+    FLOPS_OF_A_STEP = 800000    # a step below this is faster on one thread than two phases of two
+    BYTES_OF_A_PHASE = 12000    # to begin a phase costs as much as to fetch these from another core's cache
+
+
+cdef Cut cut_of(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, int n_threads, size_t item):
+    cdef Cut cut
+    cdef double weights = 0, flops = 0
+    cdef Py_ssize_t l
+    for l in range(n_layers):
+        weights += layers[l].n_in * layers[l].ld * item
+        flops += 6.0 * batch * layers[l].n_in * layers[l].n_out
+    if batch <= FBP_FOLD_ROWS:
+        cut.team = n_threads if weights >= BYTES_OF_A_STREAM else 1
+    else:
+        cut.team = min(n_threads, max(1, batch // FBP_LEAST_PART)) if flops >= FLOPS_OF_A_STEP else 1
+    cut.wide = (cut.team > 1 and FBP_FOLD_ROWS < batch <= WIDE_ROWS
+                and wide_bytes(layers, n_layers, batch, cut.team, weights, item) < split_bytes(batch, cut.team, weights))
+    cut.rows = batch if cut.wide else split_rows(batch, cut.team)
+    return cut
+
+
+cdef Py_ssize_t split_rows(Py_ssize_t batch, int team) noexcept:
+    """The same number of blocks for every thread, at most PHASE_ROWS rows each, whole half tiles."""
+    cdef Py_ssize_t blocks = team * ((batch + team * PHASE_ROWS - 1) // (team * PHASE_ROWS))
+    return min(<Py_ssize_t>PHASE_ROWS, ((batch + blocks - 1) // blocks + 3) // 4 * 4)
+
+
+cdef double split_bytes(Py_ssize_t batch, int team, double weights):
+    """What a thread fetches into its L2 in a batch-split step: weights that others have changed, or all of them, twice."""
+    if weights > l2_bytes():
+        return 2 * weights + weights / team
+    return weights * (team - 1) / team
+
+
+cdef double wide_bytes(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, int team, double weights, size_t item):
+    """The same of a wide step: rows that others gathered too, outputs and deltas of the others, their columns on the way down."""
+    cdef double others = (team - 1.0) / team, first = layers[0].n_in * layers[0].ld * item
+    cdef double total = batch * layers[0].ld_in * item * others + 2.0 * (n_layers - 1) * BYTES_OF_A_PHASE
+    cdef Py_ssize_t l
+    for l in range(n_layers - 1):
+        total += 2.0 * batch * layers[l].ld * item * others
+    if weights / team > l2_bytes():
+        return total + 3 * weights / team
+    return total + (weights - first) * others
+
+
+cdef Py_ssize_t parts_of(Py_ssize_t lines, int team, bint whole):
+    """Parts of so many lines of columns, the same number for each thread; one if rows must stay whole."""
+    return 1 if whole else min(lines, team * ((lines + team * WIDE_LINES - 1) // (team * WIDE_LINES)))
+
+
+cdef list phases_of(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, Cut cut, size_t item):
+    """(kind, layer, items) of the phases of a step, the update last; its items are the blocks."""
+    cdef Py_ssize_t l, line = FBP_LINE_BYTES // item
+    if not cut.wide:
+        return [(THROUGH, 0, (batch + cut.rows - 1) // cut.rows)]
+    up, down = [], []
+    for l in range(n_layers - 1):
+        n = parts_of((layers[l].n_out + line - 1) // line, cut.team, layers[l].activation == FBP_SOFTMAX)
+        up.append((FORWARD, l, n))
+        down.insert(0, (DELTA, l + 1, n))
+    return up + [(LAST, n_layers - 1, cut.team)] + down
+
+
+cdef list blocks_of_team(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, Cut cut, size_t item):
+    """(layer, first row, rows, first column, columns, owner) of all blocks, ordered by owner: who has the columns in the wide
+    regime, else whoever has them when all is shared out equally."""
+    cdef Py_ssize_t l, line = FBP_LINE_BYTES // item, parts = 1
+    cdef double total = 0, before = 0
+    blocks = []
+    for l in range(n_layers):
+        total += layers[l].n_in * layers[l].ld
+        if cut.wide:
+            parts = parts_of((layers[l].n_out + line - 1) // line, cut.team, False)
+        for part, first, rows, column, n in blocks_of(&layers[l], batch, item, parts):
+            blocks.append((l, first, rows, column, n, part * cut.team // parts))
+    if cut.wide:
+        return sorted(blocks, key=lambda block: block[5])
+    shared = []
+    for block in blocks:
+        shared.append((*block[:5], int(before * cut.team / total)))
+        before += block[2] * block[4]
+    return shared

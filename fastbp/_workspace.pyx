@@ -1,0 +1,121 @@
+"""The memory of a run that depends on the batch: slots, scratch, phases and blocks, in one allocation of 64-byte aligned pieces."""
+
+from libc.stdint cimport int64_t, uint8_t, uintptr_t
+from libc.string cimport memset
+
+from fastbp._backward cimport Block
+from fastbp._forward cimport Layer
+from fastbp._regime cimport blocks_of_team, phases_of
+from fastbp._runtime cimport (FBP_LINE_BYTES, fbp_delta_scratch, fbp_part, fbp_update_block, fbp_update_scratch)
+from fastbp._steps cimport UPDATE, Kind, Phase, Slot
+
+cdef enum:
+    PAGE = 4096
+
+
+cdef Py_ssize_t line_bytes(Py_ssize_t bytes) noexcept:
+    return (bytes + FBP_LINE_BYTES - 1) // FBP_LINE_BYTES * FBP_LINE_BYTES
+
+
+cdef Py_ssize_t slots_of_batch(const Plan *p) noexcept:
+    return (p.batch + p.rows - 1) // p.rows
+
+
+cdef Memory make_workspace(Plan *p, Py_ssize_t batch, Cut cut, int n_threads, const char *follow):
+    """The plan's pointers into a new allocation, for batches of so many rows.
+
+    It goes on where `follow` is, in terms of offsets in a page: a load that has the offset of a recent store waits for it, and a
+    small network took 1.6 times as long when chance had put parameters and workspace on top of each other.
+    """
+    cdef size_t item = p.kernels.item
+    cdef Py_ssize_t n_slots, i
+    phases = phases_of(p.layers, p.n_layers, batch, cut, item)
+    blocks = blocks_of_team(p.layers, p.n_layers, batch, cut, item)
+    p.batch, p.rows, p.team = batch, cut.rows, cut.team
+    p.n_phases, p.n_blocks = len(phases) + 1, len(blocks)
+    n_slots = slots_of_batch(p) + n_threads
+    n_states = sum([n for _, _, n in phases]) + len(blocks)
+    p.scratch_bytes = bytes_of_scratch(p)
+    sizes = [n_slots * lay_out(p, NULL, NULL), n_threads * p.scratch_bytes, n_slots * sizeof(Slot), n_slots * sizeof(Slot *),
+             p.n_blocks * sizeof(Block), p.n_phases * sizeof(Phase), n_states * sizeof(int64_t), n_threads * sizeof(int)]
+    cdef Memory memory = Memory(sum([line_bytes(size) for size in sizes]) + PAGE)
+    cdef char *end = memory.data + (<uintptr_t>follow - <uintptr_t>memory.data) % PAGE
+    pieces = []
+    for size in sizes:
+        pieces.append(<uintptr_t>end)
+        end += line_bytes(size)
+    p.scratch = <char *><uintptr_t>pieces[1]
+    p.slots, p.taken = <Slot *><uintptr_t>pieces[2], <Slot **><uintptr_t>pieces[3]
+    for i in range(n_slots):
+        lay_out(p, &p.slots[i], <char *><uintptr_t>pieces[0] + i * lay_out(p, NULL, NULL))
+    p.blocks = fill_blocks(<Block *><uintptr_t>pieces[4], blocks)
+    p.phases = fill_phases(<Phase *><uintptr_t>pieces[5], phases, len(blocks), <int64_t *><uintptr_t>pieces[6])
+    p.cpus = <int *><uintptr_t>pieces[7]
+    return memory
+
+
+cdef Py_ssize_t bytes_of_scratch(const Plan *p):
+    """What one thread needs in any regime."""
+    cdef Py_ssize_t l, widest = 0, lists = 0, item = p.kernels.item, parts = slots_of_batch(p) * sizeof(fbp_part)
+    for l in range(p.n_layers):
+        widest = max(widest, p.layers[l].n_out)
+        lists += (p.layers[l].n_in + 2) * sizeof(int)  # streaming: a count, the list of rows, one to spare
+    gradient = line_bytes(parts) + (fbp_update_scratch(p.batch, item) + fbp_update_block(p.batch, item)) * item
+    return line_bytes(max(lists, fbp_delta_scratch(widest, p.rows, item) * item, gradient))
+
+
+cdef Py_ssize_t lay_out(const Plan *p, Slot *slot, char *end) noexcept:
+    """A slot's pointers from `end` on, if it is not NULL; returns the bytes of a slot."""
+    cdef Py_ssize_t l, item = p.kernels.item
+    cdef const Layer *last = &p.layers[p.n_layers - 1]
+    cdef char *begin = end
+    cdef Slot made
+    made.inputs, end = end, end + line_bytes(p.rows * p.layers[0].ld_in * item)
+    made.target, end = end, end + line_bytes(p.rows * last.ld * item)
+    made.row_loss, end = <double *>end, end + line_bytes(p.rows * sizeof(double))
+    made.hit, end = <uint8_t *>end, end + line_bytes(p.rows)
+    made.outputs, end = <char **>end, end + line_bytes(p.n_layers * sizeof(char *))
+    made.deltas, end = <char **>end, end + line_bytes(p.n_layers * sizeof(char *))
+    for l in range(p.n_layers):
+        if slot != NULL:
+            made.outputs[l], made.deltas[l] = end, end + line_bytes(p.rows * p.layers[l].ld * item)
+        end += 2 * line_bytes(p.rows * p.layers[l].ld * item)
+    if slot != NULL:
+        slot[0] = made
+    return end - begin
+
+
+cdef Block *fill_blocks(Block *out, list blocks):
+    cdef Py_ssize_t i
+    for i in range(len(blocks)):
+        out[i].layer, out[i].first, out[i].rows, out[i].column, out[i].n, out[i].owner = blocks[i]
+    return out
+
+
+cdef Phase *fill_phases(Phase *out, list phases, Py_ssize_t n_blocks, int64_t *states):
+    cdef Py_ssize_t i
+    phases = [*phases, (UPDATE, 0, n_blocks)]
+    for i in range(len(phases)):
+        kind, out[i].layer, out[i].n = phases[i]
+        out[i].kind, out[i].states = <Kind><int>kind, states
+        states += out[i].n
+    return out
+
+
+cdef void clear_slots(Plan *p, int n_threads) noexcept:
+    """Forget what a failed step left: a NaN in a delta that a later step skips would live on."""
+    cdef Py_ssize_t i, l
+    for i in range(slots_of_batch(p) + n_threads):
+        for l in range(p.n_layers):
+            memset(p.slots[i].outputs[l], 0, p.rows * p.layers[l].ld * p.kernels.item)
+            memset(p.slots[i].deltas[l], 0, p.rows * p.layers[l].ld * p.kernels.item)
+
+
+cdef void reset_phases(Plan *p) noexcept:
+    """Back to the first phase, and every block of rows in a slot of its own."""
+    cdef Py_ssize_t i
+    p.phase = 1
+    for i in range(p.n_phases):
+        memset(p.phases[i].states, 0, p.phases[i].n * sizeof(int64_t))
+    for i in range(slots_of_batch(p)):
+        p.taken[i] = &p.slots[i]
