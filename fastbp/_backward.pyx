@@ -38,11 +38,17 @@ cdef list blocks_of(const Layer *layer, Py_ssize_t batch, size_t item, Py_ssize_
 
 
 def column_blocks(first, end, most):
-    """(begin, end) of blocks of `most` lines; a last single line shares the work of the block before it."""
-    ends = [*range(first + most, end, most), end]
-    if len(ends) > 1 and (end - first) % most == 1:
-        ends[len(ends) - 2] -= most // 2
-    return list(zip([first, *ends], ends))
+    """(begin, end) of blocks of about `most` lines, without a thin last one: for 3 of them, panels as the kernels would cut."""
+    blocks = []
+    while first < end:
+        left = end - first
+        if most == 3 and left % 3 and left >= 4 and left != 5:
+            n = 4
+        else:
+            n = left if left <= most + 1 else most
+        blocks.append((first, first + n))
+        first += n
+    return blocks
 
 
 cdef inline Py_ssize_t offset(const Block *block, Py_ssize_t ld, size_t item) noexcept nogil:

@@ -167,21 +167,21 @@ static inline ptrdiff_t fbp_leading_dimension(ptrdiff_t n, size_t item)
     return lines * line;
 }
 
-/* Rows and 64-byte lines of columns of the blocks of a weight whose gradients are computed one by one: at most 24 KB, in L1,
- * where the batch is one block of rows; in L2, so that x and dy are read less often, where it is more. */
-static inline ptrdiff_t fbp_update_block_rows(ptrdiff_t batch) { return batch <= FBP_UPDATE_ROWS ? 128 : 256; }
+/* Rows and 64-byte lines of columns of the blocks of a weight whose gradients are computed one by one: 24 KB, in L1, for small
+ * batches; the larger the batch, the larger the block, so that x and dy are read less often. */
+static inline ptrdiff_t fbp_update_block_rows(ptrdiff_t batch) { return batch <= FBP_UPDATE_ROWS / 2 ? 128 : 256; }
 static inline ptrdiff_t fbp_update_block_lines(ptrdiff_t batch) { return batch <= FBP_UPDATE_ROWS ? 3 : 12; }
 
-/* Elements of a gradient block, a row for the bias included. */
+/* Elements of a gradient block, a row for the bias and a line for an uneven end included. */
 static inline ptrdiff_t fbp_update_block(ptrdiff_t batch, size_t item)
 {
-    return (fbp_update_block_rows(batch) + 1) * fbp_update_block_lines(batch) * (FBP_LINE_BYTES / (ptrdiff_t)item);
+    return (fbp_update_block_rows(batch) + 1) * (fbp_update_block_lines(batch) + 1) * (FBP_LINE_BYTES / (ptrdiff_t)item);
 }
 
-/* Elements of scratch for dense_gradient: a panel (at most 3 lines wide) of a block. */
+/* Elements of scratch for dense_gradient: a panel (at most 4 lines wide) of a block. */
 static inline ptrdiff_t fbp_update_scratch(ptrdiff_t batch, size_t item)
 {
-    return fbp_update_block_rows(batch) * 3 * (FBP_LINE_BYTES / (ptrdiff_t)item);
+    return fbp_update_block_rows(batch) * 4 * (FBP_LINE_BYTES / (ptrdiff_t)item);
 }
 
 /* Elements of scratch for dense_delta: dy transposed, and one block of dx before it is turned back. */

@@ -91,10 +91,11 @@ INLINE void tile_of_shape(const tile *t, ptrdiff_t rows, ptrdiff_t vecs, const e
 {
     switch (rows * 16 + vecs) {
         SHAPES(1) SHAPES(2) SHAPES(3) SHAPES(4)
+        SHAPE(1, 4) SHAPE(2, 4) SHAPE(1, 8)
 #if TILE_ROWS == 8
         SHAPES(5) SHAPES(6) SHAPES(7) SHAPES(8)
+        SHAPE(3, 4) SHAPE(4, 4) SHAPE(5, 4) SHAPE(6, 4)
 #endif
-        SHAPE(1, 4) SHAPE(1, 8) SHAPE(2, 4)
     }
 }
 
@@ -113,22 +114,25 @@ static __attribute__((noinline)) void tile_listed(const tile *t, ptrdiff_t rows,
     tile_of_shape(t, rows, vecs, LISTED);
 }
 
-/* Width of the next panel when `left` vectors remain: a last single vector shares the work of the one before it. */
+/* Width of the next panel when `left` vectors remain: TILE_VECS, or FLAT_VECS where that leaves no thin last panel. */
 static inline ptrdiff_t panel_vecs(ptrdiff_t rows, ptrdiff_t left)
 {
     if (rows == 1 && left >= WIDE_VECS)
         return WIDE_VECS;
     if (rows <= 2 && left >= 4)
         return 4;
-    return left == 4 ? 2 : smaller(left, TILE_VECS);
+    if (left % TILE_VECS && left >= FLAT_VECS && left != FLAT_VECS + 1)
+        return FLAT_VECS;
+    return smaller(left, TILE_VECS);
 }
 
-/* Height of the next tile when `left` rows remain: the rest is halved rather than left as a thin last tile. */
-static inline ptrdiff_t tile_rows(ptrdiff_t left)
+/* Height of the next tile of `vecs` vectors when `left` rows remain: the rest is halved rather than left as a thin last tile. */
+static inline ptrdiff_t tile_rows(ptrdiff_t left, ptrdiff_t vecs)
 {
-    if (left <= TILE_ROWS)
+    const ptrdiff_t most = vecs == TILE_VECS + 1 ? FLAT_ROWS : TILE_ROWS;
+    if (left <= most)
         return left;
-    return left < 2 * TILE_ROWS ? (left + 1) / 2 : TILE_ROWS;
+    return left < 2 * most ? (left + 1) / 2 : most;
 }
 
 /* What is worth fetching while a panel is computed. It lies in other pages than what is being read, where no hardware
@@ -178,7 +182,7 @@ INLINE void run_panel(tile t, ptrdiff_t rows, ptrdiff_t vecs, foresight f, const
 {
     const ptrdiff_t width = vecs * LANES, depth = depth_of(t.parts, t.n_parts);
     for (ptrdiff_t line = 0; rows > 0; line += LINE) {
-        const ptrdiff_t height = tile_rows(rows);
+        const ptrdiff_t height = tile_rows(rows, vecs);
         look_ahead(&t, f, line, width, depth);
         (walk == LISTED ? tile_listed : walk == BY_COLUMN ? tile_by_column : tile_by_row)(&t, height, vecs);
         t.out += height * t.ld_out;

@@ -179,9 +179,9 @@ static ptrdiff_t next_rows(fbp_part *out, const fbp_part *parts, ptrdiff_t n_par
 
 /* g[rows][n], the whole gradient of a block of weights: each 256 rows of the batch a chain from zero, the block sums added in
  * ascending order. Row blocks outside, panels inside, so that x, dy and g stay in L2 however large the batch.
- * block[rows][panel] is scratch. a_row 0: the gradient of a bias, a weight whose input is always 1. */
+ * block[rows][panel] is scratch, w and `coming` as in dense_gradient. a_row 0: the gradient of a bias, a weight whose input is always 1. */
 static void gradient_block(real *g, real *block, const fbp_part *parts, ptrdiff_t n_parts, ptrdiff_t rows, ptrdiff_t n,
-                           ptrdiff_t a_row, ptrdiff_t ldx, ptrdiff_t ldy, foresight f)
+                           ptrdiff_t a_row, ptrdiff_t ldx, ptrdiff_t ldy, const real *w, ptrdiff_t ldw, fbp_coming *coming)
 {
     static const real ONE = 1;
     const ptrdiff_t batch = depth_of(parts, n_parts);
@@ -196,8 +196,8 @@ static void gradient_block(real *g, real *block, const fbp_part *parts, ptrdiff_
             width = panel_vecs(TILE_ROWS, total - v);
             const tile t = {.out = later ? block : g + j, .init = ZEROS, .parts = some, .n_parts = n_some, .b_at = j,
                             .a_row = a_row, .a_depth = ldx, .ldb = ldy, .ld_out = later ? width * LANES : n};
-            f.next_b = v + width < total ? width * LANES : 0; /* beyond are the columns of another thread: leave them there */
-            run_panel(t, rows, width, (foresight){f.next_b, f.w ? f.w + j : NULL, f.ldw, f.batch}, BY_COLUMN);
+            /* after the last panel comes the first of the next block; the weights are wanted after the last rows */
+            run_panel(t, rows, width, (foresight){width * LANES, w && done == batch ? w + j : NULL, ldw, coming}, BY_COLUMN);
             for (ptrdiff_t r = 0; later && r < rows; r++)
                 for (ptrdiff_t i = 0; i < width * LANES; i += LANES)
                     v_store(g + r * n + j + i, v_load(g + r * n + j + i) + v_load(block + r * width * LANES + i));
@@ -211,10 +211,10 @@ static void KERNEL(dense_gradient)(void *g, void *scratch, const fbp_part *parts
                                    ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldx, ptrdiff_t ldy, ptrdiff_t ldw,
                                    fbp_coming *coming)
 {
-    gradient_block(g, scratch, parts, n_parts, rows, n, 1, ldx, ldy, (foresight){.w = w, .ldw = ldw, .batch = coming});
+    gradient_block(g, scratch, parts, n_parts, rows, n, 1, ldx, ldy, w, ldw, coming);
 }
 
 static void KERNEL(bias_gradient)(void *g, void *scratch, const fbp_part *parts, ptrdiff_t n_parts, ptrdiff_t n, ptrdiff_t ldy)
 {
-    gradient_block(g, scratch, parts, n_parts, 1, n, 0, 0, ldy, (foresight){0});
+    gradient_block(g, scratch, parts, n_parts, 1, n, 0, 0, ldy, NULL, 0, NULL);
 }

@@ -40,13 +40,16 @@ enum { LANES = 1 };
 /* A 64-byte line is the unit of padding, and its elements are the virtual lanes of every folded sum. */
 enum { LINE = 64 / sizeof(real), LINE_VECS = LINE / LANES };
 
-/* Register tile: TILE_ROWS x TILE_VECS accumulators, one row of vectors and a broadcast fit the register file. */
-#if FBP_VEC_BYTES == 64 || FBP_VEC_BYTES == 16
-#define TILE_ROWS 8 /* 32 registers */
-#else
-#define TILE_ROWS 4 /* 16 registers */
-#endif
+/* Register tile: TILE_ROWS x TILE_VECS accumulators, one row of vectors and a broadcast fit the register file; so do
+ * FLAT_ROWS x FLAT_VECS, for what is not a multiple of TILE_VECS wide. */
 #define TILE_VECS 3
+#if FBP_VEC_BYTES == 64 || FBP_VEC_BYTES == 16 /* 32 registers */
+#define TILE_ROWS 8
+enum { FLAT_ROWS = 6, FLAT_VECS = 4 };
+#else /* 16 registers */
+#define TILE_ROWS 4
+enum { FLAT_ROWS = 4, FLAT_VECS = 2 };
+#endif
 
 INLINE vec v_load(const real *p) { return *(const unaligned_vec *)p; }
 INLINE void v_store(real *p, vec a) { *(unaligned_vec *)p = a; }
