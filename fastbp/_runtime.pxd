@@ -41,8 +41,8 @@ cdef extern from "fbp.h" nogil:
                               Py_ssize_t ldy) noexcept nogil
         void (*apply_gradient)(void *w, void *velocity, const void *g, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ldw,
                                const fbp_update *update) noexcept nogil
-        Py_ssize_t (*active_rows)(int32_t *index, const void *x, Py_ssize_t batch, Py_ssize_t n_in, Py_ssize_t ldx,
-                                  int all) noexcept nogil
+        Py_ssize_t (*active_rows)(int32_t *index, const void *x, Py_ssize_t batch, Py_ssize_t n_in,
+                                  Py_ssize_t ldx) noexcept nogil
         void (*stream_forward)(void *y, const void *x, const void *w, const void *b, const int32_t *index,
                                Py_ssize_t n_index, Py_ssize_t batch, Py_ssize_t n_out, Py_ssize_t ldy, Py_ssize_t ldx,
                                Py_ssize_t ldw, fbp_activation activation) noexcept nogil

@@ -8,6 +8,10 @@ from fastbp._runtime cimport FBP_LINE_BYTES, FBP_LINEAR, FBP_RELU, FBP_SOFTMAX, 
 from fastbp._steps cimport Plan, Slot, add_losses, batch_of, gather, losses
 
 
+cdef enum:
+    BYTES_OF_A_SCAN = 1 << 11   # a weight of so many bytes is passed over sooner than its inputs are looked at
+
+
 cdef inline void sync(Plan *p, int n_threads) noexcept nogil:
     if n_threads > 1:
         barrier_wait(&p.barrier)
@@ -45,6 +49,21 @@ cdef void backward_rows(Plan *p, const Layer *layer, Py_ssize_t l, const int32_t
                               slot.deltas[l], batch, layer.n_out, layer.ld, update)
 
 
+cdef void list_rows(Plan *p, int32_t *index, Py_ssize_t l, Py_ssize_t batch, Py_ssize_t step) noexcept nogil:
+    """The number of weight rows of a layer that take part in a step, then the rows."""
+    cdef const Layer *layer = &p.layers[l]
+    cdef int32_t k
+    # a ReLU that gives 0 has slope 0: its delta is 0 as well, and the whole weight row can be left out
+    if (p.skip_zeros and (l == 0 or p.layers[l - 1].activation == FBP_RELU)
+            and layer.n_in * layer.ld * <Py_ssize_t>p.kernels.item > BYTES_OF_A_SCAN):
+        index[0] = <int32_t>p.kernels.active_rows(index + 1, p.slots.outputs[l - 1] if l else p.slots.inputs, batch,
+                                                  layer.n_in, layer.ld_in)
+    elif step == 0:
+        index[0] = <int32_t>layer.n_in
+        for k in range(index[0]):
+            index[1 + k] = k
+
+
 cdef void stream_worker(Plan *p, int thread, int n_threads) noexcept nogil:
     """One thread's share of the run."""
     cdef int32_t *lists = <int32_t *>(p.scratch + thread * p.scratch_bytes)
@@ -62,10 +81,7 @@ cdef void stream_worker(Plan *p, int thread, int n_threads) noexcept nogil:
         index = lists
         for l in range(p.n_layers):
             layer = &p.layers[l]
-            # a ReLU that gives 0 has slope 0: its delta is 0 as well, and the whole weight row can be left out
-            index[0] = <int32_t>p.kernels.active_rows(
-                index + 1, slot.outputs[l - 1] if l else slot.inputs, batch, layer.n_in, layer.ld_in,
-                not (p.skip_zeros and (l == 0 or p.layers[l - 1].activation == FBP_RELU)))
+            list_rows(p, index, l, batch, step)
             forward_columns(p, layer, l, index + 1, index[0], batch, thread, n_threads)
             sync(p, n_threads)
             index += 2 + layer.n_in

@@ -98,9 +98,9 @@ typedef struct {
     /* Streaming, for batches of up to FBP_FOLD_ROWS rows: each weight is read, used for the delta, updated and written in one
      * pass, and weight rows whose input is zero in the whole batch are left out.
      *
-     * index[n_in + 1]: the k with x[b][k] != 0 for some b, ascending, or with `all` every k; returns how many. Leaving the others
-     * out of a forward sum is exact while their weights are finite, out of an update if the rule is SGD without decay. */
-    ptrdiff_t (*active_rows)(int32_t *index, const void *x, ptrdiff_t batch, ptrdiff_t n_in, ptrdiff_t ldx, int all);
+     * index[n_in + 1]: the k with x[b][k] != 0 for some b, ascending; returns how many. Leaving the others out of a forward sum
+     * is exact while their weights are finite, out of an update if the rule is SGD without decay. */
+    ptrdiff_t (*active_rows)(int32_t *index, const void *x, ptrdiff_t batch, ptrdiff_t n_in, ptrdiff_t ldx);
 
     /* dense_forward over the listed inputs only; without an index, over the first n_index, which is faster. */
     void (*stream_forward)(void *y, const void *x, const void *w, const void *b, const int32_t *index, ptrdiff_t n_index,

@@ -1,15 +1,9 @@
 /* kernels_stream.h: the dense layer for batches of up to FBP_FOLD_ROWS rows, where reading the weights is the cost, and the
  * gathering of a batch. Part of kernels.h. */
 
-static ptrdiff_t KERNEL(active_rows)(int32_t *index, const void *x_, ptrdiff_t batch, ptrdiff_t n_in, ptrdiff_t ldx,
-                                     int all)
+static ptrdiff_t KERNEL(active_rows)(int32_t *index, const void *x_, ptrdiff_t batch, ptrdiff_t n_in, ptrdiff_t ldx)
 {
     ptrdiff_t count = 0;
-    if (all) {
-        for (ptrdiff_t k = 0; k < n_in; k++)
-            index[k] = (int32_t)k;
-        return n_in;
-    }
     for (ptrdiff_t k = 0; k < n_in; k += LINE) {
         ireal any[LINE] = {0};
         for (ptrdiff_t b = 0; b < batch; b++)
@@ -53,10 +47,22 @@ static void KERNEL(stream_forward)(void *y_, const void *x, const void *w_, cons
 typedef struct {
     real *dx, *w, *v;
     const real *x, *dy;
-    ptrdiff_t n, ldw, ldx, ldy; /* n: columns, padded */
+    ptrdiff_t n_out, n, ldw, ldx, ldy; /* n: columns, padded */
     rule_vecs constants;
     fbp_rule rule;
 } stream;
+
+/* One row of weights by its gradient, the chain of x[b] dy[b]. */
+INLINE void update_row(real *w, real *v, const real *x, const real *dy, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ldx,
+                       ptrdiff_t ldy, const rule_vecs *c, const fbp_rule rule)
+{
+    for (ptrdiff_t j = 0; j < lines_of(n) * LINE; j += LANES) {
+        vec g = v_set1(0);
+        for (ptrdiff_t b = 0; b < batch; b++)
+            g = v_fma(v_set1(x[b * ldx]), v_load(dy + b * ldy + j), g);
+        apply_rule(w + j, v + j, g, c, rule);
+    }
+}
 
 /* `rows` listed weight rows, read and written once: sums[b * LANES + r] takes the unfolded delta of row r from the old weight,
  * then the weight is updated. Several rows at a time, because the lanes of one row are one chain. */
@@ -132,19 +138,37 @@ INLINE void stream_rows(const stream *s, const int32_t *index, ptrdiff_t count, 
     }
 }
 
-#define STREAM_BATCH(B)                              \
-    case B:                                          \
-        if (dx)                                      \
-            stream_rows(&s, index, n_index, B, 1);   \
-        else                                         \
-            stream_rows(&s, index, n_index, B, 0);   \
-        break;
+/* The same for a layer of one output, where a sum over outputs has one term. */
+INLINE void stream_single(const stream *s, const int32_t *index, ptrdiff_t count, const int batch, const int delta)
+{
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const ptrdiff_t k = index[i];
+        real *w = s->w + k * s->ldw, *v = s->v + k * s->ldw;
+        if (delta)
+#pragma GCC unroll 8
+            for (int b = 0; b < batch; b++)
+                s->dx[b * s->ldx + k] = real_fma(s->dy[b * s->ldy], w[0], 0);
+        update_row(w, v, s->x + k, s->dy, batch, 1, s->ldx, s->ldy, &s->constants, s->rule);
+    }
+}
+
+INLINE void stream_layer(const stream *s, const int32_t *index, ptrdiff_t count, const int batch)
+{
+    if (s->n_out == 1)
+        stream_single(s, index, count, batch, s->dx != NULL);
+    else if (s->dx)
+        stream_rows(s, index, count, batch, 1);
+    else
+        stream_rows(s, index, count, batch, 0);
+}
+
+#define STREAM_BATCH(B) case B: stream_layer(&s, index, n_index, B); break;
 
 static void KERNEL(stream_backward)(void *dx, void *w, void *velocity, const void *x, const void *dy,
                                     const int32_t *index, ptrdiff_t n_index, ptrdiff_t batch, ptrdiff_t n_out,
                                     ptrdiff_t ldw, ptrdiff_t ldx, ptrdiff_t ldy, const fbp_update *update)
 {
-    const stream s = {.dx = dx, .w = w, .v = velocity ? velocity : w, .x = x, .dy = dy, .n = lines_of(n_out) * LINE,
+    const stream s = {.dx = dx, .w = w, .v = velocity ? velocity : w, .x = x, .dy = dy, .n_out = n_out, .n = lines_of(n_out) * LINE,
                       .ldw = ldw, .ldx = ldx, .ldy = ldy, .constants = rule_constants(update), .rule = update->rule};
     switch (batch) {
         STREAM_BATCH(1) STREAM_BATCH(2) STREAM_BATCH(3) STREAM_BATCH(4)
@@ -153,18 +177,13 @@ static void KERNEL(stream_backward)(void *dx, void *w, void *velocity, const voi
 }
 
 /* A bias is a weight whose input is always 1, and carries no penalty. */
-static void KERNEL(stream_bias)(void *b_, void *velocity, const void *dy, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy,
+static void KERNEL(stream_bias)(void *b, void *velocity, const void *dy, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy,
                                 const fbp_update *update)
 {
-    real *b = b_, *v = velocity ? velocity : b_;
+    static const real ONE = 1;
     rule_vecs c = rule_constants(update);
     c.decay = v_set1(0);
-    for (ptrdiff_t j = 0; j < lines_of(n_out) * LINE; j += LANES) {
-        vec g = v_set1(0);
-        for (ptrdiff_t row = 0; row < batch; row++)
-            g = v_fma(v_set1(1), v_load((const real *)dy + row * ldy + j), g);
-        WITH_RULE(update, apply_rule(b + j, v + j, g, &c, rule))
-    }
+    WITH_RULE(update, update_row(b, velocity ? velocity : b, &ONE, dy, batch, n_out, 0, ldy, &c, rule))
 }
 
 /* Rows are fetched two ahead: they lie anywhere in memory, and a row is over before a hardware prefetcher has found its end. */

@@ -68,6 +68,12 @@ INLINE ivec v_less(vec a, vec b) { return -(ivec)(a < b); }
 INLINE vec v_select(ivec mask, vec yes, vec no) { return mask ? yes : no; }
 #endif
 
+#if FBP_REAL_BITS == 32
+INLINE real real_fma(real a, real b, real c) { return __builtin_fmaf(a, b, c); }
+#else
+INLINE real real_fma(real a, real b, real c) { return __builtin_fma(a, b, c); }
+#endif
+
 /* v_fma(a, b, c) = a * b + c, rounded once.  v_max(a, b) = a > b ? a : b: the second argument where either is NaN. */
 #if FBP_VEC_BYTES == 64 && FBP_REAL_BITS == 32
 INLINE vec v_fma(vec a, vec b, vec c) { return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
@@ -87,11 +93,8 @@ INLINE vec v_max(vec a, vec b) { return v_select(a > b, a, b); }
 #elif FBP_VEC_BYTES == 16
 INLINE vec v_fma(vec a, vec b, vec c) { return (vec)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b); }
 INLINE vec v_max(vec a, vec b) { return v_select(a > b, a, b); }
-#elif FBP_REAL_BITS == 32
-INLINE vec v_fma(vec a, vec b, vec c) { return __builtin_fmaf(a, b, c); }
-INLINE vec v_max(vec a, vec b) { return a > b ? a : b; }
 #else
-INLINE vec v_fma(vec a, vec b, vec c) { return __builtin_fma(a, b, c); }
+INLINE vec v_fma(vec a, vec b, vec c) { return real_fma(a, b, c); }
 INLINE vec v_max(vec a, vec b) { return a > b ? a : b; }
 #endif
 

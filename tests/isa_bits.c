@@ -92,8 +92,8 @@ static void check_layer(const fbp_kernels *k, const fbp_kernels *scalar, arrays 
     }
     for (int rule = 0; rule < FBP_N_RULES; rule++) {
         const fbp_update update = {rule, 0.1, 0.9, 0.01};
-        const ptrdiff_t count = k->active_rows(index[0], a->x, 3, N_IN, a->ldx, 1);
-        scalar->active_rows(index[1], s->x, 3, N_IN, s->ldx, 1);
+        const ptrdiff_t count = k->active_rows(index[0], a->x, 3, N_IN, a->ldx);
+        scalar->active_rows(index[1], s->x, 3, N_IN, s->ldx);
         apply_gradients(k, a, &update);
         apply_gradients(scalar, s, &update);
         compare(k, "dense_gradient", rule, a->w, s->w, a->bytes_w);
