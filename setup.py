@@ -19,7 +19,7 @@ FLAGS = ["-std=gnu11", "-O3", "-ffp-contract=off", "-fno-lto", "-fno-fast-math",
 CORE = ["src/dispatch.c", "src/memory.c", "src/threads.c"]
 HEADERS = [str(path) for path in sorted(Path("src").glob("*.h"))]
 MODULES = ["_forward", "_backward", "_parameters", "_shuffle"]
-MODULES += ["_steps", "_split", "_stream", "_region", "_engine"]
+MODULES += ["_steps", "_split", "_stream", "_region", "_engine", "_probe"]
 ISAS = {
     "x86_64": {
         "avx512": ["-mavx512f", "-mavx512dq", "-mfma"],

@@ -33,6 +33,7 @@ COMPILED = {
     "_region": {"_runtime", "_parameters", "_steps", "_split", "_stream"},
 }
 COMPILED["_engine"] = {*COMPILED, "_pace", "errors"} - {"_backward", "_split", "_stream"}
+COMPILED["_probe"] = {"_runtime", "_parameters"}  # for bench/ alone
 # The floors above them: nothing on one may import what stands on a later one.
 FLOORS = ["_engine", "network", "trainer", "cli"]
 # The one file that may import each optional or slow library.
