@@ -1,0 +1,46 @@
+"""Runs the scripts of bench/ as a user would, and reads what they write."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+BENCH = Path(__file__).parent.parent / "bench"
+ENVIRONMENT = {"cpu", "cores", "threads", "isa", "peak GFLOP/s", "system", "versions"}
+
+
+def run(script: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(BENCH / script), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+
+def report(script: str, folder: Path, *arguments: str) -> tuple[str, dict[str, Any]]:
+    """What the script prints, and its JSON document, the environment of which is looked at."""
+    path = folder / "report.json"
+    done = run(script, *arguments, "--json", str(path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    document = json.loads(path.read_text())
+    environment = document["environment"]
+    assert set(environment) >= ENVIRONMENT
+    assert environment["isa"]
+    assert environment["cpu"]
+    assert environment["peak GFLOP/s"] > 0
+    for name, value in environment.items():
+        assert f"{name}: {value}\n" in done.stdout
+    return done.stdout, document
+
+
+def tables(text: str) -> list[list[list[str]]]:
+    """The Markdown tables of a text: rows of cells, the head first, each as wide as its head."""
+    found: list[list[list[str]]] = [[]]
+    for line in text.splitlines():
+        if line.startswith("|"):
+            found[-1].append([cell.strip() for cell in line.strip("|").split("|")])
+        elif found[-1]:
+            found.append([])
+    found = [[rows[0], *rows[2:]] for rows in found if rows]
+    assert all(len(cells) == len(rows[0]) for rows in found for cells in rows)
+    return found
