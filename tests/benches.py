@@ -17,11 +17,16 @@ def run(script: str, *arguments: str, **options: Any) -> subprocess.CompletedPro
     return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
 
 
-def report(script: str, folder: Path, *arguments: str) -> tuple[str, dict[str, Any]]:
-    """What the script prints, and its JSON document, the environment of which is looked at."""
+def report(
+    script: str, folder: Path, *arguments: str, status: tuple[int, ...] = (0,)
+) -> tuple[str, dict[str, Any]]:
+    """What the script prints, and its JSON document with its exit status beside the results.
+
+    The status must be among those given; the environment is looked at here.
+    """
     path = folder / "report.json"
     done = run(script, *arguments, "--json", str(path))
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode in status, done.stdout + done.stderr
     document = json.loads(path.read_text())
     environment = document["environment"]
     assert set(environment) >= ENVIRONMENT
@@ -30,7 +35,7 @@ def report(script: str, folder: Path, *arguments: str) -> tuple[str, dict[str, A
     assert environment["peak GFLOP/s"] > 0
     for name, value in environment.items():
         assert f"{name}: {value}\n" in done.stdout
-    return done.stdout, document
+    return done.stdout, document | {"status": done.returncode}
 
 
 def tables(text: str) -> list[list[list[str]]]:
