@@ -22,6 +22,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import options
 import report
 from timing import PEAK_MILLISECONDS, ROUNDS, repeats_in, rounds, seconds_of, spread
 
@@ -75,7 +76,7 @@ def layer_calls(
 def main() -> None:
     arguments = _arguments()
     every = cases(arguments.dtype, arguments.isa)
-    chosen = report.choose(arguments.only, {f"{case.kernel} {case.shape}": case for case in every})
+    chosen = options.choose(arguments.only, {f"{case.kernel} {case.shape}": case for case in every})
     facts = report.here(1, arguments.dtype, arguments.isa) | {"dtype": arguments.dtype}
     report.show(facts)
     print(report.head(TITLES, text_columns=2))
@@ -86,15 +87,8 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("--only", default="", metavar="SUBSTRING", help="of kernel and shape: dense_delta 784x128")
-    add("--dtype", choices=["float32", "float64"], default="float32", help="(%(default)s)")
-    add("--isa", choices=_runtime.isas(), help="kernel set; default: the one in use")
-    add("--seconds", type=float, default=0.15, help="for each case (%(default)s)")
-    add("--json", metavar="FILE", help="write all samples there")
+    parser = options.parser(__doc__, only="", dtype="float32", seconds=0.15)
+    parser.add_argument("--isa", choices=_runtime.isas(), help="default: the one in use")
     return parser.parse_args()
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import options
 import report
 from contestant import trainer_of
 from problems import SHAPES, Shape
@@ -37,7 +38,7 @@ def main() -> int:
     arguments = _arguments()
     base = peak_bytes()
     named = {shape.name: shape for shape in SHAPES if shape.data == "random"}
-    shape = report.choose(arguments.only, named)[0]
+    shape = options.choose(arguments.only, named)[0]
     record = _measure(shape, arguments.dtype, arguments.threads, base)
     # After the run: its probes of the machine's peak take memory as well.
     facts = report.here(arguments.threads, arguments.dtype) | {"dtype": arguments.dtype}
@@ -48,16 +49,8 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("--only", default="1024, batch 256", metavar="SUBSTRING",
-        help="of the names of train.py's shapes; the first is taken (%(default)s)")  # fmt: skip
-    add("--dtype", choices=["float32", "float64"], default="float32", help="(%(default)s)")
-    add("--threads", type=int, default=get_num_threads(), metavar="N", help="(%(default)s)")
-    add("--json", metavar="FILE", help="write the figures there")
-    return parser.parse_args()
+    defaults = {"only": "1024, batch 256", "dtype": "float32", "threads": get_num_threads()}
+    return options.parser(__doc__, **defaults).parse_args()
 
 
 def peak_bytes() -> int:

@@ -13,6 +13,7 @@ from contextlib import ExitStack, closing
 from statistics import median
 from typing import Any
 
+import options
 import report
 from problems import SHAPES, Shape
 from timing import ROUNDS, repeats_in, rounds, spread
@@ -29,7 +30,7 @@ TITLES = ["network, batch", "float32 µs", "spread", "float64 µs", "spread", "r
 def main() -> int:
     arguments = _arguments()
     named = {shape.name: shape for shape in SHAPES if shape.data == "random"}
-    shapes = report.choose(arguments.only, named)
+    shapes = options.choose(arguments.only, named)
     facts = report.here(arguments.threads)
     report.show(facts)
     print(report.head(TITLES), flush=True)
@@ -46,15 +47,7 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("--only", default="", metavar="SUBSTRING", help="of the shapes' names, as in 784-128-10")
-    add("--threads", type=int, default=get_num_threads(), metavar="N", help="(%(default)s)")
-    add("--seconds", type=float, default=3.0, help="for each dtype and shape (%(default)s)")
-    add("--json", metavar="FILE", help="write all samples there")
-    return parser.parse_args()
+    return options.parser(__doc__, only="", threads=get_num_threads(), seconds=3.0).parse_args()
 
 
 def _measure(shape: Shape, workers: dict[str, Worker], seconds: float) -> dict[str, Any]:

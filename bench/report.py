@@ -5,14 +5,10 @@ from __future__ import annotations
 import json
 import os
 import platform
-import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from timing import PEAK_MILLISECONDS, ROUNDS
-
-T = TypeVar("T")
 
 
 def environment(n_threads: int, isa: str, peak: float, versions: dict[str, str]) -> dict[str, Any]:
@@ -38,14 +34,6 @@ def here(n_threads: int, dtype: str = "float32", isa: str | None = None) -> dict
     probes = [_runtime.fma_peak(isa, n_threads, PEAK_MILLISECONDS, dtype) for _ in range(ROUNDS)]
     versions = {"fastbp": fastbp.__version__, "numpy": np.__version__}
     return environment(n_threads, isa or _runtime.isa(), max(probes), versions)
-
-
-def choose(only: str, named: Mapping[str, T]) -> list[T]:
-    """Return what has `only` in its name; exit with all the names where nothing has."""
-    chosen = [value for name, value in named.items() if only in name]
-    if not chosen:
-        sys.exit(f"nothing has {only!r} in its name; there are: {'; '.join(named)}")
-    return chosen
 
 
 def show(facts: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any
 
+import options
 import report
 from contestant import FastBP
 from problems import SHAPES, Problem, Shape
@@ -34,7 +35,7 @@ TITLES += ["barriers µs", "serial µs", "waiting µs", "limit"]
 def main() -> None:
     arguments = _arguments()
     named = {s.name: s for s in SHAPES if s.batch >= LEAST_BATCH and s.flops >= LEAST_FLOPS}
-    shapes = report.choose(arguments.only, named)
+    shapes = options.choose(arguments.only, named)
     facts = report.here(arguments.threads)
     report.show(facts)
     barriers = Barriers(arguments.threads)
@@ -53,16 +54,13 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = options.parser(__doc__, only="", threads=get_num_threads(), seconds=2.0)
+    parser.add_argument(
+        "--memory-bandwidth",
+        type=_gigabytes,
+        metavar="GB/S",
+        help="of the whole machine, read and written; default: what its cores draw",
     )
-    add = parser.add_argument
-    add("--only", default="", metavar="SUBSTRING", help="of the shapes' names, as in 784-128-10")
-    add("--threads", type=int, default=get_num_threads(), metavar="N", help="most (%(default)s)")
-    add("--seconds", type=float, default=2.0, help="for each number of threads (%(default)s)")
-    add("--memory-bandwidth", type=_gigabytes, metavar="GB/S",
-        help="of the whole machine, read and written; default: what its cores draw")  # fmt: skip
-    add("--json", metavar="FILE", help="write all samples there")
     return parser.parse_args()
 
 

@@ -21,6 +21,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import options
 import report
 from contestant import trainer_of
 from timing import rounds, spread
@@ -76,16 +77,11 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    threads = max(2, get_num_threads())
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options.parser(__doc__, threads=max(2, get_num_threads()))
     add = parser.add_argument
     add("--rounds", type=int, default=25, help="over all sizes, 2 or more (%(default)s)")
     add("--most", type=int, default=130, metavar="SIZE", help="3 or more (%(default)s)")
-    add("--threads", type=int, default=threads, metavar="N", help="beside one (%(default)s)")
     add("--out", default="sweep.png", metavar="FILE", help="picture (%(default)s); '' for none")
-    add("--json", metavar="FILE", help="write all samples there")
     return parser.parse_args()
 
 

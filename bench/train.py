@@ -23,6 +23,7 @@ from contextlib import ExitStack
 from statistics import median
 from typing import Any
 
+import options
 import report
 from problems import MNIST, SHAPES, Shape
 from timing import ROUNDS, repeats_in, rounds, spread
@@ -34,7 +35,7 @@ MNIST_SOURCE = "https://storage.googleapis.com/cvdf-datasets/mnist/"
 
 def main() -> None:
     arguments = _arguments()
-    shapes = _with_data(report.choose(arguments.only, {shape.name: shape for shape in SHAPES}))
+    shapes = _with_data(options.choose(arguments.only, {shape.name: shape for shape in SHAPES}))
     if not shapes:
         sys.exit(1)
     with ExitStack() as stack:
@@ -51,22 +52,15 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    from fastbp._runtime import get_num_threads
+
+    parser = options.parser(
+        __doc__, only="", dtype="float32", threads=get_num_threads(), seconds=3.0
     )
     add = parser.add_argument
-    add("--only", default="", metavar="SUBSTRING", help="of the shapes' names, as in 784-128-10")
     add("--peers", type=_peers, default=",".join(TITLES), help="some of %(default)s; '' for none")
-    add("--dtype", choices=["float32", "float64"], default="float32", help="(%(default)s)")
-    add("--threads", type=int, metavar="N", help="of every contestant; default: fastbp's own")
-    add("--seconds", type=float, default=3.0, help="for each contestant and shape (%(default)s)")
     add("--data", metavar="FOLDER", help="of the four files of MNIST; default: $FASTBP_DATA")
-    add("--json", metavar="FILE", help="write all samples there")
     arguments = parser.parse_args()
-    if arguments.threads is None:
-        from fastbp._runtime import get_num_threads
-
-        arguments.threads = get_num_threads()
     if arguments.data:
         os.environ["FASTBP_DATA"] = arguments.data  # for the workers
     return arguments
