@@ -7,6 +7,28 @@ from problems import LEARNING_RATE, Problem
 import fastbp as fb
 
 
+def trainer_of(
+    widths: tuple[int, ...],
+    batch: int,
+    classifies: bool,
+    n_threads: int,
+    dtype: str = "float32",
+    shuffle: bool = True,
+) -> fb.Trainer:
+    """Return a trainer by plain SGD: ReLU inside; softmax and cross-entropy, or linear and mse."""
+    layers = [fb.Dense(units, "relu") for units in widths[1:-1]]
+    layers.append(fb.Dense(widths[-1], "softmax" if classifies else "linear"))
+    return fb.Trainer(
+        fb.Network(widths[0], layers, dtype=dtype, seed=0),
+        "cross_entropy" if classifies else "mse",
+        fb.SGD(LEARNING_RATE),
+        batch_size=batch,
+        shuffle=shuffle,
+        seed=0,
+        n_threads=n_threads,
+    )
+
+
 class FastBP:
     """Made and used as the classes of peers.py; compiled epochs with the default threads."""
 
@@ -24,7 +46,7 @@ class FastBP:
     def check(self, steps: int = 2) -> None:
         """Raise ValueError unless the first steps give the loss and the weights of NumPy."""
         batch = self.problem.shape.batch
-        trainer, reference = self._trainer(shuffle=False), NumPy(self.problem, 1, np.float64)
+        trainer, reference = self._trainer(shuffle=False), NumPy(self.problem, 1, "float64")
         history = trainer.fit(self.problem.x[: steps * batch], self.y[: steps * batch])
         losses = []
         for first in range(0, steps * batch, batch):
@@ -43,17 +65,9 @@ class FastBP:
 
     def _trainer(self, shuffle: bool) -> fb.Trainer:
         shape = self.problem.shape
-        layers = [fb.Dense(units, "relu") for units in shape.widths[1:-1]]
-        layers.append(fb.Dense(shape.widths[-1], "softmax" if shape.classifies else "linear"))
-        network = fb.Network(shape.widths[0], layers, seed=0)
-        for layer, weight in zip(network.layers, self.problem.weights, strict=True):
-            layer.weight = weight
-        return fb.Trainer(
-            network,
-            "cross_entropy" if shape.classifies else "mse",
-            fb.SGD(LEARNING_RATE),
-            batch_size=shape.batch,
-            shuffle=shuffle,
-            seed=0,
-            n_threads=self.n_threads,
+        trainer = trainer_of(
+            shape.widths, shape.batch, shape.classifies, self.n_threads, self.problem.dtype, shuffle
         )
+        for layer, weight in zip(trainer.network.layers, self.problem.weights, strict=True):
+            layer.weight = weight
+        return trainer

@@ -15,8 +15,9 @@ from problems import LEARNING_RATE, Problem
 class NumPy:
     """Whole-batch matrix products and in-place updates; also the reference for validation."""
 
-    def __init__(self, problem: Problem, n_threads: int, dtype: type = np.float32) -> None:
+    def __init__(self, problem: Problem, n_threads: int, dtype: str | None = None) -> None:
         self.problem, self.batch = problem, problem.shape.batch
+        dtype = dtype or problem.dtype
         self.x, self.y = problem.x.astype(dtype, copy=False), problem.y.astype(dtype, copy=False)
         self.weights = [w.astype(dtype) for w in problem.weights]
         self.biases = [np.zeros(w.shape[1], dtype) for w in problem.weights]
@@ -81,7 +82,7 @@ class Torch:
         self.torch, self.batch = torch, problem.shape.batch
         layers: list[torch.nn.Module] = []
         for weight in problem.weights:
-            linear = torch.nn.Linear(*weight.shape)
+            linear = torch.nn.Linear(*weight.shape, dtype=getattr(torch, problem.dtype))
             linear.weight.data = torch.from_numpy(weight.T.copy())
             torch.nn.init.zeros_(linear.bias)
             layers += [linear, torch.nn.ReLU()]
@@ -115,12 +116,13 @@ class JAX:
     def __init__(self, problem: Problem, n_threads: int) -> None:
         import jax
 
+        jax.config.update("jax_enable_x64", problem.dtype == "float64")
         self.jax = jax
         self.key = jax.random.PRNGKey(0)
         self.classifies = problem.shape.classifies
         self.x, self.y = jax.numpy.asarray(problem.x), jax.numpy.asarray(problem.y)
         self.parameters = [
-            (jax.numpy.asarray(w), jax.numpy.zeros(w.shape[1])) for w in problem.weights
+            (jax.numpy.asarray(w), jax.numpy.zeros(w.shape[1], w.dtype)) for w in problem.weights
         ]
         self.epoch = jax.jit(self._epoch(problem.shape.batch), donate_argnums=0)
 

@@ -1,72 +1,70 @@
-"""The figures of a benchmark as records for JSON and as rows of a Markdown table."""
+"""What the scripts share in reporting: environment lines, Markdown tables, JSON files."""
 
+from __future__ import annotations
+
+import json
+import os
+import platform
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-from problems import Shape
-
-TITLES = {"numpy": "NumPy", "torch": "PyTorch", "jax": "JAX", "sklearn": "scikit-learn"}
+from timing import PEAK_MILLISECONDS, ROUNDS
 
 
-def result(
-    shape: Shape,
-    timings: dict[str, list[float]],
-    peak: float,
-    losses: dict[str, list[float]],
-    failures: dict[str, str],
-) -> dict[str, Any]:
-    """Return the record of one shape; times are microseconds per step, ratios peer / fastbp."""
-    medians = {name: float(np.median(samples)) for name, samples in timings.items()}
-    ours = medians["fastbp"]
-    gflops = shape.flops / ours / 1e3
+def environment(n_threads: int, isa: str, peak: float, versions: dict[str, str]) -> dict[str, Any]:
+    """Return what the figures depend on besides the code; `peak` in GFLOP/s on all threads."""
     return {
-        "shape": shape.name,
-        "widths": shape.widths,
-        "batch": shape.batch,
-        "steps": shape.steps,
-        "flops": shape.flops,
-        "microseconds": medians,
-        "spread": {name: _spread(samples) for name, samples in timings.items()},
-        "gflops": gflops,
-        "peak_gflops": peak,
-        "percent_of_peak": 100 * gflops / peak,
-        "ratio": {name: time / ours for name, time in medians.items() if name != "fastbp"},
-        "samples": timings,
-        "losses": losses,
-        "failures": failures,
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "threads": n_threads,
+        "isa": isa,
+        "peak GFLOP/s": round(peak, 1),
+        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
     }
 
 
-def header(names: list[str]) -> str:
-    """Return the head of the table: a column of ratios for each peer."""
-    titles = ["network, batch", "µs per step", "spread", "GFLOP/s", "of peak"]
-    titles += [TITLES[name] for name in names if name != "fastbp"]
-    return _line(titles) + "\n" + _line(["---"] + ["---:"] * (len(titles) - 1))
+def here(n_threads: int, dtype: str = "float32", isa: str | None = None) -> dict[str, Any]:
+    """Return the environment of fastbp in this process; of a kernel set other than its own."""
+    import numpy as np
+
+    import fastbp
+    from fastbp import _runtime
+
+    probes = [_runtime.fma_peak(isa, n_threads, PEAK_MILLISECONDS, dtype) for _ in range(ROUNDS)]
+    versions = {"fastbp": fastbp.__version__, "numpy": np.__version__}
+    return environment(n_threads, isa or _runtime.isa(), max(probes), versions)
 
 
-def row(record: dict[str, Any], names: list[str]) -> str:
-    """Return the row of one shape."""
-    cells = [
-        record["shape"],
-        _number(record["microseconds"]["fastbp"]),
-        f"{record['spread']['fastbp']:.1%}",
-        _number(record["gflops"]),
-        f"{record['percent_of_peak']:.3g}%",
-    ]
-    ratios = record["ratio"]
-    cells += [f"{ratios[n]:.1f}x" if n in ratios else "-" for n in names if n != "fastbp"]
-    return _line(cells)
+def show(facts: dict[str, Any]) -> None:
+    print(*(f"{name}: {value}" for name, value in facts.items()), sep="\n", end="\n\n", flush=True)
 
 
-def _spread(samples: list[float]) -> float:
-    """Half the interquartile range over the median."""
-    low, middle, high = np.percentile(samples, [25, 50, 75])
-    return float((high - low) / 2 / middle)
+def write(path: str | None, facts: dict[str, Any], results: Any, **more: Any) -> None:
+    """Write the environment and the results, with all their samples, unless path is None."""
+    if path:
+        document = {"environment": facts, "results": results, **more}
+        Path(path).write_text(json.dumps(document, indent=1) + "\n")
 
 
-def _number(value: float) -> str:
+def head(titles: list[str], text_columns: int = 1) -> str:
+    """Return the head of a Markdown table: some columns of text, then numbers."""
+    rule = ["---"] * text_columns + ["---:"] * (len(titles) - text_columns)
+    return row(titles) + "\n" + row(rule)
+
+
+def row(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def number(value: float) -> str:
     return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
 
 
-def _line(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()

@@ -10,77 +10,88 @@ of the median), and
     GFLOP/s = 2 * batch * (3 P - P1) / time of a step
 
 with P weights, P1 of them in the first layer, whose inputs need no gradient. The peak is that of
-fused multiply-adds from registers, measured on as many threads in the same run.
+fused multiply-adds from registers, measured on as many threads in the same run. The rows are
+random and dense, those of MNIST excepted.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import sys
 from contextlib import ExitStack
-from pathlib import Path
+from statistics import median
 from typing import Any
 
-from problems import SHAPES, Shape
-from report import header, result, row
+import options
+import report
+from problems import MNIST, SHAPES, Shape
+from timing import ROUNDS, repeats_in, rounds, spread
 from worker import ContestantError, Worker
 
-PEERS = ("numpy", "torch", "jax", "sklearn")
-ROUNDS = 7
-PEAK_MILLISECONDS = 30
+TITLES = {"numpy": "NumPy", "torch": "PyTorch", "jax": "JAX", "sklearn": "scikit-learn"}
+MNIST_SOURCE = "https://storage.googleapis.com/cvdf-datasets/mnist/"
 
 
 def main() -> None:
     arguments = _arguments()
-    shapes = [shape for shape in SHAPES if arguments.only in shape.name]
+    shapes = _with_data(options.choose(arguments.only, {shape.name: shape for shape in SHAPES}))
     if not shapes:
-        sys.exit(f"no shape has {arguments.only!r} in its name; there are: {_names(SHAPES)}")
+        sys.exit(1)
     with ExitStack() as stack:
         workers = _start(["fastbp", *arguments.peers], arguments.threads, stack)
-        environment = _environment(workers, arguments.threads)
-        print(*(f"{name}: {value}" for name, value in environment.items()), sep="\n", end="\n\n")
-        print(header(list(workers)), flush=True)
+        environment = _environment(workers, arguments)
+        report.show(environment)
+        print(_head(list(workers)), flush=True)
         results = []
         for shape in shapes:
             peak = results[-1]["peak_gflops"] if results else environment["peak GFLOP/s"]
-            results.append(_measure(shape, workers, arguments.seconds, peak))
-            print(row(results[-1], list(workers)), flush=True)
-    if arguments.json:
-        report = {"environment": environment, "results": results}
-        Path(arguments.json).write_text(json.dumps(report, indent=1) + "\n")
+            results.append(_measure(shape, workers, arguments, peak))
+            print(_row(results[-1], list(workers)), flush=True)
+    report.write(arguments.json, environment, results)
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    from fastbp._runtime import get_num_threads
+
+    parser = options.parser(
+        __doc__, only="", dtype="float32", threads=get_num_threads(), seconds=3.0
     )
     add = parser.add_argument
-    add("--only", default="", metavar="SUBSTRING", help="of the shapes' names, as in 784-128-10")
-    add("--peers", type=_peers, default=",".join(PEERS), help="some of %(default)s; '' for none")
-    add("--threads", type=int, metavar="N", help="of every contestant; default: fastbp's own")
-    add("--seconds", type=float, default=3.0, help="for each contestant and shape (%(default)s)")
-    add("--json", metavar="FILE", help="write all samples there")
+    add("--peers", type=_peers, default=",".join(TITLES), help="some of %(default)s; '' for none")
+    add("--data", metavar="FOLDER", help="of the four files of MNIST; default: $FASTBP_DATA")
     arguments = parser.parse_args()
-    if arguments.threads is None:
-        from fastbp._runtime import get_num_threads
-
-        arguments.threads = get_num_threads()
+    if arguments.data:
+        os.environ["FASTBP_DATA"] = arguments.data  # for the workers
     return arguments
 
 
 def _peers(text: str) -> list[str]:
     names = [name for name in text.split(",") if name]
     for name in names:
-        if name not in PEERS:
-            raise argparse.ArgumentTypeError(f"no peer {name!r}; there are {', '.join(PEERS)}")
+        if name not in TITLES:
+            raise argparse.ArgumentTypeError(f"no peer {name!r}; there are {', '.join(TITLES)}")
     return names
 
 
-def _names(shapes: list[Shape]) -> str:
-    return "; ".join(shape.name for shape in shapes)
+def _with_data(shapes: list[Shape]) -> list[Shape]:
+    """Return those whose data are on this machine, and name the others."""
+    if not any(shape.data == MNIST for shape in shapes):
+        return shapes
+    from fastbp.datasets import load_mnist
+    from fastbp.errors import ConfigError
+
+    try:
+        load_mnist()
+        return shapes
+    except ConfigError as error:
+        missing = "; ".join(shape.name for shape in shapes if shape.data == MNIST)
+        print(
+            f"without {missing}. {error}. They are at {MNIST_SOURCE}; name their folder with "
+            "--data or in FASTBP_DATA",
+            file=sys.stderr,
+        )
+        return [shape for shape in shapes if shape.data != MNIST]
 
 
 def _start(names: list[str], n_threads: int, stack: ExitStack) -> dict[str, Worker]:
@@ -98,33 +109,16 @@ def _start(names: list[str], n_threads: int, stack: ExitStack) -> dict[str, Work
     return workers
 
 
-def _environment(workers: dict[str, Worker], n_threads: int) -> dict[str, Any]:
-    return {
-        "cpu": _cpu(),
-        "cores": os.cpu_count(),
-        "threads": n_threads,
-        "isa": workers["fastbp"].ask("isa")["isa"],
-        "peak GFLOP/s": round(max(_peak(workers["fastbp"]) for _ in range(ROUNDS)), 1),
-        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        "versions": ", ".join(f"{name} {worker.version}" for name, worker in workers.items()),
-    }
-
-
-def _peak(worker: Worker) -> float:
-    return worker.ask("peak", milliseconds=PEAK_MILLISECONDS)["gflops"]
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, "") or platform.processor() or platform.machine()
+def _environment(workers: dict[str, Worker], arguments: argparse.Namespace) -> dict[str, Any]:
+    peak = max(workers["fastbp"].peak(arguments.dtype) for _ in range(ROUNDS))
+    versions = {name: worker.version for name, worker in workers.items()}
+    isa = workers["fastbp"].ask("isa")["isa"]
+    facts = report.environment(arguments.threads, isa, peak, versions)
+    return {**facts, "dtype": arguments.dtype}
 
 
 def _measure(
-    shape: Shape, workers: dict[str, Worker], seconds: float, peak: float
+    shape: Shape, workers: dict[str, Worker], arguments: argparse.Namespace, peak: float
 ) -> dict[str, Any]:
     """Validate and time one shape; a peer that fails is named and left out of it.
 
@@ -133,41 +127,78 @@ def _measure(
     epochs, losses, failures = {}, {}, {}
     for name, worker in workers.items():
         try:
-            losses[name] = _validate(shape, worker, losses["fastbp"][0] if losses else None)
-            epochs[name] = _epochs_in(worker, seconds / ROUNDS)
+            first = losses["fastbp"][0] if losses else None
+            losses[name] = _validate(shape, worker, arguments.dtype, first)
+            epochs[name] = repeats_in(arguments.seconds / ROUNDS, worker.seconds)
         except ContestantError as error:
             if name == "fastbp":
                 raise
             failures[name] = str(error)
             print(f"{shape.name}: without {error}", file=sys.stderr)
-    timings: dict[str, list[float]] = {name: [] for name in epochs}
-    for _ in range(ROUNDS):
-        peak = max(peak, _peak(workers["fastbp"]))
-        for name, n in epochs.items():
-            elapsed = workers[name].ask("time", epochs=n)["seconds"]
-            timings[name].append(elapsed / (n * shape.steps) * 1e6)
-    return result(shape, timings, peak, losses, failures)
+    measures = {name: lambda w=workers[name], n=n: w.seconds(n) for name, n in epochs.items()}
+    probe = {"peak": lambda: workers["fastbp"].peak(arguments.dtype)}
+    samples = rounds(probe | measures)
+    peak = max(peak, *samples.pop("peak"))
+    timings = {
+        name: [1e6 * seconds / (epochs[name] * shape.steps) for seconds in taken]
+        for name, taken in samples.items()
+    }
+    return _record(shape, timings, peak) | {"losses": losses, "failures": failures}
 
 
-def _validate(shape: Shape, worker: Worker, start: float | None) -> list[float]:
+def _validate(shape: Shape, worker: Worker, dtype: str, start: float | None) -> list[float]:
     """Return the losses before and after two epochs; ContestantError if they cannot be right."""
-    loaded = worker.ask("load", widths=shape.widths, batch=shape.batch, steps=shape.steps)
+    loaded = worker.load(shape, dtype)
     before = loaded["loss"]
     if start is not None and loaded["given_weights"] and abs(before / start - 1) > 1e-3:
         raise ContestantError(f"{worker.name}: starts with a loss of {before}, not of {start}")
-    worker.ask("time", epochs=2)
+    worker.seconds(2)
     after = worker.ask("loss")["loss"]
     if not after < before:
         raise ContestantError(f"{worker.name}: the loss went from {before} to {after}")
     return [before, after]
 
 
-def _epochs_in(worker: Worker, seconds: float) -> int:
-    """Return how many epochs take about so long, one at least."""
-    epochs = 1
-    while (elapsed := worker.ask("time", epochs=epochs)["seconds"]) < seconds / 4:
-        epochs *= 4
-    return max(1, round(epochs * seconds / elapsed))
+def _record(shape: Shape, timings: dict[str, list[float]], peak: float) -> dict[str, Any]:
+    """Return the record of one shape; times are microseconds per step, ratios peer / fastbp."""
+    medians = {name: median(samples) for name, samples in timings.items()}
+    ours = medians["fastbp"]
+    gflops = shape.flops / ours / 1e3
+    return {
+        "shape": shape.name,
+        "widths": shape.widths,
+        "batch": shape.batch,
+        "steps": shape.steps,
+        "data": shape.data,
+        "flops": shape.flops,
+        "microseconds": medians,
+        "spread": {name: spread(samples) for name, samples in timings.items()},
+        "gflops": gflops,
+        "peak_gflops": peak,
+        "percent_of_peak": 100 * gflops / peak,
+        "ratio": {name: time / ours for name, time in medians.items() if name != "fastbp"},
+        "samples": timings,
+    }
+
+
+def _head(names: list[str]) -> str:
+    """Return the head of the table: a column of ratios for each peer."""
+    titles = ["network, batch", "µs per step", "spread", "GFLOP/s", "of peak"]
+    return report.head(titles + [TITLES[name] for name in names if name != "fastbp"])
+
+
+def _row(record: dict[str, Any], names: list[str]) -> str:
+    ratios = record["ratio"]
+    return report.row(
+        [
+            record["shape"],
+            report.number(record["microseconds"]["fastbp"]),
+            f"{record['spread']['fastbp']:.1%}",
+            report.number(record["gflops"]),
+            f"{record['percent_of_peak']:.3g}%",
+            *(f"{ratios[n]:.1f}x" if n in ratios else "-" for n in names if n != "fastbp"),
+        ]
+    )
 
 
 if __name__ == "__main__":

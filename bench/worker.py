@@ -13,8 +13,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from timing import PEAK_MILLISECONDS
+
+if TYPE_CHECKING:
+    from problems import Shape
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 PROBE_ROWS = 2048  # the loss is measured on so many rows
@@ -56,6 +62,18 @@ class Worker:
             raise ContestantError(f"{self.name} ended") from None
         return self._answer()
 
+    def load(self, shape: Shape, dtype: str) -> dict[str, Any]:
+        """Have it make and check a shape; its loss, and whether it took the given weights."""
+        return self.ask("load", shape=asdict(shape), dtype=dtype)
+
+    def seconds(self, epochs: int) -> float:
+        """Have it train so long; the time that took."""
+        return self.ask("time", epochs=epochs)["seconds"]
+
+    def peak(self, dtype: str) -> float:
+        """Of fused multiply-adds on its threads, GFLOP/s; fastbp alone knows."""
+        return self.ask("peak", milliseconds=PEAK_MILLISECONDS, dtype=dtype)["gflops"]
+
     def close(self) -> None:
         """End the process."""
         self._process.kill()
@@ -95,11 +113,11 @@ class Contest:
 
             self.contestant, self.version = PEERS[name], _version(name)
 
-    def load(self, widths: list[int], batch: int, steps: int) -> dict[str, Any]:
+    def load(self, shape: dict[str, Any], dtype: str) -> dict[str, Any]:
         from problems import Problem, Shape
 
         self.running = None  # frees the arrays of the shape before
-        self.problem = Problem(Shape(tuple(widths), batch, steps))
+        self.problem = Problem(Shape(**shape | {"widths": tuple(shape["widths"])}), dtype)
         self.running = self.contestant(self.problem, self.n_threads)
         if hasattr(self.running, "check"):
             self.running.check()
@@ -115,10 +133,10 @@ class Contest:
         self.running.train(epochs)
         return {"seconds": time.perf_counter() - started}
 
-    def peak(self, milliseconds: int) -> dict[str, Any]:
+    def peak(self, milliseconds: int, dtype: str) -> dict[str, Any]:
         from fastbp import _runtime
 
-        return {"gflops": _runtime.fma_peak(None, self.n_threads, milliseconds)}
+        return {"gflops": _runtime.fma_peak(None, self.n_threads, milliseconds, dtype)}
 
     def isa(self) -> dict[str, Any]:
         from fastbp import _runtime
@@ -133,7 +151,10 @@ def _version(name: str) -> str:
 
 
 def _pin(n_threads: int) -> None:
-    """Give the process as many cores as threads: some pools count cores, not variables."""
+    """Give the process as many cores as threads: some pools count cores, not variables.
+
+    Before NumPy is imported, whose pool has the affinity of the thread that started it.
+    """
     if platform.system() == "Linux":
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, cores[:n_threads])

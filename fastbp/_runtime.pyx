@@ -162,12 +162,15 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def fma_peak(isa=None, int n_threads=1, double milliseconds=100):
-    """Measured peak of fused multiply-adds in registers, float32, in GFLOP/s over all threads."""
-    cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32)
+def fma_peak(isa=None, int n_threads=1, double milliseconds=100, dtype="float32"):
+    """Measured peak of fused multiply-adds in registers in GFLOP/s over all threads."""
+    cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if dtype == "float32" else FBP_F64)
     cdef double operations = 0
-    cdef int thread, repeats = 1 + <int>(milliseconds / 0.5)  # of about half a millisecond
+    cdef int thread, repeats
     n_threads = threads_now(n_threads)
+    start = time.perf_counter()
+    probe(kernels, 1)  # half a millisecond, and on the portable kernels as many times longer as a vector has lanes
+    repeats = 1 + <int>(milliseconds / 1e3 / (time.perf_counter() - start))
     start = time.perf_counter()
     for thread in prange(n_threads, nogil=True, num_threads=n_threads, schedule="static", chunksize=1):
         operations += probe(kernels, repeats)

@@ -38,6 +38,7 @@ COMPILED = {
 }
 BELOW_REGION = {"_backward", "_split", "_wide", "_phases", "_stream"}
 COMPILED["_engine"] = {*COMPILED, "_pace", "errors"} - BELOW_REGION
+COMPILED["_probe"] = {"_runtime", "_forward", "_backward", "_parameters"}  # for bench/ alone
 FLOORS = ["_engine", "network", "trainer", "cli"]  # nothing may import what stands on a later one
 FACES = {  # the one file that may import each optional or slow library
     "matplotlib": "plot",

@@ -64,6 +64,15 @@ def test_names():
         assert f"`{name}`" in README
 
 
+def test_every_script_of_the_benchmark_is_named():
+    guide = (ROOT / "bench" / "README.md").read_text(encoding="utf-8")
+    scripts = [p.name for p in (ROOT / "bench").glob("*.py") if "__main__" in p.read_text()]
+    assert len(scripts) > 5
+    for name in set(scripts) - {"worker.py"}:  # started by the others
+        assert f"python bench/{name}" in README
+        assert f"python bench/{name}" in guide
+
+
 def test_links():
     links = re.findall(r"\]\((?!https)([^)]+)\)", README)
     assert links
