@@ -26,6 +26,8 @@ class Model:
 class Run:
     velocity: NDArray[Any]
     order: NDArray[np.int64]
+    done: int
+    kept: NDArray[Any] | None
 
     def __init__(
         self,

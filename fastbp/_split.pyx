@@ -3,7 +3,7 @@
 from fastbp._backward cimport backward_rows, update_layer
 from fastbp._forward cimport forward_rows
 from fastbp._runtime cimport barrier_wait, claim, fbp_update
-from fastbp._steps cimport Item, Plan, add_losses, gather, losses
+from fastbp._steps cimport Item, Plan, add_losses, gather, keep, losses
 
 
 cdef void phase_a(Plan *p, char *scratch, Py_ssize_t step, Py_ssize_t start, Py_ssize_t batch,
@@ -43,6 +43,8 @@ cdef void split_worker(Plan *p, int thread, int n_threads) noexcept nogil:
             barrier_wait(&p.barrier)
         if p.failed == step:
             break
+        if step == 0:
+            keep(p, thread, n_threads)
         if thread == 0:
             add_losses(p, batch)
         update.learning_rate = p.learning_rates[step]

@@ -18,6 +18,8 @@ cdef struct Plan:
     char *arena                 # what the forward pass reads
     char *updated               # what phase B writes: the arena, or gradients
     char *velocity
+    char *kept                  # NULL, or where the state before the first step goes: parameters, then velocity
+    Py_ssize_t bytes            # of the parameters, and of the velocity
     const char *x
     Targets targets
     const int64_t *order
@@ -45,3 +47,4 @@ cdef struct Plan:
 cdef void gather(Plan *p, Py_ssize_t start, Py_ssize_t first, Py_ssize_t rows) noexcept nogil
 cdef bint losses(Plan *p, Py_ssize_t batch, Py_ssize_t first, Py_ssize_t rows) noexcept nogil
 cdef void add_losses(Plan *p, Py_ssize_t batch) noexcept nogil
+cdef void keep(Plan *p, int thread, int n_threads) noexcept nogil
