@@ -18,7 +18,7 @@ from setuptools.command.build_ext import build_ext
 FLAGS = ["-std=gnu11", "-O3", "-ffp-contract=off", "-fno-lto", "-fno-fast-math", "-g0"]
 CORE = ["src/dispatch.c", "src/memory.c", "src/threads.c"]
 HEADERS = [str(path) for path in sorted(Path("src").glob("*.h"))]
-MODULES = ["_forward", "_backward", "_parameters", "_shuffle"]
+MODULES = ["_arrays", "_forward", "_backward", "_parameters", "_passes", "_shuffle"]
 MODULES += ["_steps", "_split", "_stream", "_region", "_engine"]
 ISAS = {
     "x86_64": {

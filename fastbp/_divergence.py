@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._arrays import all_finite
 from ._engine import Run
-from ._runtime import all_finite
 from .errors import DivergenceError
 from .network import Network
 

@@ -10,6 +10,7 @@ from libc.string cimport memset
 
 from fastbp._forward cimport Layer
 from fastbp._parameters cimport Parameters, targets_of
+from fastbp._passes cimport Passes
 from fastbp._region cimport run_steps
 from fastbp._runtime cimport (FBP_BINARY_CROSS_ENTROPY, FBP_CROSS_ENTROPY, FBP_FOLD_ROWS, FBP_LINE_BYTES, FBP_LINEAR,
                               FBP_SGD, Memory, code_of, fbp_delta_scratch, fbp_loss, fbp_loss_from_logits, fbp_rule,
@@ -216,7 +217,7 @@ cdef Py_ssize_t row_block(Py_ssize_t batch, int n_threads) noexcept:
     return min(<Py_ssize_t>PHASE_ROWS, ((batch + blocks - 1) // blocks + 3) // 4 * 4)
 
 
-cdef class Model(Parameters):
+cdef class Model(Passes):
     """The parameters of a network, with what needs a backward pass."""
 
     def gradients(self, loss, cnp.ndarray x, cnp.ndarray y, int n_threads, bint inputs):

@@ -212,20 +212,6 @@ def leading_dimension(Py_ssize_t n, dtype):
     return fbp_leading_dimension(n, np.dtype(dtype).itemsize)
 
 
-def all_finite(cnp.ndarray array):
-    """Whether every element of a C-contiguous float32 or float64 array is finite."""
-    cdef int dtype = FBP_F32 if cnp.PyArray_TYPE(array) == cnp.NPY_FLOAT32 else FBP_F64
-    cdef const fbp_kernels *kernels = current[dtype]
-    cdef Py_ssize_t n = cnp.PyArray_SIZE(array)
-    cdef void *data = cnp.PyArray_DATA(array)
-    cdef int finite
-    if n < 4096:
-        return kernels.all_finite(data, n) != 0
-    with nogil:
-        finite = kernels.all_finite(data, n)
-    return finite != 0
-
-
 # What the other extensions reach of the core
 
 cdef void barrier_init(fbp_barrier *barrier, int n_threads) noexcept nogil:

@@ -23,16 +23,18 @@ MAX_FUNCTION_LINES = 80
 # What each compiled module may see of the package; the C core is linked by the first alone.
 COMPILED = {
     "_runtime": {"_cpus", "errors"},
+    "_arrays": {"_runtime"},
     "_forward": {"_runtime"},
     "_backward": {"_runtime", "_forward"},
     "_parameters": {"_runtime", "_forward"},
+    "_passes": {"_runtime", "_forward", "_parameters"},
     "_shuffle": set(),
     "_steps": {"_runtime", "_forward", "_parameters"},
     "_split": {"_runtime", "_forward", "_backward", "_steps"},
     "_stream": {"_runtime", "_forward", "_steps"},
     "_region": {"_runtime", "_parameters", "_steps", "_split", "_stream"},
 }
-COMPILED["_engine"] = {*COMPILED, "_pace", "errors"} - {"_backward", "_split", "_stream"}
+COMPILED["_engine"] = {*COMPILED, "_pace", "errors"} - {"_arrays", "_backward", "_split", "_stream"}
 # The floors above them: nothing on one may import what stands on a later one.
 FLOORS = ["_engine", "network", "trainer", "cli"]
 # The one file that may import each optional or slow library.
