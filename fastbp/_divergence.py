@@ -7,36 +7,57 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._arrays import all_finite
 from ._engine import Run
-from ._runtime import all_finite
 from .errors import DivergenceError
 from .network import Network
 
 if TYPE_CHECKING:
     from .trainer import Trainer
 
-__all__ = ["Snapshot", "diverged"]
+__all__ = ["LastGood", "diverged"]
+
+# Where an epoch starts besides the arrays: steps done, state of the random generator.
+_Start = tuple[int, Any]
 
 
-class Snapshot:
-    """A copy of all that training changes: parameters, velocity, random state, step count."""
+class LastGood:
+    """The state that training goes back to: where the last epoch began whose first loss was finite.
+
+    One copy of the parameters and the velocity, which the engine makes in that first step, when
+    its loss is known and before its update: until then the copy is of the epoch before, and a
+    step whose loss is not finite changes nothing.
+    """
 
     def __init__(self, trainer: Trainer, run: Run) -> None:
+        self._trainer = trainer
         self._live = (trainer.network._model.arena, run.velocity)
-        self._kept = tuple(array.copy() for array in self._live)
-        self._random_state = trainer._generator.state
-        self.n_steps = trainer.n_steps
+        size = sum(array.size for array in self._live)
+        self._kept = run.kept = np.empty(size, run.velocity.dtype)
+        self._start: _Start
+        self._good_start: _Start | None = None
+
+    def begin(self) -> None:
+        """Note that an epoch begins."""
+        self._start = (self._trainer.n_steps, self._trainer._generator.state)
+
+    def confirm(self) -> None:
+        """Note that the first loss of the epoch was finite: the engine has kept its start."""
+        self._good_start = self._start
 
     def live_is_finite(self) -> bool:
         """Return whether the parameters and the velocity, as they are now, are finite."""
-        return all(all_finite(array) for array in self._live)
+        arena, velocity = self._live
+        return all_finite(arena) and all_finite(velocity)
 
-    def restore(self, trainer: Trainer) -> None:
-        """Put the copy back."""
-        for live, kept in zip(self._live, self._kept, strict=True):
-            live[...] = kept
-        trainer._generator.state = self._random_state
-        trainer.n_steps = self.n_steps
+    def restore(self) -> None:
+        """Put everything back; without a good epoch only the random state has changed."""
+        arena, velocity = self._live
+        if self._good_start is not None:
+            arena[...] = self._kept[: arena.size]
+            velocity[...] = self._kept[arena.size :]
+        start = self._good_start or self._start
+        self._trainer.n_steps, self._trainer._generator.state = start
 
 
 def diverged(

@@ -1,6 +1,6 @@
 """Training runs: the plan, its workspace and the call that runs steps; the model that needs them."""
 
-import time
+from time import perf_counter
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from libc.stdint cimport int64_t
 
 from fastbp._forward cimport Layer
 from fastbp._parameters cimport Parameters, targets_of
+from fastbp._passes cimport Passes
 from fastbp._regime cimport cut_of
 from fastbp._region cimport run_steps
 from fastbp._runtime cimport (FBP_BINARY_CROSS_ENTROPY, FBP_CROSS_ENTROPY, FBP_FOLD_ROWS, FBP_LINEAR, FBP_SGD, Memory,
@@ -40,6 +41,9 @@ cdef class Run:
         Rows of a step.
     n_threads : int
         Most threads a step may use.
+
+    `kept` is None or an array where the parameters and the velocity of the start of an epoch go once its first loss is known
+    to be finite. `done` counts the steps, also those of a call that an interrupt ends before it can return.
     """
 
     cdef Parameters model, updated
@@ -50,6 +54,8 @@ cdef class Run:
     cdef bint running
     cdef object x, y, pace
     cdef readonly object velocity, order
+    cdef readonly Py_ssize_t done
+    cdef public object kept
 
     def __init__(self, Parameters model, loss, rule, double momentum, double l2, Py_ssize_t batch_size, int n_threads,
                  Parameters updated=None):
@@ -105,7 +111,7 @@ cdef class Run:
         return "batch-split" if self.plan.n_phases == 2 else "wide"
 
     def shuffle(self, bit_generator):
-        """Fisher-Yates shuffle of `order`, drawing from a NumPy bit generator."""
+        """Put a new random permutation of the rows into `order`, drawing from a NumPy bit generator."""
         self.require_idle(self.running)
         shuffle(self.order, bit_generator)
 
@@ -116,8 +122,10 @@ cdef class Run:
         """
         cdef Plan *p = &self.plan
         self.require_idle(self.updated.busy)
-        cdef int wanted = p.team, team = threads_now(self.pace.choose(wanted))
+        cdef int wanted = p.team, team = threads_now(self.pace.choose(wanted)) if wanted > 1 else 1
         p.kernels, p.arena, p.updated = self.model.kernels(), self.model.memory.data, self.updated.memory.data
+        p.kept = NULL if self.kept is None or first else <char *>cnp.PyArray_DATA(<cnp.ndarray>self.kept)
+        p.bytes = self.model.memory.bytes
         p.order = <const int64_t *>cnp.PyArray_DATA(self.order)
         p.learning_rates = <const double *>cnp.PyArray_DATA(learning_rates)
         p.first_step, p.n_steps, p.failed = first, count, -1
@@ -127,18 +135,20 @@ cdef class Run:
         p.skip_zeros = (p.batch <= FBP_FOLD_ROWS and count >= STEPS_OF_A_SCAN and p.update.rule == FBP_SGD
                         and p.update.l2 == 0 and p.kernels.all_finite(p.arena, self.model.memory.bytes // p.kernels.item))
         self.running = self.updated.busy = True
-        started = time.perf_counter()
+        cdef double started = perf_counter()
         with nogil:
             run_steps(p, team)
         self.running = self.updated.busy = False
-        if wanted > 1:
-            self.pace.record(team, count, time.perf_counter() - started, p.barrier.asleep * 1e-9 if team > 1 else 0)
+        cdef Py_ssize_t done = count if p.failed < 0 else p.failed
+        self.done += done
         if p.failed >= 0:
             clear_slots(p, self.n_threads)
-        return p.loss_sum, p.hits, count if p.failed < 0 else p.failed
+        if wanted > 1:
+            self.pace.record(team, count, perf_counter() - started, p.barrier.asleep * 1e-9 if team > 1 else 0)
+        return p.loss_sum, p.hits, done
 
 
-cdef class Model(Parameters):
+cdef class Model(Passes):
     """The parameters of a network, with what needs a backward pass."""
 
     def gradients(self, loss, cnp.ndarray x, cnp.ndarray y, int n_threads, bint inputs):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._divergence import Snapshot, diverged
+from ._divergence import LastGood, diverged
 from ._engine import Run
 from ._progress import NoBar
 from .errors import DivergenceError
@@ -16,7 +16,7 @@ from .errors import DivergenceError
 if TYPE_CHECKING:
     from .trainer import Trainer
 
-__all__ = ["Fit"]
+__all__ = ["Fit", "advance"]
 
 Arrays = tuple[NDArray[Any], NDArray[Any]]
 
@@ -56,58 +56,64 @@ class Fit:
         self._x, self._y, self._validation = x, y, validation
         self._batch_size = batch_size
         self.steps = -(-len(x) // batch_size)
-        self._good = Snapshot(trainer, run)
+        self._good = LastGood(trainer, run)
         run.bind(x, y)
 
     def epoch(self, bar: NoBar) -> None:
         """Train for one epoch, evaluate and record it."""
-        start = Snapshot(self._trainer, self._run)
-        self._order_rows()
-        record = self._train(bar, start)
-        if not start.live_is_finite():
-            raise self._failure(start, self.steps - 1, record["learning_rate"])
+        trainer = self._trainer
+        self._good.begin()
+        if trainer._shuffle and self.steps > 1:
+            self._run.shuffle(trainer._generator)
+        record = self._train(bar)
+        if not self._good.live_is_finite():
+            raise self._failure(self.steps - 1, trainer.n_steps - 1, record["learning_rate"])
         if self._validation is not None:
-            measured = self._trainer._measure(*self._validation)
+            measured = trainer._measure(*self._validation)
             record |= {f"val_{name}": value for name, value in measured.items()}
-        self._trainer.history.append(**record)
+        trainer.history.append(**record)
         bar.epoch_done(**record)
 
-    def _order_rows(self) -> None:
-        if self._trainer._shuffle and self.steps > 1:
-            # From the natural order each time: a call of fit goes on as if there were no break.
-            self._run.order[...] = np.arange(len(self._x))
-            self._run.shuffle(self._trainer._generator)
-
-    def _train(self, bar: NoBar, start: Snapshot) -> dict[str, float]:
+    def _train(self, bar: NoBar) -> dict[str, float]:
         """Run the steps of one epoch; return the means, the last rate and the seconds."""
         trainer, done, loss, hits = self._trainer, 0, 0.0, 0
-        begin = now = time.perf_counter()
+        begin = now = perf_counter()
         while done < self.steps:
             count = min(trainer._region, self.steps - done)
             rates = trainer.optimizer.learning_rates(trainer.n_steps, count)
-            part_loss, part_hits, part_done = self._run.steps(done, count, rates)
-            if done + part_done:
-                # The finite loss of the first step: the epoch started from a good state.
-                self._good = start
+            part_loss, part_hits, part_done = advance(trainer, self._run, done, count, rates)
+            done += part_done
+            if done:
+                self._good.confirm()
             if part_done < count:
-                raise self._failure(start, done + part_done, float(rates[part_done]))
-            done, trainer.n_steps = done + count, trainer.n_steps + count
+                raise self._failure(done, trainer.n_steps, float(rates[part_done]))
             loss, hits = loss + part_loss, hits + part_hits
-            before, now = now, time.perf_counter()
+            before, now = now, perf_counter()
             trainer._region = _next_region(trainer._region, count, now - before)
             rows = min(done * self._batch_size, len(self._x))
             means = trainer._means(loss, hits, rows, self._y)
             bar.advance(count, **means)
         return {**means, "learning_rate": float(rates[-1]), "seconds": now - begin}
 
-    def _failure(self, start: Snapshot, step: int, rate: float) -> DivergenceError:
-        """Return the error of `step` of this epoch, the last good state being restored."""
+    def _failure(self, index: int, step: int, rate: float) -> DivergenceError:
+        """Return the error of a step, `index` of this epoch, the last good state being restored."""
         trainer = self._trainer
-        rows = self._run.order[step * self._batch_size : (step + 1) * self._batch_size]
+        rows = self._run.order[index * self._batch_size : (index + 1) * self._batch_size]
         epoch = trainer.history.epochs + 1
-        error = diverged(trainer.network, self._x[rows], epoch, start.n_steps + step, rate)
-        self._good.restore(trainer)
+        error = diverged(trainer.network, self._x[rows], epoch, step, rate)
+        self._good.restore()
         return error
+
+
+def advance(
+    trainer: Trainer, run: Run, first: int, count: int, rates: NDArray[np.float64]
+) -> tuple[float, int, int]:
+    """Return what `Run.steps` does; its steps are counted even if an interrupt loses the result."""
+    before = run.done
+    try:
+        return run.steps(first, count, rates)
+    finally:
+        trainer.n_steps += run.done - before
 
 
 def _next_region(region: int, count: int, seconds: float) -> int:

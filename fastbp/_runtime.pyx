@@ -113,8 +113,7 @@ cdef int code_of(dict names, str name, str what) except -1:
 # Threads
 
 cdef int max_threads = 0
-cdef bint went_parallel = False
-cdef bint forked_after_parallel = False
+cdef bint went_parallel = False, forked_after_parallel = False
 
 
 def has_openmp():
@@ -123,15 +122,30 @@ def has_openmp():
 
 
 def set_num_threads(n):
-    """Most threads that a call uses when it is not told otherwise; None returns to the machine's default."""
+    """Set how many threads a call uses at most when it is not told otherwise, in the whole process.
+
+    Parameters
+    ----------
+    n : int or None
+        At least 1; None returns to the machine's default.
+
+    Raises
+    ------
+    ConfigError
+        `n` is something else.
+    """
     global max_threads
-    if n is not None and (isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1):
-        raise ConfigError(f"n_threads: got {n!r}, wanted a whole number of at least 1, or None")
+    if n is not None and (isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 1 <= n < 2 ** 31):
+        raise ConfigError(f"n_threads: got {n!r}, wanted a whole number from 1 to {2 ** 31 - 1}, or None")
     max_threads = 0 if n is None else n
 
 
 def get_num_threads():
-    """Most threads that a call uses when it is not told otherwise."""
+    """Return how many threads a call uses at most when it is not told otherwise.
+
+    What `set_num_threads` has set, else the cores that this process may use: the least of CPU affinity, cgroup quota and
+    ``OMP_NUM_THREADS``, or ``FASTBP_NUM_THREADS`` instead of these. 1 in a build without OpenMP.
+    """
     global max_threads
     if max_threads == 0:
         max_threads = available_cpus()
@@ -215,20 +229,6 @@ def live_bytes():
 def leading_dimension(Py_ssize_t n, dtype):
     """Elements between padded rows of n elements of dtype."""
     return fbp_leading_dimension(n, np.dtype(dtype).itemsize)
-
-
-def all_finite(cnp.ndarray array):
-    """Whether every element of a C-contiguous float32 or float64 array is finite."""
-    cdef int dtype = FBP_F32 if cnp.PyArray_TYPE(array) == cnp.NPY_FLOAT32 else FBP_F64
-    cdef const fbp_kernels *kernels = current[dtype]
-    cdef Py_ssize_t n = cnp.PyArray_SIZE(array)
-    cdef void *data = cnp.PyArray_DATA(array)
-    cdef int finite
-    if n < 4096:
-        return kernels.all_finite(data, n) != 0
-    with nogil:
-        finite = kernels.all_finite(data, n)
-    return finite != 0
 
 
 # What the other extensions reach of the core

@@ -22,11 +22,13 @@ cdef int64_t below(bitgen_t *bits, int64_t n) noexcept nogil:
 
 
 cdef int shuffle(cnp.ndarray order, bit_generator) except -1:
-    """Fisher-Yates shuffle of an int64 array in place."""
+    """order = 0 .. n-1 shuffled (Fisher-Yates), int64. What it held before does not matter."""
     cdef bitgen_t *bits = <bitgen_t *>PyCapsule_GetPointer(bit_generator.capsule, "BitGenerator")
     cdef int64_t *item = <int64_t *>cnp.PyArray_DATA(order)
     cdef int64_t i, j, n = cnp.PyArray_SIZE(order)
     with bit_generator.lock, nogil:
+        for i in range(n):
+            item[i] = i
         for i in range(n - 1, 0, -1):
             j = below(bits, i + 1)
             item[i], item[j] = item[j], item[i]

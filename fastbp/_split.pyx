@@ -1,9 +1,9 @@
 """The batch-split regime: blocks of rows through the network and back, then blocks of weights, two phases a step."""
 
 from fastbp._backward cimport Block, apply_block, backward_rows, block_gradient
-from fastbp._forward cimport forward_rows
+from fastbp._forward cimport Layer, forward_rows
 from fastbp._runtime cimport fbp_coming, fbp_part
-from fastbp._steps cimport Plan, add_losses, batch_of, gather, losses, row_blocks
+from fastbp._steps cimport Plan, add_losses, batch_of, gather, keep, keep_bytes, losses, row_blocks
 
 cdef enum:
     BYTES_AHEAD = 1 << 18   # of the next batch that a thread fetches: what its L2 has room for
@@ -53,12 +53,24 @@ cdef void update(Worker *w, const char *gradient, Py_ssize_t step, Py_ssize_t i)
     cdef const Block *block = &p.blocks[i]
     cdef char *velocity = p.velocity
     cdef Py_ssize_t weight = p.layers[block.layer].weight, bias = p.layers[block.layer].bias, b
+    if step == 0 and p.kept != NULL and w.n_threads > 1:
+        keep_block(p, block)
     w.update.learning_rate = p.learning_rates[step]
     apply_block(p.updated + weight, p.updated + bias, velocity + weight if velocity != NULL else NULL,
                 velocity + bias if velocity != NULL else NULL, gradient, block, p.kernels, p.layers[block.layer].ld, &w.update)
     if i == 0:
         for b in range(row_blocks(p, step)):
             add_losses(p, p.taken[b], min(p.rows, batch_of(p, step) - b * p.rows))
+
+
+cdef void keep_block(Plan *p, const Block *block) noexcept nogil:
+    """What `keep` does, for a block that nobody else is at."""
+    cdef const Layer *layer = &p.layers[block.layer]
+    cdef Py_ssize_t item = p.kernels.item, at = layer.weight + (block.first * layer.ld + block.column) * item, r
+    for r in range(block.rows):
+        keep_bytes(p, at + r * layer.ld * item, block.n * item)
+    if block.first == 0:
+        keep_bytes(p, layer.bias + block.column * item, block.n * item)
 
 
 cdef void work_alone(Worker *w) noexcept nogil:
@@ -71,6 +83,8 @@ cdef void work_alone(Worker *w) noexcept nogil:
             if not through(w, p.taken[i], step, i):
                 p.failed = step
                 return
+        if step == 0:
+            keep(p, 0, 1)
         foresee(w, step + 1)
         for i in range(p.n_blocks):
             update(w, gradient_of(w, step, i), step, i)

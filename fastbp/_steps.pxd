@@ -40,6 +40,8 @@ cdef struct Plan:
     char *arena                 # what the forward pass reads
     char *updated               # what an update writes: the arena, or gradients
     char *velocity
+    char *kept                  # NULL, or where the state before the first step goes: parameters, then velocity
+    Py_ssize_t bytes            # of the parameters, and of the velocity
     const char *x
     Targets targets
     const int64_t *order
@@ -78,3 +80,5 @@ cdef Py_ssize_t row_blocks(const Plan *p, Py_ssize_t step) noexcept nogil
 cdef void gather(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t rows) noexcept nogil
 cdef bint losses(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t batch) noexcept nogil
 cdef void add_losses(Plan *p, const Slot *slot, Py_ssize_t rows) noexcept nogil
+cdef void keep(Plan *p, int thread, int n_threads) noexcept nogil
+cdef void keep_bytes(Plan *p, Py_ssize_t first, Py_ssize_t size) noexcept nogil

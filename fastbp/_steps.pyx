@@ -1,9 +1,10 @@
 """What a step of any regime does: gather rows, their losses and output deltas, the sums for the history."""
 
 from libc.math cimport isfinite
+from libc.string cimport memcpy
 
 from fastbp._parameters cimport gather_targets
-from fastbp._runtime cimport FBP_GRADIENT
+from fastbp._runtime cimport FBP_GRADIENT, barrier_wait
 
 
 cdef Py_ssize_t batch_of(const Plan *p, Py_ssize_t step) noexcept nogil:
@@ -43,3 +44,23 @@ cdef void add_losses(Plan *p, const Slot *slot, Py_ssize_t rows) noexcept nogil:
     if p.count_hits:
         for i in range(rows):
             p.hits += slot.hit[i]
+
+
+cdef void keep(Plan *p, int thread, int n_threads) noexcept nogil:
+    """This thread's share of a copy of the state before the step, whose loss is known to be finite.
+
+    Only here is one copy enough: until now it held the state to go back to, and the update comes next.
+    """
+    cdef Py_ssize_t first = p.bytes * thread // n_threads, size = p.bytes * (thread + 1) // n_threads - first
+    if p.kept == NULL:
+        return
+    keep_bytes(p, first, size)
+    if n_threads > 1:
+        barrier_wait(&p.barrier)
+
+
+cdef void keep_bytes(Plan *p, Py_ssize_t first, Py_ssize_t size) noexcept nogil:
+    """Some of the parameters, and of their velocity."""
+    memcpy(p.kept + first, p.arena + first, size)
+    if p.velocity != NULL:
+        memcpy(p.kept + p.bytes + first, p.velocity + first, size)

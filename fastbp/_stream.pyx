@@ -5,7 +5,7 @@ from libc.stdint cimport int32_t
 
 from fastbp._forward cimport Layer
 from fastbp._runtime cimport FBP_LINE_BYTES, FBP_LINEAR, FBP_RELU, FBP_SOFTMAX, barrier_wait, fbp_update
-from fastbp._steps cimport Plan, Slot, add_losses, batch_of, gather, losses
+from fastbp._steps cimport Plan, Slot, add_losses, batch_of, gather, keep, losses
 
 
 cdef enum:
@@ -90,6 +90,8 @@ cdef void stream_worker(Plan *p, int thread, int n_threads) noexcept nogil:
         sync(p, n_threads)
         if p.failed == step:
             break
+        if step == 0:
+            keep(p, thread, n_threads)
         for l in range(p.n_layers - 1, -1, -1):
             layer = &p.layers[l]
             index -= 2 + layer.n_in

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["History"]
 
+NAN = float("nan")
+
 
 class History(Mapping[str, list[float]]):
     """What was measured in each epoch, as a mapping from a name to one value per epoch.
@@ -33,11 +35,19 @@ class History(Mapping[str, list[float]]):
 
     def append(self, **values: float) -> None:
         """Record one epoch; a quantity missing in some epochs is NaN there."""
-        for name in values:
-            self._columns.setdefault(name, [float("nan")] * self._epochs)
-        for name, column in self._columns.items():
-            column.append(float(values.get(name, "nan")))
-        self._epochs += 1
+        columns, epochs = self._columns, self._epochs
+        try:
+            for name in values:
+                if name not in columns:
+                    columns[name] = [NAN] * epochs
+            for name, column in columns.items():
+                column.append(float(values.get(name, NAN)))
+            self._epochs = epochs + 1
+        finally:
+            # An interrupt between two columns must not leave one longer than the others.
+            if self._epochs == epochs:
+                for column in columns.values():
+                    del column[epochs:]
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write one line per epoch, with a header; epochs are counted from 1."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from .initializers import Initializer, Zeros, default_weight
 if TYPE_CHECKING:
     from ._engine import Model
 
-__all__ = ["Dense"]
+__all__ = ["Dense", "dense_layers"]
 
 
 class Dense:
@@ -113,6 +114,14 @@ class Dense:
     def _assign(self, view: NDArray[Any], value: ArrayLike, name: str) -> None:
         name = f"layers[{self._index}].{name}"
         view[...] = _check.parameter(value, view.shape, view.dtype, name)
+
+
+def dense_layers(layers: Sequence[Dense]) -> list[Dense]:
+    """Return `layers` as a list of at least one `Dense`."""
+    dense = list(layers) if isinstance(layers, list | tuple) else []
+    if not dense or not all(isinstance(layer, Dense) for layer in dense):
+        raise ConfigError(f"layers: got {layers!r}, wanted a list of at least one Dense")
+    return dense
 
 
 def _initializer(value: Initializer | None, name: str) -> Initializer | None:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _check
 from ._divergence import diverged
 from ._engine import Run
-from ._fit import Fit
+from ._fit import Fit, advance
 from ._progress import progress_bar
 from ._runtime import get_num_threads
 from .callbacks import Callback
@@ -129,8 +129,12 @@ class Trainer:
         InputError, LabelError, ShapeError, DTypeError, ConfigError
             An argument cannot be used; nothing has changed.
         DivergenceError
-            The loss or the weights stopped being finite. Network and trainer are back at the
-            start of the epoch, or of the one before if the first step already failed.
+            The loss or the weights stopped being finite. Network and trainer, but for the
+            history, are back at the start of the last epoch whose first loss was finite: of
+            this one or the one before. They are as they were before the call if its very first
+            loss is not.
+        KeyboardInterrupt
+            The steps done so far stay, and `n_steps` counts them.
         BusyError
             Another call is training the network.
         """
@@ -176,10 +180,9 @@ class Trainer:
             rows: int = x.shape[0]
             run = self._run_of_step(rows)
             run.bind(x, y)
-            loss, _, done = run.steps(0, 1, rates)
+            loss, _, done = advance(self, run, 0, 1, rates)
             if not done:
                 raise diverged(self.network, x, None, self.n_steps, float(rates[0]))
-            self.n_steps += 1
             return loss / rows
         finally:
             lock.release()

@@ -79,7 +79,7 @@ def test_bad_network_options(options, match):
         fb.Network(**{"n_inputs": 4, "layers": [fb.Dense(2)], **options})
 
 
-@pytest.mark.parametrize("n", [0, -1, 1.5, "two", True])
+@pytest.mark.parametrize("n", [0, -1, 2**31, 2**70, 1.5, "two", True])
 def test_bad_num_threads(n):
     before = fb.get_num_threads()
     with pytest.raises(errors.ConfigError, match=r"got .*, wanted"):

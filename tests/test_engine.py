@@ -101,6 +101,20 @@ def test_predict_row_by_row_equals_predict_of_all_to_the_bit(
     assert same_bits(np.concatenate(halves), whole)
 
 
+@pytest.mark.parametrize("n", [1, 40, 700])
+def test_predict_of_anything_not_finite_is_none(isa, use_isa, dtype, n):
+    use_isa(isa)
+    net = Net([37, 40, 10], ["relu", "softmax"], dtype)
+    x, _ = net.rows(n)
+    want = net.model.predict(x, 1)
+    for bad in (np.nan, np.inf, -np.inf):
+        for row, column in [(0, 0), (n // 2, 17), (n - 1, 36)]:
+            kept, x[row, column] = x[row, column], bad
+            assert [net.model.predict(x, n_threads) for n_threads in (1, 3)] == [None, None]
+            x[row, column] = kept
+    assert same_bits(net.model.predict(x, 1), want)
+
+
 def test_predict_and_evaluate_have_the_same_bits_on_any_number_of_threads(dtype):
     net = Net([64, 130, 40, 10], ["relu", "tanh", "softmax"], dtype)
     x, y = net.rows(1500, "cross_entropy")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from arrays import same_bits
-from networks import PAIRS, Net, train
+from networks import PAIRS, Net, all_threads, train
 
 from fastbp import _engine, reference
 
@@ -155,6 +155,41 @@ def test_velocity_is_a_view_of_the_optimizer_state(dtype):
     run.steps(0, 1, np.array([0.25]))  # v = 0.5 * 2 g + g = 2 g
     np.testing.assert_allclose(run.velocity, 2 * gradient.arena, rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(net.model.arena, before - 0.5 * gradient.arena, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("rule", ["sgd", "momentum"])
+@pytest.mark.parametrize("batch", [4, 96])
+def test_the_state_of_the_start_is_kept_once_the_first_loss_is_finite(dtype, batch, rule):
+    net = Net([300, 600, 190, 5], ["relu", "tanh", "linear"], dtype)  # large enough for a team
+    x, y = net.rows(4 * batch)
+    for n_threads in all_threads():
+        run = _engine.Run(net.model, "mse", rule, RULES[rule], 0.0, batch, n_threads)
+        run.bind(x, y)
+        run.steps(0, 1, np.array([0.01]))
+        before = np.concatenate([net.model.arena, run.velocity])
+        run.kept = np.full_like(before, 7)
+        run.steps(1, 1, np.array([0.01]))  # no start of an epoch
+        assert (run.kept == 7).all()
+        before = np.concatenate([net.model.arena, run.velocity])
+        run.steps(0, 2, np.full(2, 0.01))
+        assert same_bits(run.kept, before)
+        assert not same_bits(net.model.arena, before[: net.model.arena.size])
+        x[0, 0], spoiled = np.nan, x[0, 0]
+        assert run.steps(0, 2, np.full(2, 0.01))[2] == 0
+        x[0, 0] = spoiled
+        assert same_bits(run.kept, before)
+
+
+def test_done_counts_the_steps_that_were_applied(dtype):
+    net = Net([6, 17, 3], ["relu", "linear"], dtype)
+    x, y = net.rows(80)
+    x[43, 2] = np.nan
+    run = _engine.Run(net.model, "mse", "sgd", 0.0, 0.0, 8, 1)
+    run.bind(x, y)
+    assert run.done == 0
+    for first, count, done in [(0, 3, 3), (3, 4, 5), (5, 1, 5), (6, 4, 9)]:
+        run.steps(first, count, np.full(count, 0.01))
+        assert run.done == done
 
 
 @pytest.mark.parametrize("batch", [1, 8, 64])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import time
 
 import pytest
 
@@ -39,6 +40,33 @@ def test_columns_that_come_and_go_are_nan_in_between():
     assert history["loss"] == [1.5, 0.75, 0.5]
     assert [math.isnan(v) for v in history["val_loss"]] == [True, True, False]
     assert [math.isnan(v) for v in history["accuracy"]] == [False, False, True]
+
+
+def test_recording_costs_the_same_after_many_epochs():
+    def seconds(history):
+        start = time.perf_counter()
+        for _ in range(300):
+            history.append(loss=1.0, accuracy=0.5)
+        return time.perf_counter() - start
+
+    long = History()
+    for _ in range(100_000):
+        long.append(loss=1.0, accuracy=0.5)
+    assert min(seconds(long) for _ in range(5)) < 20 * seconds(History())
+
+
+def test_an_interrupt_while_recording_leaves_whole_epochs():
+    class Interrupting:
+        def __float__(self):
+            raise KeyboardInterrupt
+
+    history = recorded()
+    with pytest.raises(KeyboardInterrupt):
+        history.append(loss=0.5, accuracy=Interrupting(), val_loss=0.5)
+    assert history.epochs == 2
+    assert {len(column) for column in history.values()} == {2}
+    history.append(loss=0.25, accuracy=0.9)
+    assert history["loss"] == [1.5, 0.75, 0.25]
 
 
 def test_csv(tmp_path):

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from compiled_modules import COMPILED
 
 ROOT = Path(__file__).parents[1]
 PACKAGE, SRC = ROOT / "fastbp", ROOT / "src"
@@ -20,25 +21,6 @@ MAX_LINES = {".c": 400, ".h": 400, ".py": 250, ".pyx": 250, ".pxd": 250}
 MAX_SETUP_LINES = 120
 MAX_FUNCTION_LINES = 80
 
-# What each compiled module may see of the package; the C core is linked by the first alone.
-COMPILED = {
-    "_runtime": {"_cpus", "errors"},
-    "_forward": {"_runtime"},
-    "_backward": {"_runtime", "_forward"},
-    "_parameters": {"_runtime", "_forward"},
-    "_shuffle": set(),
-    "_steps": {"_runtime", "_forward", "_backward", "_parameters"},
-    "_split": {"_runtime", "_forward", "_backward", "_steps"},
-    "_wide": {"_runtime", "_forward", "_steps"},
-    "_phases": {"_runtime", "_steps", "_split", "_wide"},
-    "_stream": {"_runtime", "_forward", "_steps"},
-    "_region": {"_runtime", "_parameters", "_steps", "_phases", "_stream"},
-    "_regime": {"_runtime", "_forward", "_backward", "_steps", "_cpus"},
-    "_workspace": {"_runtime", "_forward", "_backward", "_steps", "_regime"},
-}
-BELOW_REGION = {"_backward", "_split", "_wide", "_phases", "_stream"}
-COMPILED["_engine"] = {*COMPILED, "_pace", "errors"} - BELOW_REGION
-COMPILED["_probe"] = {"_runtime", "_forward", "_backward", "_parameters"}  # for bench/ alone
 FLOORS = ["_engine", "network", "trainer", "cli"]  # nothing may import what stands on a later one
 FACES = {  # the one file that may import each optional or slow library
     "matplotlib": "plot",

@@ -1,0 +1,23 @@
+"""The arrows between the compiled modules, for test_layering.py."""
+
+# What each compiled module may see of the package; the C core is linked by the first alone.
+COMPILED = {
+    "_runtime": {"_cpus", "errors"},
+    "_arrays": {"_runtime"},
+    "_forward": {"_runtime"},
+    "_backward": {"_runtime", "_forward"},
+    "_parameters": {"_runtime", "_forward"},
+    "_passes": {"_runtime", "_forward", "_parameters"},
+    "_shuffle": set(),
+    "_steps": {"_runtime", "_forward", "_backward", "_parameters"},
+    "_split": {"_runtime", "_forward", "_backward", "_steps"},
+    "_wide": {"_runtime", "_forward", "_steps"},
+    "_phases": {"_runtime", "_steps", "_split", "_wide"},
+    "_stream": {"_runtime", "_forward", "_steps"},
+    "_region": {"_runtime", "_parameters", "_steps", "_phases", "_stream"},
+    "_regime": {"_runtime", "_forward", "_backward", "_steps", "_cpus"},
+    "_workspace": {"_runtime", "_forward", "_backward", "_steps", "_regime"},
+}
+BELOW_REGION = {"_arrays", "_backward", "_split", "_wide", "_phases", "_stream"}
+COMPILED["_engine"] = {*COMPILED, "_pace", "errors"} - BELOW_REGION
+COMPILED["_probe"] = {"_runtime", "_forward", "_backward", "_parameters"}  # for bench/ alone
