@@ -142,7 +142,7 @@ cdef class Run:
         cdef Py_ssize_t done = count if p.failed < 0 else p.failed
         self.done += done
         if p.failed >= 0:
-            clear_slots(p, self.n_threads)
+            clear_slots(p)
         if wanted > 1:
             self.pace.record(team, count, perf_counter() - started, p.barrier.asleep * 1e-9 if team > 1 else 0)
         return p.loss_sum, p.hits, done

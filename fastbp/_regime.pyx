@@ -4,14 +4,15 @@ The figures behind the constants are in ARCHITECTURE.md.
 """
 
 from fastbp._backward cimport blocks_of
-from fastbp._runtime cimport FBP_FOLD_ROWS, FBP_LEAST_PART, FBP_LINE_BYTES, FBP_SOFTMAX
+from fastbp._runtime cimport (FBP_FOLD_ROWS, FBP_LEAST_PART, FBP_LINE_BYTES, FBP_SOFTMAX, Memory,
+                              fbp_leading_dimension)
 from fastbp._steps cimport DELTA, FORWARD, LAST, THROUGH, UPDATE
 
 from fastbp._cpus import l2_bytes
 
 cdef enum:
-    PHASE_ROWS = 128            # most rows of a slot in the batch-split regime: its activations stay in cache
-    WIDE_ROWS = 256             # most rows of the wide regime, where a slot holds the whole batch
+    PHASE_ROWS = 64             # most rows of a slot in the batch-split regime: they stay in L2 beside the weights
+    WIDE_ROWS = 24              # most rows a thread of the wide regime: beyond, fetching weights hides behind arithmetic
     WIDE_LINES = 12             # 64-byte lines of a block of columns
     BYTES_OF_A_STREAM = 1 << 20 # weights below this stream faster through one thread than through barriers
     FLOPS_OF_A_STEP = 800000    # a step below this is faster on one thread than two phases of two
@@ -29,8 +30,8 @@ cdef Cut cut_of(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, int 
         cut.team = n_threads if weights >= BYTES_OF_A_STREAM else 1
     else:
         cut.team = min(n_threads, max(1, batch // FBP_LEAST_PART)) if flops >= FLOPS_OF_A_STEP else 1
-    cut.wide = (cut.team > 1 and FBP_FOLD_ROWS < batch <= WIDE_ROWS
-                and wide_bytes(layers, n_layers, batch, cut.team, weights, item) < split_bytes(batch, cut.team, weights))
+    cut.wide = (cut.team > 1 and FBP_FOLD_ROWS < batch <= WIDE_ROWS * cut.team and weights > l2_bytes()
+                and wide_bytes(layers, n_layers, batch, cut.team, weights, item) < (2 + 1.0 / cut.team) * weights)
     cut.rows = batch if cut.wide else split_rows(batch, cut.team)
     return cut
 
@@ -41,23 +42,15 @@ cdef Py_ssize_t split_rows(Py_ssize_t batch, int team) noexcept:
     return min(<Py_ssize_t>PHASE_ROWS, ((batch + blocks - 1) // blocks + 3) // 4 * 4)
 
 
-cdef double split_bytes(Py_ssize_t batch, int team, double weights):
-    """What a thread fetches into its L2 in a batch-split step: weights that others have changed, or all of them, twice."""
-    if weights > l2_bytes():
-        return 2 * weights + weights / team
-    return weights * (team - 1) / team
-
-
 cdef double wide_bytes(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, int team, double weights, size_t item):
-    """The same of a wide step: rows that others gathered too, outputs and deltas of the others, their columns on the way down."""
-    cdef double others = (team - 1.0) / team, first = layers[0].n_in * layers[0].ld * item
-    cdef double total = batch * layers[0].ld_in * item * others + 2.0 * (n_layers - 1) * BYTES_OF_A_PHASE
+    """What a thread fetches into its L2 in a wide step: its part of the weights three times (batch-split: all of them twice, and
+    a part to update), rows that others gathered too, outputs and deltas of the others, and what the phases cost."""
+    cdef double others = (team - 1.0) / team
+    cdef double total = 3 * weights / team + batch * layers[0].ld_in * item * others + 2.0 * (n_layers - 1) * BYTES_OF_A_PHASE
     cdef Py_ssize_t l
     for l in range(n_layers - 1):
         total += 2.0 * batch * layers[l].ld * item * others
-    if weights / team > l2_bytes():
-        return total + 3 * weights / team
-    return total + (weights - first) * others
+    return total
 
 
 cdef Py_ssize_t parts_of(Py_ssize_t lines, int team, bint whole):
@@ -97,3 +90,22 @@ cdef list blocks_of_team(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t ba
         shared.append((*block[:5], int(before * cut.team / total)))
         before += block[2] * block[4]
     return shared
+
+
+def describe(widths, Py_ssize_t batch, int n_threads, size_t item=4):
+    """How a step of a network of these widths would be cut up: team, rows of a slot, whether wide, and the blocks of weights.
+
+    Returns a dict; `blocks` are (layer, rows, columns padded to whole lines, owner). For the benchmark's model and for the curious.
+    """
+    cdef Memory memory = Memory(len(widths) * sizeof(Layer))
+    cdef Layer *layers = <Layer *>memory.data
+    cdef Py_ssize_t n_layers = len(widths) - 1, l
+    for l in range(n_layers):
+        layers[l].n_in, layers[l].n_out = widths[l], widths[l + 1]
+        layers[l].ld_in = fbp_leading_dimension(layers[l].n_in, item)
+        layers[l].ld = fbp_leading_dimension(layers[l].n_out, item)
+    cdef Cut cut = cut_of(layers, n_layers, batch, n_threads, item)
+    blocks = blocks_of_team(layers, n_layers, batch, cut, item)
+    return {
+        "team": cut.team, "rows": cut.rows, "wide": bool(cut.wide), "blocks": [(b[0], b[2], b[4], b[5]) for b in blocks]
+    }

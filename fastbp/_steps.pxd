@@ -50,7 +50,8 @@ cdef struct Plan:
     int team                    # threads that the plan was made for
     const double *learning_rates
     Py_ssize_t first_step, n_steps
-    Slot *slots                 # one for each block of rows of a batch, and one more for each thread
+    Slot *slots                 # one for each block of rows of a batch, and one more for each thread of a team
+    Py_ssize_t n_slots
     char *scratch               # per thread
     Py_ssize_t scratch_bytes
     fbp_loss loss

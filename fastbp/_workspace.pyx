@@ -28,15 +28,16 @@ cdef Memory make_workspace(Plan *p, Py_ssize_t batch, Cut cut, int n_threads, co
     small network took 1.6 times as long when chance had put parameters and workspace on top of each other.
     """
     cdef size_t item = p.kernels.item
-    cdef Py_ssize_t n_slots, i
+    cdef Py_ssize_t i
     phases = phases_of(p.layers, p.n_layers, batch, cut, item)
     blocks = blocks_of_team(p.layers, p.n_layers, batch, cut, item)
     p.batch, p.rows, p.team = batch, cut.rows, cut.team
     p.n_phases, p.n_blocks = len(phases) + 1, len(blocks)
-    n_slots = slots_of_batch(p) + n_threads
+    p.n_slots = slots_of_batch(p) + (cut.team if cut.team > 1 else 0)
     n_states = sum([n for _, _, n in phases]) + len(blocks)
     p.scratch_bytes = bytes_of_scratch(p)
-    sizes = [n_slots * lay_out(p, NULL, NULL), n_threads * p.scratch_bytes, n_slots * sizeof(Slot), n_slots * sizeof(Slot *),
+    sizes = [p.n_slots * lay_out(p, NULL, NULL), n_threads * p.scratch_bytes, p.n_slots * sizeof(Slot),
+             p.n_slots * sizeof(Slot *),
              p.n_blocks * sizeof(Block), p.n_phases * sizeof(Phase), n_states * sizeof(int64_t), n_threads * sizeof(int)]
     cdef Memory memory = Memory(sum([line_bytes(size) for size in sizes]) + PAGE)
     cdef char *end = memory.data + (<uintptr_t>follow - <uintptr_t>memory.data) % PAGE
@@ -46,7 +47,7 @@ cdef Memory make_workspace(Plan *p, Py_ssize_t batch, Cut cut, int n_threads, co
         end += line_bytes(size)
     p.scratch = <char *><uintptr_t>pieces[1]
     p.slots, p.taken = <Slot *><uintptr_t>pieces[2], <Slot **><uintptr_t>pieces[3]
-    for i in range(n_slots):
+    for i in range(p.n_slots):
         lay_out(p, &p.slots[i], <char *><uintptr_t>pieces[0] + i * lay_out(p, NULL, NULL))
     p.blocks = fill_blocks(<Block *><uintptr_t>pieces[4], blocks)
     p.phases = fill_phases(<Phase *><uintptr_t>pieces[5], phases, len(blocks), <int64_t *><uintptr_t>pieces[6])
@@ -102,10 +103,10 @@ cdef Phase *fill_phases(Phase *out, list phases, Py_ssize_t n_blocks, int64_t *s
     return out
 
 
-cdef void clear_slots(Plan *p, int n_threads) noexcept:
+cdef void clear_slots(Plan *p) noexcept:
     """Forget what a failed step left: a NaN in a delta that a later step skips would live on."""
     cdef Py_ssize_t i, l
-    for i in range(slots_of_batch(p) + n_threads):
+    for i in range(p.n_slots):
         for l in range(p.n_layers):
             memset(p.slots[i].outputs[l], 0, p.rows * p.layers[l].ld * p.kernels.item)
             memset(p.slots[i].deltas[l], 0, p.rows * p.layers[l].ld * p.kernels.item)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from networks import Net, all_threads, train
 
-from fastbp import _runtime
+from fastbp import _regime, _runtime
 
 STEPS = 200
 # name: sizes, activations, loss, rule, rows, batch. From "mid" on a step is worth several threads;
@@ -32,6 +32,12 @@ NETWORKS = {
     "wide": ([400, 150, 40, 5], ["relu", "tanh", "softmax"], "cross_entropy", "momentum", 75, 20),
     "two blocks": ([9, 65, 4], ["sigmoid", "softmax"], "squared_error", "sgd", 700, 300),
 }
+
+
+@pytest.fixture(autouse=True)
+def _tiny_cache(monkeypatch):
+    """No weights fit the L2 cache: else these would be too small for the wide regime."""
+    monkeypatch.setattr(_regime, "l2_bytes", lambda: 0)
 
 
 def trained_digest(name, dtype, n_threads):
