@@ -28,6 +28,7 @@ class Run:
     order: NDArray[np.int64]
     done: int
     kept: NDArray[Any] | None
+    always_share: bool
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t
 from fastbp._forward cimport Layer
 from fastbp._parameters cimport Parameters, targets_of
 from fastbp._passes cimport Passes
-from fastbp._regime cimport cut_of
+from fastbp._regime cimport Cut, cut_of
 from fastbp._region cimport run_steps
 from fastbp._runtime cimport (FBP_BINARY_CROSS_ENTROPY, FBP_CROSS_ENTROPY, FBP_FOLD_ROWS, FBP_LINEAR, FBP_SGD, Memory,
                               code_of, fbp_delta_scratch, fbp_loss, fbp_loss_from_logits, fbp_rule, fbp_update,
@@ -56,6 +56,7 @@ cdef class Run:
     cdef readonly object velocity, order
     cdef readonly Py_ssize_t done
     cdef public object kept
+    cdef public bint always_share  # for tests: a step too small to be worth a team gets one all the same
 
     def __init__(self, Parameters model, loss, rule, double momentum, double l2, Py_ssize_t batch_size, int n_threads,
                  Parameters updated=None):
@@ -90,10 +91,11 @@ cdef class Run:
 
     cdef int make_workspace(self, Py_ssize_t batch) except -1:
         cdef Plan *p = &self.plan
+        cdef Cut cut = cut_of(p.layers, p.n_layers, batch, self.n_threads, self.model.item, self.always_share)
         self.workspace = None
         try:
-            self.workspace = make_workspace(p, batch, cut_of(p.layers, p.n_layers, batch, self.n_threads, self.model.item),
-                                            self.n_threads, self.model.memory.data + self.model.memory.bytes)
+            self.workspace = make_workspace(p, batch, cut, self.n_threads,
+                                            self.model.memory.data + self.model.memory.bytes)
         except MemoryError:
             p.batch = 0
             raise

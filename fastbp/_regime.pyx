@@ -19,7 +19,8 @@ cdef enum:
     BYTES_OF_A_PHASE = 12000    # to begin a phase costs as much as to fetch these from another core's cache
 
 
-cdef Cut cut_of(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, int n_threads, size_t item):
+cdef Cut cut_of(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, int n_threads, size_t item, bint always_share):
+    """With always_share every step is worth all threads that find rows; for tests."""
     cdef Cut cut
     cdef double weights = 0, flops = 0
     cdef Py_ssize_t l
@@ -27,9 +28,9 @@ cdef Cut cut_of(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, int 
         weights += layers[l].n_in * layers[l].ld * item
         flops += 6.0 * batch * layers[l].n_in * layers[l].n_out
     if batch <= FBP_FOLD_ROWS:
-        cut.team = n_threads if weights >= BYTES_OF_A_STREAM else 1
+        cut.team = n_threads if weights >= BYTES_OF_A_STREAM or always_share else 1
     else:
-        cut.team = min(n_threads, max(1, batch // FBP_LEAST_PART)) if flops >= FLOPS_OF_A_STEP else 1
+        cut.team = min(n_threads, max(1, batch // FBP_LEAST_PART)) if flops >= FLOPS_OF_A_STEP or always_share else 1
     cut.wide = (cut.team > 1 and FBP_FOLD_ROWS < batch <= WIDE_ROWS * cut.team and weights > l2_bytes()
                 and wide_bytes(layers, n_layers, batch, cut.team, weights, item) < (2 + 1.0 / cut.team) * weights)
     cut.rows = batch if cut.wide else split_rows(batch, cut.team)
@@ -104,7 +105,7 @@ def describe(widths, Py_ssize_t batch, int n_threads, size_t item=4):
         layers[l].n_in, layers[l].n_out = widths[l], widths[l + 1]
         layers[l].ld_in = fbp_leading_dimension(layers[l].n_in, item)
         layers[l].ld = fbp_leading_dimension(layers[l].n_out, item)
-    cdef Cut cut = cut_of(layers, n_layers, batch, n_threads, item)
+    cdef Cut cut = cut_of(layers, n_layers, batch, n_threads, item, False)
     blocks = blocks_of_team(layers, n_layers, batch, cut, item)
     return {
         "team": cut.team, "rows": cut.rows, "wide": bool(cut.wide), "blocks": [(b[0], b[2], b[4], b[5]) for b in blocks]

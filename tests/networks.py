@@ -61,9 +61,13 @@ def digest(array) -> str:
 
 
 def train(net, x, y, loss, steps, rule="sgd", rate=0.05, batch=32, n_threads=1, seed=3, **options):
-    """Shuffled epochs until `steps` steps are done; the run, for what a test asks it next."""
-    options = {"momentum": 0.0, "l2": 0.0, **options}
+    """Shuffled epochs until `steps` steps are done; the run, for what a test asks it next.
+
+    With `share` every step gets the whole team, however small it is.
+    """
+    options = {"momentum": 0.0, "l2": 0.0, "share": False, **options}
     run = _engine.Run(net.model, loss, rule, options["momentum"], options["l2"], batch, n_threads)
+    run.always_share = options["share"]
     run.bind(x, y)
     bits = np.random.SFC64(seed)
     per_epoch = -(-len(x) // batch)
