@@ -6,6 +6,7 @@ from numpy.typing import DTypeLike, NDArray
 ACTIVATIONS: dict[str, int]
 LOSSES: dict[str, int]
 RULES: dict[str, int]
+FUNCTIONS: dict[str, int]
 COMPILER: str
 
 def isas() -> list[str]: ...

@@ -264,6 +264,20 @@ static void KERNEL(activate)(void *z, ptrdiff_t n, fbp_activation activation)
     activate_panel(z, 0, 1, n / LANES, n, activation);
 }
 
+static void KERNEL(elementary)(void *y, const void *x, ptrdiff_t n, fbp_function function)
+{
+#define APPLY(code, f)                                              \
+    case code:                                                      \
+        for (ptrdiff_t i = 0; i < n; i += LANES)                    \
+            v_store((real *)y + i, f(v_load((const real *)x + i))); \
+        break;
+    switch (function) {
+        FBP_ELEMENTARY(APPLY)
+    default: break;
+    }
+#undef APPLY
+}
+
 static int KERNEL(all_finite)(const void *x, ptrdiff_t n)
 {
     const real *p = x;
@@ -316,6 +330,7 @@ const fbp_kernels KERNEL(kernels) = {
     .one_hot_rows = KERNEL(one_hot_rows),
     .loss_delta = KERNEL(loss_delta),
     .activate = KERNEL(activate),
+    .elementary = KERNEL(elementary),
     .all_finite = KERNEL(all_finite),
     .fma_probe = KERNEL(fma_probe),
 };
