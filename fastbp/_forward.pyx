@@ -4,9 +4,9 @@ import numpy as np
 
 cimport numpy as cnp
 
-from fastbp._runtime cimport FBP_F32, FBP_F64, FBP_LINEAR, code_of, fbp_activation, fbp_kernels, kernels_of
+from fastbp._runtime cimport FBP_F32, FBP_F64, FBP_LINEAR, code_of, fbp_activation, fbp_function, fbp_kernels, kernels_of
 
-from fastbp._runtime import ACTIVATIONS
+from fastbp._runtime import ACTIVATIONS, FUNCTIONS
 
 cnp.import_array()
 
@@ -42,9 +42,26 @@ def dense_forward(cnp.ndarray y, cnp.ndarray x, cnp.ndarray weight, cnp.ndarray 
 
 def apply_activation(activation, z, isa=None):
     """f(z), element-wise, for a float32 or float64 vector of any length."""
-    padded = np.zeros((len(z) + 15) // 16 * 16, z.dtype)
-    padded[: len(z)] = z
+    cdef cnp.ndarray y = whole_lines(z)
     cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if z.dtype == np.float32 else FBP_F64)
-    kernels.activate(cnp.PyArray_DATA(padded), len(padded),
-                     <fbp_activation>code_of(ACTIVATIONS, activation, "activation"))
-    return padded[: len(z)]
+    kernels.activate(cnp.PyArray_DATA(y), len(y), <fbp_activation>code_of(ACTIVATIONS, activation, "activation"))
+    return y[: len(z)]
+
+
+def elementary(function, x, isa=None):
+    """f(x), element-wise, for a float32 or float64 vector of any length, without the GIL."""
+    cdef cnp.ndarray y = whole_lines(x)
+    cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if x.dtype == np.float32 else FBP_F64)
+    cdef fbp_function code = <fbp_function>code_of(FUNCTIONS, function, "function")
+    cdef void *data = cnp.PyArray_DATA(y)
+    cdef Py_ssize_t n = len(y)
+    with nogil:
+        kernels.elementary(data, data, n, code)
+    return y[: len(x)]
+
+
+cdef cnp.ndarray whole_lines(x):
+    """A copy of a vector, filled up with zeros to whole 64-byte lines."""
+    padded = np.zeros((len(x) + 15) // 16 * 16, x.dtype)
+    padded[: len(x)] = x
+    return padded

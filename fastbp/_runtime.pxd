@@ -11,6 +11,8 @@ cdef extern from "fbp.h" nogil:
         FBP_CROSS_ENTROPY, FBP_BINARY_CROSS_ENTROPY, FBP_N_LOSSES
     ctypedef enum fbp_rule:
         FBP_GRADIENT, FBP_SGD, FBP_MOMENTUM, FBP_NESTEROV, FBP_N_RULES
+    ctypedef enum fbp_function:
+        FBP_N_FUNCTIONS
     enum:
         FBP_LINE_BYTES, FBP_FOLD_ROWS, FBP_LEAST_PART
     ctypedef struct fbp_update:
@@ -61,6 +63,7 @@ cdef extern from "fbp.h" nogil:
                            Py_ssize_t batch, Py_ssize_t n_out, Py_ssize_t ld, fbp_loss loss,
                            fbp_activation activation, double scale) noexcept nogil
         void (*activate)(void *z, Py_ssize_t n, fbp_activation activation) noexcept nogil
+        void (*elementary)(void *y, const void *x, Py_ssize_t n, fbp_function function) noexcept nogil
         int (*all_finite)(const void *x, Py_ssize_t n) noexcept nogil
         double (*fma_probe)(void *sink, Py_ssize_t rounds) noexcept nogil
     ctypedef struct fbp_barrier:

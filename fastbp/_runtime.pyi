@@ -3,6 +3,7 @@ from numpy.typing import DTypeLike
 ACTIVATIONS: dict[str, int]
 LOSSES: dict[str, int]
 RULES: dict[str, int]
+FUNCTIONS: dict[str, int]
 COMPILER: str
 
 def isas() -> list[str]: ...

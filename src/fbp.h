@@ -22,6 +22,10 @@ typedef enum { FBP_F32, FBP_F64, FBP_N_DTYPES } fbp_dtype;
 #define FBP_LOSSES(NAME)                                            \
     NAME(SQUARED_ERROR, "squared_error") NAME(MSE, "mse")           \
     NAME(CROSS_ENTROPY, "cross_entropy") NAME(BINARY_CROSS_ENTROPY, "binary_cross_entropy")
+/* The elementary functions of activations.h, for tests and measurements. */
+#define FBP_FUNCTIONS(NAME)                                                                             \
+    NAME(EXP, "exp") NAME(LOG, "log") NAME(LOG1P, "log1p") NAME(TANH, "tanh") NAME(SIGMOID, "sigmoid")   \
+    NAME(SOFTPLUS, "softplus") NAME(ERF, "erf")
 /* What becomes of a finished gradient: kept as it is, or applied to the weight in the same pass. */
 #define FBP_RULES(NAME) \
     NAME(GRADIENT, "gradient") NAME(SGD, "sgd") NAME(MOMENTUM, "momentum") NAME(NESTEROV, "nesterov")
@@ -30,6 +34,10 @@ typedef enum { FBP_F32, FBP_F64, FBP_N_DTYPES } fbp_dtype;
 typedef enum { FBP_ACTIVATIONS(FBP_ENUM) FBP_N_ACTIVATIONS } fbp_activation;
 typedef enum { FBP_LOSSES(FBP_ENUM) FBP_N_LOSSES } fbp_loss;
 typedef enum { FBP_RULES(FBP_ENUM) FBP_N_RULES } fbp_rule;
+
+/* Some activations have the names of functions. */
+#define FBP_FUNCTION_ENUM(name, text) FBP_FUNCTION_##name,
+typedef enum { FBP_FUNCTIONS(FBP_FUNCTION_ENUM) FBP_N_FUNCTIONS } fbp_function;
 
 typedef struct {
     fbp_rule rule;
@@ -41,6 +49,7 @@ typedef struct {
 extern const char *const fbp_activation_names[FBP_N_ACTIVATIONS];
 extern const char *const fbp_loss_names[FBP_N_LOSSES];
 extern const char *const fbp_rule_names[FBP_N_RULES];
+extern const char *const fbp_function_names[FBP_N_FUNCTIONS];
 
 enum {
     FBP_LINE_BYTES = 64,
@@ -137,6 +146,9 @@ typedef struct {
 
     /* z[n] = f(z[n]) in place, element-wise activations only; n a whole number of 64-byte lines. */
     void (*activate)(void *z, ptrdiff_t n, fbp_activation activation);
+
+    /* y[n] = f(x[n]); n a whole number of 64-byte lines; y may be x. */
+    void (*elementary)(void *y, const void *x, ptrdiff_t n, fbp_function function);
 
     /* 1 if every one of x[n] is finite, else 0; x needs no alignment. */
     int (*all_finite)(const void *x, ptrdiff_t n);

@@ -212,16 +212,17 @@ static const real ZEROS[WIDE_VECS * 16] __attribute__((aligned(64)));
 
 /* ---- folded sums over the 16 or 8 virtual lanes of a 64-byte line ---- */
 
-/* The vectors of a line added to one: lane i + lane i + h for h = half the line, as long as that is a whole vector. */
-INLINE vec halve_line(vec *line)
+/* part[i] + part[i + h] for h = half the parts, ..., 1. */
+INLINE vec halve(vec *part, const int parts)
 {
-#pragma GCC unroll 4
-    for (int h = LINE_VECS / 2; h; h /= 2)
-#pragma GCC unroll 8
-        for (int l = 0; l < h; l++)
-            line[l] = line[l] + line[l + h];
-    return line[0];
+    for (int h = parts / 2; h; h /= 2)
+        for (int i = 0; i < h; i++)
+            part[i] = part[i] + part[i + h];
+    return part[0];
 }
+
+/* The vectors of a line added to one: lane i + lane i + h for h = half the line, as long as that is a whole vector. */
+INLINE vec halve_line(vec *line) { return halve(line, LINE_VECS); }
 
 /* Lane i + lane i + h for h = half the line, ..., 1. */
 INLINE real fold_sum(vec *line)
@@ -233,16 +234,6 @@ INLINE real fold_sum(vec *line)
     t[0] = v_fold_sums(t);
     real lane[LANES];
     v_store(lane, t[0]);
-    return lane[0];
-}
-
-INLINE real fold_max(const vec *line)
-{
-    real lane[LINE];
-    memcpy(lane, line, sizeof lane);
-    for (int h = LINE / 2; h; h /= 2)
-        for (int i = 0; i < h; i++)
-            lane[i] = lane[i] > lane[i + h] ? lane[i] : lane[i + h];
     return lane[0];
 }
 
@@ -307,12 +298,27 @@ static void slope_panel(real *dx, const real *y, ptrdiff_t ld, ptrdiff_t rows, p
 }
 
 #include "kernels_rows.h"
+#include "kernels_losses.h"
 #include "kernels_dense.h"
 #include "kernels_stream.h"
 
 static void KERNEL(activate)(void *z, ptrdiff_t n, fbp_activation activation)
 {
     activate_panel(z, 0, 1, n / LANES, n, activation);
+}
+
+static void KERNEL(elementary)(void *y, const void *x, ptrdiff_t n, fbp_function function)
+{
+#define APPLY(code, f)                                              \
+    case code:                                                      \
+        for (ptrdiff_t i = 0; i < n; i += LANES)                    \
+            v_store((real *)y + i, f(v_load((const real *)x + i))); \
+        break;
+    switch (function) {
+        FBP_ELEMENTARY(APPLY)
+    default: break;
+    }
+#undef APPLY
 }
 
 static int KERNEL(all_finite)(const void *x, ptrdiff_t n)
@@ -369,6 +375,7 @@ const fbp_kernels KERNEL(kernels) = {
     .one_hot_rows = KERNEL(one_hot_rows),
     .loss_delta = KERNEL(loss_delta),
     .activate = KERNEL(activate),
+    .elementary = KERNEL(elementary),
     .all_finite = KERNEL(all_finite),
     .fma_probe = KERNEL(fma_probe),
 };

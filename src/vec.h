@@ -157,28 +157,27 @@ INLINE void v_transpose(vec *t)
 #endif
 }
 
-/* t[0] lane i = the folded sum of t[i]: lane + lane of the other half, then quarters, ...; t is used up. */
-#define FOLD_HALVES(s)                                                                        \
+/* Lane i = t[i] folded: join(lane, lane of the other half), then quarters, ...; t is used up. */
+#define FOLD_HALVES(join, s)                                                                  \
     _Pragma("GCC unroll 16") for (int i = 0; i < (s); i++)                                    \
-        t[i] = __builtin_shufflevector(t[i], t[i + (s)], LANE_LIST(s, 0)) +                   \
-               __builtin_shufflevector(t[i], t[i + (s)], LANE_LIST(s, 1));
-INLINE vec v_fold_sums(vec *t)
-{
+        t[i] = join(__builtin_shufflevector(t[i], t[i + (s)], LANE_LIST(s, 0)),               \
+                    __builtin_shufflevector(t[i], t[i + (s)], LANE_LIST(s, 1)));
 #if FBP_VEC_BYTES * 8 / FBP_REAL_BITS >= 16
-    FOLD_HALVES(8)
+#define FOLD(join) FOLD_HALVES(join, 8) FOLD_HALVES(join, 4) FOLD_HALVES(join, 2) FOLD_HALVES(join, 1) return t[0];
+#elif FBP_VEC_BYTES * 8 / FBP_REAL_BITS >= 8
+#define FOLD(join) FOLD_HALVES(join, 4) FOLD_HALVES(join, 2) FOLD_HALVES(join, 1) return t[0];
+#elif FBP_VEC_BYTES * 8 / FBP_REAL_BITS >= 4
+#define FOLD(join) FOLD_HALVES(join, 2) FOLD_HALVES(join, 1) return t[0];
+#else
+#define FOLD(join) FOLD_HALVES(join, 1) return t[0];
 #endif
-#if FBP_VEC_BYTES * 8 / FBP_REAL_BITS >= 8
-    FOLD_HALVES(4)
-#endif
-#if FBP_VEC_BYTES * 8 / FBP_REAL_BITS >= 4
-    FOLD_HALVES(2)
-#endif
-    FOLD_HALVES(1)
-    return t[0];
-}
+#define V_SUM(a, b) ((a) + (b))
+INLINE vec v_fold_sums(vec *t) { FOLD(V_SUM) }
+INLINE vec v_fold_max(vec *t) { FOLD(v_max) }
 #else
 INLINE void v_transpose(vec *t) { (void)t; }
 INLINE vec v_fold_sums(vec *t) { return t[0]; }
+INLINE vec v_fold_max(vec *t) { return t[0]; }
 #endif
 
 #endif

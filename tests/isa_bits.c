@@ -111,6 +111,21 @@ static void check_layer(const fbp_kernels *k, const fbp_kernels *scalar, arrays 
     }
 }
 
+static void check_functions(const fbp_kernels *k, const fbp_kernels *scalar, arrays *a, arrays *s)
+{
+    const ptrdiff_t n = BATCH * a->ldx;
+    for (ptrdiff_t i = 0; i < n; i++)
+        if (k->dtype == FBP_F32)
+            ((float *)a->x)[i] = (float)(50 + 50 * draw());
+        else
+            ((double *)a->x)[i] = 50 + 50 * draw(); /* not negative: a NaN may differ */
+    for (int f = 0; f < FBP_N_FUNCTIONS; f++) {
+        k->elementary(a->dx, a->x, n, f);
+        scalar->elementary(s->dx, a->x, n, f);
+        compare(k, "elementary", f, a->dx, s->dx, a->bytes_x);
+    }
+}
+
 int main(void)
 {
     for (int i = 0; fbp_isa_name(i); i++)
@@ -122,6 +137,7 @@ int main(void)
             make(&a, k);
             make(&s, scalar);
             check_layer(k, scalar, &a, &s);
+            check_functions(k, scalar, &a, &s);
             printf("%s f%zu checked\n", k->isa, 8 * k->item);
         }
     return failures != 0;
