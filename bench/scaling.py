@@ -26,7 +26,7 @@ from timing import ROUNDS, repeats_in, rounds, seconds_of, spread
 from fastbp._runtime import get_num_threads
 
 PREDICTED = (2, 4, 8, 16, 64)
-LEAST_FLOPS = 800_000  # a smaller step runs on one thread
+LEAST_FLOPS = 500_000  # a smaller step runs on one thread
 LEAST_BATCH = 9  # a smaller one runs in the streaming regime, for which there is no model
 TITLES = ["threads", "team", "speed-up", "efficiency", "measured", "spread", "A µs", "B µs"]
 TITLES += ["barriers µs", "serial µs", "waiting µs", "limit"]

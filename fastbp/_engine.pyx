@@ -146,7 +146,8 @@ cdef class Run:
         if p.failed >= 0:
             clear_slots(p)
         if wanted > 1:
-            self.pace.record(team, count, perf_counter() - started, p.barrier.asleep * 1e-9 if team > 1 else 0)
+            self.pace.record(team, count, perf_counter() - started,
+                             (p.barrier.asleep + p.waited) * 1e-9 if team > 1 else 0)
         return p.loss_sum, p.hits, done
 
 

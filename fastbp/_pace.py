@@ -1,4 +1,4 @@
-"""Whether a team of threads pays now: a busy neighbour makes it wait at every barrier."""
+"""Whether a team of threads pays now: a busy neighbour makes it wait at barriers and at its end."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 # Shorter regions say nothing: waking the team alone takes some microseconds.
-LEAST_SECONDS = 1e-3
-# A team that sleeps at its barriers for this part of the time is in doubt; quiet ones do for 1%.
+LEAST_SECONDS = 2e-4
+# A team that waits for this part of the time is in doubt; quiet ones do for 1%.
 DOUBT = 0.15
 # So long one thread then works alone before the team is tried again.
 ALONE_SECONDS = 0.5

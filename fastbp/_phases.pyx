@@ -15,7 +15,7 @@ from fastbp._wide cimport compute_part, gather_own, publish_part
 cdef enum:
     PATIENCE = 20000        # nanoseconds that a thread waits before it helps, besides
     ITEMS_OF_PATIENCE = 4   # times the mean time of an item
-    PHASES_OF_A_LOOK = 64   # so often a thread looks where the others are
+    LOOK = 5000000          # nanoseconds between two looks where the others are: to move costs a time slice
 
 
 cdef inline Py_ssize_t step_of(const Plan *p, int64_t phase) noexcept nogil:
@@ -85,7 +85,7 @@ cdef void do_phase(Worker *w, const Phase *part, Py_ssize_t n, int64_t phase) no
 cdef void work_in_team(Worker *w) noexcept nogil:
     """Phase after phase; a thread that was off its core joins in the one that the others have come to."""
     cdef Plan *p = w.plan
-    cdef int64_t phase
+    cdef int64_t phase, looked = 0
     cdef Py_ssize_t step
     cdef const Phase *part
     while True:
@@ -94,8 +94,9 @@ cdef void work_in_team(Worker *w) noexcept nogil:
         part = &p.phases[(phase - 1) % p.n_phases]
         if step >= p.n_steps or p.failed == step and part.kind != THROUGH and part.kind != LAST:
             return
-        if phase % PHASES_OF_A_LOOK == 1:
+        if pause(0) - looked > LOOK:
             spread(p.cpus, w.thread, w.n_threads)
+            looked = pause(0)
         if part.kind == UPDATE:
             foresee(w, step + 1)
         if p.phases[0].kind != THROUGH:

@@ -15,7 +15,7 @@ cdef enum:
     WIDE_ROWS = 24              # most rows a thread of the wide regime: beyond, fetching weights hides behind arithmetic
     WIDE_LINES = 12             # 64-byte lines of a block of columns
     BYTES_OF_A_STREAM = 1 << 20 # weights below this stream faster through one thread than through barriers
-    FLOPS_OF_A_STEP = 800000    # a step below this is faster on one thread than two phases of two
+    FLOPS_OF_A_STEP = 500000    # a step below this is faster on one thread than two phases of two
     BYTES_OF_A_PHASE = 12000    # to begin a phase costs as much as to fetch these from another core's cache
 
 

@@ -5,7 +5,7 @@ from libc.stdint cimport uint64_t
 
 from fastbp._parameters cimport team_size
 from fastbp._phases cimport team_worker
-from fastbp._runtime cimport FBP_FOLD_ROWS, barrier_init, flush_denormals, restore_denormals
+from fastbp._runtime cimport FBP_FOLD_ROWS, barrier_init, flush_denormals, pause, restore_denormals
 from fastbp._stream cimport stream_worker
 
 cdef extern from *:
@@ -19,10 +19,15 @@ cdef extern from *:
     void openmp_barrier() noexcept nogil
 
 
+cdef inline bint streams(const Plan *p) noexcept nogil:
+    """Does the batch fit the streaming regime? It has barriers, and gradients that are only asked for do without it."""
+    return p.batch <= FBP_FOLD_ROWS and p.updated == p.arena
+
+
 cdef void work(Plan *p, int thread, int n_threads) noexcept nogil:
     """One thread's share of the steps, in the regime of the batch size. Denormals count as zero meanwhile."""
     cdef uint64_t mode = flush_denormals()
-    if p.batch <= FBP_FOLD_ROWS and p.updated == p.arena:
+    if streams(p):
         stream_worker(p, thread, n_threads)
     else:
         team_worker(p, thread, n_threads)
@@ -31,11 +36,16 @@ cdef void work(Plan *p, int thread, int n_threads) noexcept nogil:
 
 cdef void run_steps(Plan *p, int n_threads) noexcept nogil:
     """The plan's steps on a team of n_threads, or of as many as the OpenMP library grants."""
+    p.waited = p.barrier.asleep = 0
     if n_threads == 1:
         work(p, 0, 1)
         return
     with parallel(num_threads=n_threads):
-        if threadid() == 0:
-            barrier_init(&p.barrier, team_size())
-        openmp_barrier()
+        if streams(p):
+            if threadid() == 0:
+                barrier_init(&p.barrier, team_size())
+            openmp_barrier()
         work(p, threadid(), team_size())
+        if threadid() == 0:
+            p.waited = -pause(0)
+    p.waited += pause(0)

@@ -64,13 +64,14 @@ cdef void update(Worker *w, const char *gradient, Py_ssize_t step, Py_ssize_t i)
 
 
 cdef void keep_block(Plan *p, const Block *block) noexcept nogil:
-    """What `keep` does, for a block that nobody else is at."""
+    """What `keep` does, for a block that nobody else is at; after the last columns come those between n_out and ld."""
     cdef const Layer *layer = &p.layers[block.layer]
     cdef Py_ssize_t item = p.kernels.item, at = layer.weight + (block.first * layer.ld + block.column) * item, r
+    cdef Py_ssize_t n = block.n if block.column + block.n < layer.n_out else layer.ld - block.column
     for r in range(block.rows):
-        keep_bytes(p, at + r * layer.ld * item, block.n * item)
+        keep_bytes(p, at + r * layer.ld * item, n * item)
     if block.first == 0:
-        keep_bytes(p, layer.bias + block.column * item, block.n * item)
+        keep_bytes(p, layer.bias + block.column * item, n * item)
 
 
 cdef void work_alone(Worker *w) noexcept nogil:

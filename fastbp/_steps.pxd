@@ -59,6 +59,7 @@ cdef struct Plan:
     bint skip_zeros             # streaming may leave out weight rows whose input is zero
     fbp_update update
     fbp_barrier barrier
+    int64_t waited              # nanoseconds at the end of the region, until the last thread was there
     int *cpus                   # [threads]: where each was last
     int64_t phase               # of the team, counted from 1 over all steps
     Slot **taken                # the slot that holds each block of rows
