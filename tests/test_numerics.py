@@ -15,8 +15,8 @@ from fastbp import _forward, _runtime
 
 SCRIPT = Path(__file__).parent.parent / "bench" / "numerics.py"
 # The largest over all 2^32 inputs, rounded up; promised are 2.
-ULPS = {"exp": 1.04, "log": 0.94, "log1p": 0.95, "tanh": 1.5, "sigmoid": 1.99, "softplus": 1.33}
-ULPS |= {"erf": 1.04}
+ULPS = {"exp": 1.05, "log": 0.96, "log1p": 0.97, "tanh": 1.47, "sigmoid": 1.99}
+ULPS |= {"softplus": 1.35, "erf": 1.06}
 SPREAD = 50021  # a prime: a stride that visits all mantissas
 
 
