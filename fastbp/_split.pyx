@@ -67,10 +67,11 @@ cdef void keep_block(Plan *p, const Block *block) noexcept nogil:
     """What `keep` does, for a block that nobody else is at."""
     cdef const Layer *layer = &p.layers[block.layer]
     cdef Py_ssize_t item = p.kernels.item, at = layer.weight + (block.first * layer.ld + block.column) * item, r
+    cdef Py_ssize_t n = block.n if block.column + block.n < layer.n_out else layer.ld - block.column  # all of the padding
     for r in range(block.rows):
-        keep_bytes(p, at + r * layer.ld * item, block.n * item)
+        keep_bytes(p, at + r * layer.ld * item, n * item)
     if block.first == 0:
-        keep_bytes(p, layer.bias + block.column * item, block.n * item)
+        keep_bytes(p, layer.bias + block.column * item, n * item)
 
 
 cdef void work_alone(Worker *w) noexcept nogil:
