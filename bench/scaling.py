@@ -2,7 +2,8 @@
 
 Measured are whole shuffled epochs on as many threads as the machine has, in rounds. Predicted is
 the speed-up on up to 64 threads from what single kernels, barriers and bandwidth were measured to
-cost (scaling_model.py, which says what limits there are), each prediction with its limit.
+cost (scaling_model.py, which says what limits there are), each prediction with its limit. Left out
+are shapes whose step the engine does on one thread, or in the streaming regime.
 
 Efficiency is the predicted speed-up over the threads.
 """
@@ -23,19 +24,17 @@ from scaling_costs import Bandwidth, Barriers, Kernels, outside_steps
 from scaling_model import Costs, Prediction, limit, predict
 from timing import ROUNDS, repeats_in, rounds, seconds_of, spread
 
+from fastbp._regime import describe
 from fastbp._runtime import get_num_threads
 
 PREDICTED = (2, 4, 8, 16, 64)
-LEAST_FLOPS = 500_000  # a smaller step runs on one thread
-LEAST_BATCH = 9  # a smaller one runs in the streaming regime, for which there is no model
-TITLES = ["threads", "team", "speed-up", "efficiency", "measured", "spread", "A µs", "B µs"]
-TITLES += ["barriers µs", "serial µs", "waiting µs", "limit"]
+TITLES = ["threads", "team", "wide", "speed-up", "efficiency", "measured", "spread"]
+TITLES += ["A µs", "update µs", "hand-over µs", "serial µs", "waiting µs", "limit"]
 
 
 def main() -> None:
     arguments = _arguments()
-    named = {s.name: s for s in SHAPES if s.batch >= LEAST_BATCH and s.flops >= LEAST_FLOPS}
-    shapes = options.choose(arguments.only, named)
+    shapes = options.choose(arguments.only, {s.name: s for s in SHAPES if _is_shared_out(s)})
     facts = report.here(arguments.threads)
     report.show(facts)
     barriers = Barriers(arguments.threads)
@@ -47,7 +46,7 @@ def main() -> None:
         problem = Problem(shape)
         timings = _measure(problem, arguments)
         kernels, serial = Kernels(shape), outside_steps(FastBP(problem, 1))
-        costs = Costs(kernels.block, kernels.item, barriers, bandwidth, serial, bandwidth.own)
+        costs = Costs(kernels.item, kernels.block, barriers, bandwidth, serial, bandwidth.own)
         results.append(_record(shape, timings, costs))
         _print(results[-1])
     report.write(arguments.json, facts, results, machine=machine)
@@ -62,6 +61,12 @@ def _arguments() -> argparse.Namespace:
         help="of the whole machine, read and written; default: what its cores draw",
     )
     return parser.parse_args()
+
+
+def _is_shared_out(shape: Shape) -> bool:
+    """Whether a second thread takes part, in phases that the model knows."""
+    cut = describe(shape.widths, shape.batch, 2)
+    return cut["team"] > 1 and bool(cut["phases"])
 
 
 def _gigabytes(text: str) -> float:
@@ -116,6 +121,7 @@ def _model_record(one: Prediction, prediction: Prediction) -> dict[str, Any]:
     return {
         "threads": prediction.threads,
         "team": prediction.team,
+        "wide": prediction.wide,
         "microseconds": 1e6 * prediction.seconds,
         "speed_up": speed_up,
         "efficiency": speed_up / prediction.threads,
@@ -123,7 +129,7 @@ def _model_record(one: Prediction, prediction: Prediction) -> dict[str, Any]:
         "parts": {
             name: 1e6 * value
             for name, value in dataclasses.asdict(prediction).items()
-            if name not in ("threads", "team")
+            if name not in ("threads", "team", "wide")
         },
     }
 
@@ -143,11 +149,12 @@ def _print(record: dict[str, Any]) -> None:
 def _row(model: dict[str, Any], record: dict[str, Any]) -> str:
     threads, parts = model["threads"], model["parts"]
     known = threads in record["speed_up"]
-    names = ("phase_a", "phase_b", "barriers", "serial", "bandwidth")
+    names = ("phase_a", "update", "hand_over", "serial", "bandwidth")
     return report.row(
         [
             str(threads),
             str(model["team"]),
+            "yes" if model["wide"] else "no",
             f"{model['speed_up']:.2f}",
             f"{model['efficiency']:.0%}",
             f"{record['speed_up'][threads]:.2f}" if known else "-",

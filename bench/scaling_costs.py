@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from threading import Barrier
@@ -27,6 +27,7 @@ ASSUMED_BARRIER = 3e-7
 DEFAULT_CACHES = {2: 2**20, 3: 2**25}
 UPDATE_SECONDS = 0.02
 EPOCHS = 4
+LINE = 16  # numbers, of float32, that columns are padded to
 
 
 def timed(run: Callable[[int], object]) -> float:
@@ -44,31 +45,55 @@ class Kernels:
     """The pieces of a step of one shape in float32, on one thread."""
 
     def __init__(self, shape: Shape) -> None:
-        self._classifies = shape.classifies
+        self._shape = shape
         self._layers = [_layer(shape.batch, *pair) for pair in pairwise(shape.widths)]
         rng = np.random.default_rng(0)
         self._source = rng.random((shape.batch * shape.steps, shape.widths[0]), np.float32)
         self._order = rng.permutation(len(self._source))
-        self.block, self.item = cache(self._block), cache(self._item)
+        self.item, self._band = cache(self._item), cache(self._band_seconds)
 
-    def _block(self, rows: int) -> float:
-        """Seconds of phase A of so many rows: gather, forward, loss, deltas."""
-        first, last = self._layers[0], self._layers[-1]
-        pair = ("cross_entropy", "softmax") if self._classifies else ("mse", "linear")
-        parts = [
-            lambda n: first.gather_rows(n, rows, self._source, self._order),
-            lambda n: last.dense_forward(n, rows, "linear"),
-            lambda n: last.loss_delta(n, rows, *pair),
-        ]
-        for layer in self._layers[:-1]:
-            parts.append(lambda n, layer=layer: layer.dense_forward(n, rows, "relu"))
-        for layer in self._layers[1:]:
-            parts.append(lambda n, layer=layer: layer.dense_delta(n, rows, "relu"))
-        return sum(map(timed, parts))
+    def block(self, layer: int, rows: int, columns: int) -> float:
+        """Seconds of the update of a block of a layer's weight: its part of all of these rows."""
+        padded = -(-self._shape.widths[layer + 1] // LINE) * LINE
+        return self._band(layer, rows) * columns / padded
 
-    def _item(self, layer: int, rows: int) -> float:
-        """Seconds of phase B on so many weight rows of a layer."""
-        return timed(lambda n: self._layers[layer].dense_update(n, rows))
+    def _band_seconds(self, layer: int, rows: int) -> float:
+        calls = self._layers[layer]
+        return timed(lambda n: calls.dense_update(n, rows))
+
+    def _item(self, kind: str, layer: int, size: int) -> float:
+        """Seconds of an item before the update, of so many rows or columns; or of a gather."""
+        batch, widths = self._shape.batch, self._shape.widths
+        if kind == "through":
+            return self._through(size)
+        if kind == "gather":
+            return self._gather(size)
+        if kind == "last":
+            return self._last(size)
+        if kind == "forward":
+            calls = _layer(batch, widths[layer], size)
+            return timed(lambda n: calls.dense_forward(n, batch, "relu"))
+        calls = _layer(batch, size, widths[layer + 1])
+        return timed(lambda n: calls.dense_delta(n, batch, "relu"))
+
+    def _through(self, rows: int) -> float:
+        """Gather, forward, loss, deltas."""
+        hidden = [partial(calls.dense_forward, rows=rows) for calls in self._layers[:-1]]
+        hidden += [partial(calls.dense_delta, rows=rows) for calls in self._layers[1:]]
+        inside = sum(timed(partial(run, activation="relu")) for run in hidden)
+        return self._gather(rows) + inside + self._last(rows)
+
+    def _gather(self, rows: int) -> float:
+        calls = self._layers[0]
+        return timed(lambda n: calls.gather_rows(n, rows, self._source, self._order))
+
+    def _last(self, rows: int) -> float:
+        """The last layer's output and the loss."""
+        calls = self._layers[-1]
+        pair = ("cross_entropy", "softmax") if self._shape.classifies else ("mse", "linear")
+        return timed(lambda n: calls.dense_forward(n, rows, "linear")) + timed(
+            lambda n: calls.loss_delta(n, rows, *pair)
+        )
 
 
 def outside_steps(running: FastBP) -> float:
@@ -90,7 +115,7 @@ class _Clock:
 
 
 class Barriers:
-    """Seconds of the engine's barrier by team."""
+    """Seconds of the engine's barrier by team; the hand-over from phase to phase counts as one."""
 
     def __init__(self, cores: int) -> None:
         self.measured = {

@@ -1,25 +1,33 @@
-"""What limits a step of the batch-split regime on many threads: a model of its time.
+"""What limits a step on many threads: a model of its time in the batch-split and wide regimes.
 
-    T(t) = A(t) + B(t) + 2 barrier(team) + serial
+    T(t) = A(t) + U(t) + phases * hand-over(team) + serial
 
-team     the threads that find work: min(t, batch // 4), as the engine decides.
-A        phase A: the batch in equal blocks of at most 128 rows, claimed by the team. A block
-         takes what its kernels were measured to take on one thread.
-B        phase B: the weight rows of all layers in items, claimed by the team, likewise.
-barrier  measured for teams up to the machine's; beyond, proportional to the team, because
-         arrivals queue for the one counter.
-serial   what an epoch does outside its steps (shuffle, snapshot, ...), shared out to its steps.
+The engine itself says how it cuts a step for t threads: the team that finds work, the regime, the
+items of each phase and the blocks of weights (fastbp._regime.describe). A thread claims items from
+its own share on, then what is left; an item takes what its kernels were measured to take on one
+thread. No thread is late here, so none computes an item of another.
 
-A and B last at least as long as the bytes that they move take at the bandwidth of the cache
+A         batch-split: blocks of rows through all layers and back, one phase. Wide: every thread
+          gathers the whole batch; then columns of each layer's output, rows of the last layer
+          and their losses, input units of each layer, a phase each.
+U         the update, the last phase: blocks of weights.
+hand-over from a phase to the next. It counts as the barrier of a team, measured with nothing else
+          to do: there too every thread has to see a line that another wrote. Measured for teams
+          up to the machine's; beyond, proportional to the team, because all write to the lines
+          that all read.
+serial    what an epoch does outside its steps (shuffle, history, ...), shared out to its steps.
+
+A and U last at least as long as the bytes that they move take at the bandwidth of the cache
 level that a step fits. A thread's kernels are measured on arrays in cache, so a step on one
 thread takes a little longer than the model says; speed-ups divide one modelled time by another.
 
 What T(t) has on top of T(1) / t is named by the largest of its causes:
 
 rows       fewer threads than asked for find rows
-blocks     blocks of A do not divide by the team, or are too low for a full register tile
-items      items of B do not divide by the team, or are too low
-barriers   two a step
+A          its items do not divide by the team, or are too low or narrow for full register tiles;
+           in the wide regime also that every thread gathers all rows
+update     its blocks do not divide by the team
+hand-over  two a step, or in the wide regime twice the layers
 serial     Amdahl's part
 bandwidth  bytes / bandwidth beyond the time of the kernels
 """
@@ -27,16 +35,15 @@ bandwidth  bytes / bandwidth beyond the time of the kernels
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
+from typing import Any
 
-# How _engine.pyx cuts a step into pieces.
-PHASE_ROWS = 128
-LEAST_ITEM_ROWS = 24
-MOST_ITEM_ROWS = 256
-ROWS_OF_A_THREAD = 4
+from fastbp._regime import describe
 
+LINE_BYTES = 64  # columns are shared out in whole lines
 NEGLIGIBLE = 0.01  # part of a step that is no limit
 
 
@@ -44,8 +51,8 @@ NEGLIGIBLE = 0.01  # part of a step that is no limit
 class Costs:
     """What was measured, in seconds and bytes per second."""
 
-    block: Callable[[int], float]  # phase A of so many rows, on one thread
-    item: Callable[[int, int], float]  # phase B of a layer: so many of its weight rows
+    item: Callable[[str, int, int], float]  # (kind, layer, size) of A, on one thread; or "gather"
+    block: Callable[[int, int, int], float]  # (layer, rows, columns) of the update, on one thread
     barrier: Callable[[int], float]  # of so many threads
     bandwidth: Callable[[int, int], float]  # of so many threads on so many bytes
     serial: float
@@ -58,45 +65,52 @@ class Prediction:
 
     threads: int
     team: int
+    wide: bool
     phase_a: float
-    phase_b: float
-    barriers: float
+    update: float
+    hand_over: float
     serial: float
     bandwidth: float  # what waiting for bytes adds to the phases
 
     @property
     def seconds(self) -> float:
-        return self.phase_a + self.phase_b + self.barriers + self.serial + self.bandwidth
+        return self.phase_a + self.update + self.hand_over + self.serial + self.bandwidth
 
 
 def predict(widths: tuple[int, ...], batch: int, item: int, costs: Costs, t: int) -> Prediction:
     """Return the modelled step; `item` is the size of a number."""
-    team = max(1, min(t, batch // ROWS_OF_A_THREAD))
-    blocks, items = row_blocks(batch, team), weight_items(widths, t)
-    phase_a = makespan(map(costs.block, blocks), team)
-    phase_b = makespan((costs.item(*item) for item in items), team)
+    cut = describe(widths, batch, t, item)
+    team = cut["team"]
+    phase_a = sum(
+        makespan([costs.item(kind, layer, n) for n in parts], shares(len(parts), team))
+        for kind, layer, parts in parts_of(widths, batch, item, cut)
+    )
+    if cut["wide"]:
+        phase_a += costs.item("gather", 0, batch)
+    update = makespan([costs.block(*block[:3]) for block in cut["blocks"]], owned(cut))
     rate = costs.bandwidth(team, footprint(widths, batch, item))
-    bytes_a = traffic_a(widths, batch, len(blocks), team, costs.cache // item) * item
-    bytes_b = traffic_b(widths, batch, items) * item
+    bytes_a = traffic_a(widths, batch, cut, costs.cache // item) * item
+    bytes_update = traffic_update(widths, batch, cut, costs.cache // item) * item
     return Prediction(
         threads=t,
         team=team,
+        wide=cut["wide"],
         phase_a=phase_a,
-        phase_b=phase_b,
-        barriers=2 * costs.barrier(team) if team > 1 else 0.0,
+        update=update,
+        hand_over=(len(cut["phases"]) + 1) * costs.barrier(team) if team > 1 else 0.0,
         serial=costs.serial,
-        bandwidth=max(0.0, bytes_a / rate - phase_a) + max(0.0, bytes_b / rate - phase_b),
+        bandwidth=max(0.0, bytes_a / rate - phase_a) + max(0.0, bytes_update / rate - update),
     )
 
 
 def limit(one: Prediction, many: Prediction) -> str:
     """Return what costs `many` most of the speed-up that it has threads for; "" for nothing."""
-    work, team = one.phase_a + one.phase_b, many.team
+    work, team = one.phase_a + one.update, many.team
     causes = {
         "rows": work / team - work / many.threads,
-        "blocks": many.phase_a - one.phase_a / team,
-        "items": many.phase_b - one.phase_b / team,
-        "barriers": many.barriers,
+        "A": many.phase_a - one.phase_a / team,
+        "update": many.update - one.update / team,
+        "hand-over": many.hand_over,
         "serial": many.serial * (1 - 1 / many.threads),
         "bandwidth": many.bandwidth - one.bandwidth / team,
     }
@@ -104,31 +118,53 @@ def limit(one: Prediction, many: Prediction) -> str:
     return cause if causes[cause] > NEGLIGIBLE * many.seconds else ""
 
 
-def row_blocks(batch: int, team: int) -> list[int]:
-    """Return the rows of each block of phase A."""
-    count = team * -(-batch // (team * PHASE_ROWS))
-    rows = min(PHASE_ROWS, (-(-batch // count) + 3) // 4 * 4)
-    return [min(rows, batch - first) for first in range(0, batch, rows)]
+def parts_of(
+    widths: tuple[int, ...], batch: int, item: int, cut: dict[str, Any]
+) -> Iterator[tuple[str, int, list[int]]]:
+    """Give (kind, layer, sizes of the items) of the phases before the update: rows, or columns."""
+    line = LINE_BYTES // item
+    for kind, layer, n in cut["phases"]:
+        if kind == "through":
+            parts = [min(cut["rows"], batch - i * cut["rows"]) for i in range(n)]
+        elif kind == "last":
+            parts = equal_parts(batch, n)
+        else:
+            columns = widths[layer + 1] if kind == "forward" else widths[layer]
+            parts = [line * lines for lines in equal_parts(-(-columns // line), n)]
+        yield kind, layer, parts
 
 
-def weight_items(widths: tuple[int, ...], threads: int) -> list[tuple[int, int]]:
-    """Return (layer, weight rows) of each item of phase B, in the order of the claims."""
-    items = []
-    for layer, left in enumerate(widths[:-1]):
-        while left:
-            rows = left // (2 * threads) // 8 * 8
-            rows = min(max(rows, LEAST_ITEM_ROWS), MOST_ITEM_ROWS, left)
-            items.append((layer, rows))
-            left -= rows
-    return items
+def equal_parts(total: int, n: int) -> list[int]:
+    return [total * (i + 1) // n - total * i // n for i in range(n)]
 
 
-def makespan(durations: Iterable[float], team: int) -> float:
-    """Return when the last piece is done; each is claimed by the thread that is free first."""
-    free = [0.0] * team
-    for duration in durations:
-        heapq.heapreplace(free, free[0] + duration)
-    return max(free)
+def shares(items: int, team: int) -> list[int]:
+    """Return the item that each thread claims first in a phase before the update."""
+    return [items * thread // team for thread in range(team)]
+
+
+def owned(cut: dict[str, Any]) -> list[int]:
+    """Return the block of weights that each thread claims first: its own are in its cache."""
+    owners = [owner for *_, owner in cut["blocks"]]
+    return [min(bisect_left(owners, thread), len(owners) - 1) for thread in range(cut["team"])]
+
+
+def makespan(durations: Sequence[float], firsts: Sequence[int]) -> float:
+    """Return when the last item is done.
+
+    Thread i claims from item firsts[i] on and round to the one before it, whenever it is free,
+    what nobody has claimed.
+    """
+    n = len(durations)
+    orders = [iter(chain(range(first, n), range(first))) for first in firsts]
+    claimed: set[int] = set()
+    free = [(0.0, thread) for thread in range(len(firsts))]
+    while len(claimed) < n:
+        now, thread = free[0]
+        item = next(i for i in orders[thread] if i not in claimed)
+        claimed.add(item)
+        heapq.heapreplace(free, (now + durations[item], thread))
+    return max(free)[0]
 
 
 def footprint(widths: tuple[int, ...], batch: int, item: int) -> int:
@@ -137,25 +173,46 @@ def footprint(widths: tuple[int, ...], batch: int, item: int) -> int:
     return item * (_weights(widths) + batch * rows)
 
 
-def traffic_a(widths: tuple[int, ...], batch: int, blocks: int, team: int, cache: int) -> int:
-    """Return the numbers that phase A moves: rows gathered, outputs and deltas, and weights.
+def traffic_a(widths: tuple[int, ...], batch: int, cut: dict[str, Any], cache: int) -> int:
+    """Return the numbers that all threads together fetch or write in A.
 
-    Every block reads all weights, forward and but for the first layer's for the deltas; where
-    they fit the cache of a thread, each thread fetches what the others have written once.
+    Batch-split: rows gathered, outputs and deltas, once; and every block of rows reads all
+    weights, forward and but for the first layer's for the deltas. Where they fit the cache of a
+    thread, each thread fetches what the others have written once.
+
+    Wide: every thread reads all rows, outputs and deltas, and its part of the weights, unless the
+    parts fit the threads' caches: who updated them has them.
     """
-    weights = _weights(widths)
-    rows = 2 * widths[0] + 2 * sum(widths[1:])
-    if weights <= cache:
-        return team * weights + batch * rows
-    return blocks * (2 * weights - widths[0] * widths[1]) + batch * rows
+    weights, team = _weights(widths), cut["team"]
+    twice = 2 * weights - widths[0] * widths[1]
+    rows = batch * (widths[0] + 2 * sum(widths[1:]))
+    if cut["wide"]:
+        return team * rows + (twice if weights > team * cache else 0)
+    rows += batch * widths[0]
+    return rows + (team * weights if weights <= cache else cut["phases"][0][2] * twice)
 
 
-def traffic_b(widths: tuple[int, ...], batch: int, items: list[tuple[int, int]]) -> int:
-    """Return the numbers that phase B moves: each item reads its columns of the layer's input
-    and all of its deltas, and reads and writes its weights."""
-    return sum(
-        batch * (rows + widths[layer + 1]) + 2 * rows * widths[layer + 1] for layer, rows in items
-    )
+def traffic_update(widths: tuple[int, ...], batch: int, cut: dict[str, Any], cache: int) -> int:
+    """Return the numbers that all threads together fetch or write in the update.
+
+    Weights are read and written, but in the wide regime when they are in the threads' caches.
+    Batch-split: the blocks of a band of weight rows read its columns of the input once, and all
+    deltas, each band anew or each thread once if its cache holds them. Wide: every thread reads
+    all of the input and its columns of the deltas.
+    """
+    weights, team = _weights(widths), cut["team"]
+    numbers = 0 if cut["wide"] and weights <= team * cache else 2 * weights
+    for layer, (n_in, n_out) in enumerate(pairwise(widths)):
+        bands = _bands(layer, n_in, cut["blocks"])
+        readers = bands if batch * n_out > cache else min(team, bands)
+        numbers += batch * (team * n_in + n_out if cut["wide"] else n_in + readers * n_out)
+    return numbers
+
+
+def _bands(layer: int, n_in: int, blocks: Sequence[tuple[int, int, int, int]]) -> int:
+    """Return in how many bands of rows the blocks cut a layer's weight."""
+    sizes = [(rows, columns) for at, rows, columns, _ in blocks if at == layer]
+    return n_in * sum(columns for _, columns in sizes) // sum(r * columns for r, columns in sizes)
 
 
 def _weights(widths: tuple[int, ...]) -> int:

@@ -6,9 +6,11 @@ The figures behind the constants are in ARCHITECTURE.md.
 from fastbp._backward cimport blocks_of
 from fastbp._runtime cimport (FBP_FOLD_ROWS, FBP_LEAST_PART, FBP_LINE_BYTES, FBP_SOFTMAX, Memory,
                               fbp_leading_dimension)
-from fastbp._steps cimport DELTA, FORWARD, LAST, THROUGH, UPDATE
+from fastbp._steps cimport DELTA, FORWARD, LAST, THROUGH
 
 from fastbp._cpus import l2_bytes
+
+KINDS = {THROUGH: "through", FORWARD: "forward", LAST: "last", DELTA: "delta"}
 
 cdef enum:
     PHASE_ROWS = 64             # most rows of a slot in the batch-split regime: they stay in L2 beside the weights
@@ -94,9 +96,10 @@ cdef list blocks_of_team(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t ba
 
 
 def describe(widths, Py_ssize_t batch, int n_threads, size_t item=4):
-    """How a step of a network of these widths would be cut up: team, rows of a slot, whether wide, and the blocks of weights.
+    """How a step of a network of these widths would be cut up: team, rows of a slot, whether wide, phases and blocks of weights.
 
-    Returns a dict; `blocks` are (layer, rows, columns padded to whole lines, owner). For the benchmark's model and for the curious.
+    Returns a dict; `phases` are (kind, layer, items) of what comes before the update, none in the streaming regime; `blocks` are
+    (layer, rows, columns padded to whole lines, owner). For the benchmark's model and for the curious.
     """
     cdef Memory memory = Memory(len(widths) * sizeof(Layer))
     cdef Layer *layers = <Layer *>memory.data
@@ -107,6 +110,9 @@ def describe(widths, Py_ssize_t batch, int n_threads, size_t item=4):
         layers[l].ld = fbp_leading_dimension(layers[l].n_out, item)
     cdef Cut cut = cut_of(layers, n_layers, batch, n_threads, item, False)
     blocks = blocks_of_team(layers, n_layers, batch, cut, item)
+    phases = phases_of(layers, n_layers, batch, cut, item) if batch > FBP_FOLD_ROWS else []
     return {
-        "team": cut.team, "rows": cut.rows, "wide": bool(cut.wide), "blocks": [(b[0], b[2], b[4], b[5]) for b in blocks]
+        "team": cut.team, "rows": cut.rows, "wide": bool(cut.wide),
+        "phases": [(KINDS[kind], layer, n) for kind, layer, n in phases],
+        "blocks": [(b[0], b[2], b[4], b[5]) for b in blocks],
     }
