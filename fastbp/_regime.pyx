@@ -14,7 +14,8 @@ KINDS = {THROUGH: "through", FORWARD: "forward", LAST: "last", DELTA: "delta"}
 
 cdef enum:
     PHASE_ROWS = 64             # most rows of a slot in the batch-split regime: they stay in L2 beside the weights
-    WIDE_ROWS = 24              # most rows a thread of the wide regime: beyond, fetching weights hides behind arithmetic
+    WIDE_ROWS = 64              # most rows a thread of the wide regime: beyond, fetching weights hides behind arithmetic
+    HIDDEN_PASSES = 3           # a hidden output of the wide regime is copied out, given up by one cache and fetched by another
     WIDE_LINES = 12             # 64-byte lines of a block of columns
     BYTES_OF_A_STREAM = 1 << 20 # weights below this stream faster through one thread than through barriers
     FLOPS_OF_A_STEP = 500000    # a step below this is faster on one thread than two phases of two
@@ -33,8 +34,9 @@ cdef Cut cut_of(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, int 
         cut.team = n_threads if weights >= BYTES_OF_A_STREAM or always_share else 1
     else:
         cut.team = min(n_threads, max(1, batch // FBP_LEAST_PART)) if flops >= FLOPS_OF_A_STEP or always_share else 1
-    cut.wide = (cut.team > 1 and FBP_FOLD_ROWS < batch <= WIDE_ROWS * cut.team and weights > l2_bytes()
-                and wide_bytes(layers, n_layers, batch, cut.team, weights, item) < (2 + 1.0 / cut.team) * weights)
+    cut.wide = (cut.team > 1 and FBP_FOLD_ROWS < batch <= WIDE_ROWS * cut.team
+                and wide_bytes(layers, n_layers, batch, cut.team, weights, item)
+                < split_bytes(layers, n_layers, batch, cut.team, weights, item))
     cut.rows = batch if cut.wide else split_rows(batch, cut.team)
     return cut
 
@@ -45,15 +47,25 @@ cdef Py_ssize_t split_rows(Py_ssize_t batch, int team) noexcept:
     return min(<Py_ssize_t>PHASE_ROWS, ((batch + blocks - 1) // blocks + 3) // 4 * 4)
 
 
+cdef double split_bytes(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, int team, double weights, size_t item):
+    """What a thread of the batch-split regime takes from other caches in a step: weights that others updated, and once more those
+    that it updates and others have read; rows, outputs and deltas of the others for its gradients. Weights that L2 does not hold
+    come from the shared cache besides: all of them up and down, its own part for the update."""
+    cdef double rows = 0
+    cdef Py_ssize_t l
+    for l in range(n_layers):
+        rows += batch * (layers[l].ld_in + layers[l].ld) * item
+    return (team - 1.0) / team * (2 * weights + rows) + ((2 + 1.0 / team) * weights if weights > l2_bytes() else 0)
+
+
 cdef double wide_bytes(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, int team, double weights, size_t item):
-    """What a thread fetches into its L2 in a wide step: its part of the weights three times (batch-split: all of them twice, and
-    a part to update), rows that others gathered too, outputs and deltas of the others, and what the phases cost."""
-    cdef double others = (team - 1.0) / team
-    cdef double total = 3 * weights / team + batch * layers[0].ld_in * item * others + 2.0 * (n_layers - 1) * BYTES_OF_A_PHASE
+    """The same in a wide step: rows that others gather too, outputs and deltas of the others, and what the phases cost."""
+    cdef double rows = batch * layers[0].ld_in * item
     cdef Py_ssize_t l
     for l in range(n_layers - 1):
-        total += 2.0 * batch * layers[l].ld * item * others
-    return total
+        rows += 2.0 * HIDDEN_PASSES * batch * layers[l].ld * item
+    return ((team - 1.0) / team * rows + 2.0 * (n_layers - 1) * BYTES_OF_A_PHASE
+            + (3 * weights / team if weights > l2_bytes() else 0))
 
 
 cdef Py_ssize_t parts_of(Py_ssize_t lines, int team, bint whole):

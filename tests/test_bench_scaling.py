@@ -54,8 +54,9 @@ def wide(split, monkeypatch):
     [(64, 1, [64]), (64, 2, [32] * 2), (100, 2, [52, 48]), (300, 2, [52] * 5 + [40])],
 )
 def test_rows_of_the_batch_split_regime(batch, threads, rows):
-    cut = _regime.describe((784, 128, 10), batch, threads)
-    assert list(parts_of((784, 128, 10), batch, 4, cut)) == [("through", 0, rows)]
+    widths = (128, 128, 10)
+    cut = _regime.describe(widths, batch, threads)
+    assert list(parts_of(widths, batch, 4, cut)) == [("through", 0, rows)]
 
 
 def test_parts_of_the_wide_regime(wide):

@@ -38,5 +38,19 @@ def test_phases_of_the_wide_regime_go_up_and_down(monkeypatch):
     assert all(n % cut["team"] == 0 for *_, n in cut["phases"])
 
 
+@pytest.mark.parametrize(
+    ("widths", "batch", "wide"),
+    [
+        ((784, 128, 10), 64, True),  # weights would travel between the caches
+        ((784, 128, 10), 256, False),  # the rows are many: outputs would
+        ((32, 512, 10), 128, False),  # so are the outputs of a row
+        ((64, 64, 64, 10), 64, False),  # neither is worth more phases
+    ],
+)
+def test_what_would_travel_less_decides_the_regime(widths, batch, wide, monkeypatch):
+    monkeypatch.setattr(_regime, "l2_bytes", lambda: 1 << 20)
+    assert _regime.describe(widths, batch, 2)["wide"] == wide
+
+
 def test_the_streaming_regime_has_no_phases():
     assert _regime.describe((1024, 1024, 10), 8, 2)["phases"] == []
