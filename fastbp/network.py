@@ -16,6 +16,7 @@ from ._engine import Model
 from ._runtime import get_num_threads
 from .errors import BusyError, InputError
 from .layers import Dense, dense_layers
+from .trace import trace_example
 
 __all__ = ["Network"]
 
@@ -181,6 +182,8 @@ class Network:
         value, model, dx = self._model.gradients(loss, x, y, get_num_threads(), inputs)
         pairs = [(model.weight(i), model.bias(i)) for i in range(len(self.layers))]
         return (value, pairs) if dx is None else (value, pairs, dx)
+
+    trace = trace_example
 
     def copy(self, dtype: DTypeLike | None = None) -> Network:
         """Return an independent network with the same parameters, in `dtype` if given."""
