@@ -21,13 +21,38 @@ _FLOOR = 1e-2
 
 @dataclass(frozen=True)
 class LayerCheck:
-    """One layer: its largest relative error, and the parameter that has it."""
+    """One layer: its largest relative error, and the parameter that has it.
+
+    Attributes
+    ----------
+    layer : str
+        Index and layer.
+    max_error : float
+        The largest relative error.
+    worst : str
+        The parameter that has it.
+    analytic, numerical : float
+        Its gradient by backpropagation and by the central difference.
+    wrong, checked : int
+        Parameters with an error above the tolerance, and all of them.
+    """
 
     layer: str
     max_error: float
     worst: str
     analytic: float
     numerical: float
+    wrong: int
+    checked: int
+
+    def _hint(self) -> str:
+        """Return what the pattern of the wrong gradients says about their cause."""
+        if not np.isfinite(self.max_error):
+            return "a gradient or a loss is not a number: look for an overflow, a log of 0"
+        if 2 * self.wrong > self.checked:
+            ratio = self.analytic / self.numerical if self.numerical else np.inf
+            return f"most are wrong, the worst by the factor {ratio:.4g}: look at the formula"
+        return "few are wrong: a kink within eps of a net input (try other rows), or an index"
 
 
 @dataclass(frozen=True)
@@ -52,14 +77,18 @@ class GradientCheck:
         lines = [
             f"gradient check {'passed' if self.passed else 'FAILED'}: largest relative error "
             f"{self.max_error:.1e}, tolerance {self.tolerance:.1e}",
-            f"{'layer':<26}{'error':>8}  {'worst':<16}{'analytic':>14}{'numerical':>14}",
+            f"{'layer':<26}{'wrong':>13}{'error':>9}  {'worst':<16}"
+            f"{'analytic':>14}{'numerical':>14}",
         ]
-        lines += [
-            f"{row.layer:<26}{row.max_error:>8.1e}  {row.worst:<16}"
-            f"{row.analytic:>14.6e}{row.numerical:>14.6e}"
-            for row in self.layers
-        ]
-        return "\n".join(lines)
+        for row in self.layers:
+            count = f"{row.wrong:,} of {row.checked:,}"
+            lines.append(
+                f"{row.layer:<26}{count:>13}{row.max_error:>9.1e}  {row.worst:<16}"
+                f"{row.analytic:>14.6e}{row.numerical:>14.6e}"
+            )
+        # A wrong delta spoils all layers below it, so the cause is in the last wrong one.
+        failed = [row for row in self.layers if row.wrong]
+        return "\n".join(lines + [f"start at {row.layer}: {row._hint()}" for row in failed[-1:]])
 
 
 def gradient_check(
@@ -119,7 +148,7 @@ def gradient_check(
     for i, (layer, (dw, db)) in enumerate(zip(net.layers, pairs, strict=True)):
         numerical = [_central_differences(objective, p, eps) for p in (layer.weight, layer.bias)]
         analytic = [dw + 2 * l2 * layer.weight, db]
-        checks.append(_compare(f"{i} {layer!r}", analytic, numerical))
+        checks.append(_compare(f"{i} {layer!r}", analytic, numerical, tolerance))
     return GradientCheck(tuple(checks), tolerance)
 
 
@@ -139,17 +168,19 @@ def _central_differences(
     return result
 
 
-def _compare(layer: str, analytic: list[NDArray[Any]], numerical: list[NDArray[Any]]) -> LayerCheck:
+def _compare(
+    layer: str, analytic: list[NDArray[Any]], numerical: list[NDArray[Any]], tolerance: float
+) -> LayerCheck:
     """Return the worst entry of a layer's [weight, bias]."""
     floor = _FLOOR * max(float(np.abs(a).max()) for a in analytic + numerical)
-    found = []
+    found, wrong, checked = [], 0, 0
     for name, a, n in zip(("weight", "bias"), analytic, numerical, strict=True):
         scale = np.maximum(np.maximum(np.abs(a), np.abs(n)), max(floor, np.finfo(float).tiny))
         # A NaN compares as smaller than anything; it must count as the largest error.
         error = np.nan_to_num(np.abs(a - n) / scale, nan=np.inf)
         index = tuple(int(i) for i in np.unravel_index(np.argmax(error), error.shape))
         place = f"{name}[{', '.join(map(str, index))}]"
-        found.append(
-            LayerCheck(layer, float(error[index]), place, float(a[index]), float(n[index]))
-        )
-    return max(found, key=lambda check: check.max_error)
+        found.append((float(error[index]), place, float(a[index]), float(n[index])))
+        wrong += int(np.count_nonzero(error > tolerance))
+        checked += error.size
+    return LayerCheck(layer, *max(found, key=lambda entry: entry[0]), wrong, checked)

@@ -102,8 +102,34 @@ def test_a_wrong_gradient_is_found_and_named(monkeypatch):
     assert check.layers[1].worst == "weight[2, 1]"
     assert check.layers[1].max_error == pytest.approx(0.01, rel=0.02)
     assert check.layers[0].max_error < TOLERANCE
+    assert [(row.wrong, row.checked) for row in check.layers] == [(0, 16), (1, 15), (0, 12)]
     assert "FAILED" in str(check)
     assert "weight[2, 1]" in str(check)
+    assert str(check).splitlines()[-1].startswith("start at 1 Dense(3, 'tanh'): few are wrong")
+
+
+def test_a_lost_factor_is_named_where_it_was_lost(monkeypatch):
+    network, x, y = problem("mse", "tanh")
+    honest = gradcheck._central_differences
+
+    def half_below_the_output(objective, values, eps):
+        return honest(objective, values, eps) * (1 if values.shape in ((3, 3), (3,)) else 2)
+
+    monkeypatch.setattr(gradcheck, "_central_differences", half_below_the_output)
+    check = fb.gradient_check(network, x, y, "mse")
+    assert [(row.wrong, row.checked) for row in check.layers] == [(16, 16), (12, 15), (0, 12)]
+    last = str(check).splitlines()[-1]
+    assert last.startswith("start at 1 Dense(3, 'tanh'): most are wrong")
+    assert "by the factor 0.5:" in last
+
+
+def test_a_relu_at_its_kink_is_told_from_a_wrong_formula():
+    network = fb.Network(2, [fb.Dense(5, "relu"), fb.Dense(1)], dtype="float64", seed=0)
+    network.layers[0].weight[:, 0] = network.layers[0].bias[0] = 0
+    check = fb.gradient_check(network, [[1.0, 2.0]], [[3.0]], "mse")
+    assert not check.passed
+    assert check.layers[0].wrong == 3
+    assert "few are wrong: a kink" in str(check)
 
 
 def test_nan_is_no_pass():
@@ -114,6 +140,7 @@ def test_nan_is_no_pass():
         check = fb.gradient_check(network, x, y, "mse")
     assert not check.passed
     assert check.max_error == np.inf
+    assert "not a number" in str(check)
 
 
 def test_a_network_without_gradient_passes():
@@ -126,8 +153,9 @@ def test_a_network_without_gradient_passes():
 def test_str_is_a_table():
     lines = str(fb.gradient_check(*problem("mse", "tanh"), "mse")).splitlines()
     assert lines[0].startswith("gradient check passed: largest relative error")
-    assert lines[1].split() == ["layer", "error", "worst", "analytic", "numerical"]
+    assert lines[1].split() == ["layer", "wrong", "error", "worst", "analytic", "numerical"]
     assert [line[:10] for line in lines[2:]] == ["0 Dense(4,", "1 Dense(3,", "2 Dense(3,"]
+    assert [line[27:39].strip() for line in lines[2:]] == ["0 of 16", "0 of 15", "0 of 12"]
 
 
 @pytest.mark.parametrize("option", [{"eps": 0}, {"eps": -1}, {"tolerance": 0}, {"l2": -1}])
