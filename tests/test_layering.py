@@ -215,7 +215,7 @@ def test_importing_the_package_loads_no_optional_library_and_no_reference():
 
 
 def sources():
-    folders = [SRC, PACKAGE, ROOT / "tests", ROOT / "bench"]
+    folders = [SRC, PACKAGE, ROOT / "tests", ROOT / "bench", ROOT / "examples"]
     return [p for folder in folders for p in sorted(folder.glob("*")) if p.suffix in MAX_LINES]
 
 
