@@ -136,7 +136,7 @@ def trace_example(network: Network, x: ArrayLike, y: ArrayLike, loss: str) -> Tr
         u = _net_input(network, layer, below)
         layers.append(LayerTrace(repr(layer), below[0], u[0], above[0], db, dW, db))
     target = y[0] if y.ndim == 2 else np.eye(network.n_outputs)[y[0]]
-    return Trace(loss, value, inputs[0][0], target.astype(network.dtype), tuple(layers), dx[0])
+    return Trace(str(loss), value, inputs[0][0], target.astype(network.dtype), tuple(layers), dx[0])
 
 
 def _one_row(value: ArrayLike, width: int, name: str) -> Array:

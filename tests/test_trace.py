@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
-from fastbp import _runtime, errors, losses, reference
+from fastbp import errors, reference
 
 N_INPUTS, HIDDEN, N_OUTPUTS = 4, 5, 3
 
@@ -27,13 +27,18 @@ X = np.array([0.5, -1.25, 2.0, 0.125])
 Y = np.array([0.25, 0.5, 0.25])
 
 
-def output_for(loss):
-    return losses.LOSSES[loss].output_activation or "linear"
-
-
-@pytest.mark.parametrize("loss", list(losses.LOSSES))
-def test_the_numbers_are_those_of_gradients_and_activations(loss, dtype):
-    net = network(output=output_for(loss), dtype=dtype)
+@pytest.mark.parametrize(
+    ("loss", "output"),
+    [
+        ("squared_error", "linear"),
+        ("mse", "tanh"),
+        ("mse", "softmax"),
+        ("cross_entropy", "softmax"),
+        ("binary_cross_entropy", "sigmoid"),
+    ],
+)
+def test_the_numbers_are_those_of_gradients_and_activations(loss, output, dtype):
+    net = network(output=output, dtype=dtype)
     trace = net.trace(X, Y, loss)
     value, gradients, dx = net.gradients(X[None], Y[None], loss, inputs=True)
     outputs = net.activations(X[None])
@@ -51,10 +56,8 @@ def test_the_numbers_are_those_of_gradients_and_activations(loss, dtype):
         below = row.y
 
 
-@pytest.mark.parametrize("hidden", list(_runtime.ACTIVATIONS))
+@pytest.mark.parametrize("hidden", ["linear", "sigmoid", "tanh", "relu", "softmax"])
 def test_u_and_delta_against_the_twin(hidden):
-    if hidden not in reference.ACTIVATIONS:
-        pytest.skip("no twin of this name")
     net = network(hidden, "tanh")
     trace = net.trace(X, Y, "squared_error")
     weights, biases = [v.weight for v in net.layers], [v.bias for v in net.layers]
