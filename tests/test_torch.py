@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
+from fastbp import losses
 from fastbp._runtime import ACTIVATIONS, LOSSES
 
 torch = pytest.importorskip("torch")
@@ -155,4 +156,4 @@ def test_classes(loss, output, rng):
 
 def test_nothing_that_the_engine_has_is_passed_over():
     assert set(ACTIVATIONS) - set(TORCH_ACTIVATIONS) <= NO_GRADIENT
-    assert set(LOSSES) <= set(TORCH_LOSSES)
+    assert set(losses.LOSSES) <= set(TORCH_LOSSES)
