@@ -10,7 +10,11 @@ class Model:
     arena: NDArray[Any]
 
     def __init__(
-        self, n_inputs: int, units: list[int], activations: list[str], dtype: str
+        self,
+        n_inputs: int,
+        units: list[int],
+        activations: list[str | tuple[str, float]],
+        dtype: str,
     ) -> None: ...
     def weight(self, i: int) -> NDArray[Any]: ...
     def bias(self, i: int) -> NDArray[Any]: ...

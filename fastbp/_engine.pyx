@@ -13,8 +13,8 @@ from fastbp._passes cimport Passes
 from fastbp._regime cimport Cut, cut_of
 from fastbp._region cimport run_steps
 from fastbp._runtime cimport (FBP_BINARY_CROSS_ENTROPY, FBP_CROSS_ENTROPY, FBP_FOLD_ROWS, FBP_LINEAR, FBP_SGD, Memory,
-                              code_of, fbp_delta_scratch, fbp_loss, fbp_loss_from_logits, fbp_rule, fbp_update,
-                              threads_now)
+                              code_of, fbp_activation, fbp_delta_scratch, fbp_loss, fbp_loss_from_logits, fbp_rule,
+                              fbp_update, threads_now)
 from fastbp._shuffle cimport shuffle
 from fastbp._steps cimport Plan, Slot
 from fastbp._workspace cimport clear_slots, make_workspace, reset_phases, slots_of_batch
@@ -68,7 +68,7 @@ cdef class Run:
         self.pace = Pace()
         p.kernels, p.layers, p.n_layers = model.kernels(), model.layers, model.n_layers
         p.loss = <fbp_loss>code_of(LOSSES, loss, "loss")
-        p.to_logits = fbp_loss_from_logits(p.loss, p.layers[p.n_layers - 1].activation)
+        p.to_logits = fbp_loss_from_logits(p.loss, p.layers[p.n_layers - 1].activation.code)
         p.update = fbp_update(rule=<fbp_rule>code_of(RULES, rule, "rule"), learning_rate=0, momentum=momentum, l2=l2)
         if p.update.rule > FBP_SGD:
             self.velocity_memory = Memory(model.memory.bytes)
@@ -178,5 +178,5 @@ cdef object input_gradient(Run run):
         p.kernels.dense_delta(<char *>cnp.PyArray_DATA(dx) + i * p.rows * layer.ld_in * run.model.item, slot.deltas[0],
                               p.arena + layer.weight, slot.inputs, scratch.data, p.batch,
                               min(p.rows, p.batch - i * p.rows), layer.n_in, layer.n_out, layer.ld_in, layer.ld, layer.ld,
-                              FBP_LINEAR)
+                              fbp_activation(FBP_LINEAR, 0))
     return np.ascontiguousarray(dx[:, : layer.n_in])

@@ -14,9 +14,10 @@ cdef bint through(Worker *w, const Slot *slot, Py_ssize_t step, Py_ssize_t i) no
     cdef Plan *p = w.plan
     cdef Py_ssize_t batch = batch_of(p, step), rows = min(p.rows, batch - i * p.rows)
     gather(p, slot, (p.first_step + step) * p.batch + i * p.rows, rows)
-    forward_rows(slot.outputs, slot.inputs, p.arena, p.kernels, p.layers, p.n_layers, rows, p.layers[0].ld_in, p.to_logits)
+    forward_rows(slot.outputs, slot.slopes, slot.inputs, p.arena, p.kernels, p.layers, p.n_layers, rows, p.layers[0].ld_in,
+                 p.to_logits)
     cdef bint finite = losses(p, slot, 0, rows, batch)
-    backward_rows(slot.deltas, slot.outputs, p.arena, w.scratch, p.kernels, p.layers, p.n_layers, batch, rows)
+    backward_rows(slot.deltas, slot.slopes, p.arena, w.scratch, p.kernels, p.layers, p.n_layers, batch, rows)
     return finite
 
 

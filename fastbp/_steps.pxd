@@ -14,7 +14,8 @@ cdef struct Slot:
     double *row_loss
     uint8_t *hit
     char **outputs              # [n_layers] of [rows][ld]
-    char **deltas               # the same
+    char **slopes               # what each layer's slope is computed from: its outputs, or what is kept for it
+    char **deltas               # like the outputs
 
 cdef enum Kind:
     THROUGH                     # a block of rows through all layers and back

@@ -3,8 +3,8 @@ step, once forward and once backward, and a team splits columns forward and weig
 
 from libc.stdint cimport int32_t
 
-from fastbp._forward cimport Layer
-from fastbp._runtime cimport FBP_LINE_BYTES, FBP_LINEAR, FBP_RELU, FBP_SOFTMAX, barrier_wait, fbp_update
+from fastbp._forward cimport Layer, kept_slope, up_to
+from fastbp._runtime cimport FBP_LINE_BYTES, FBP_RELU, FBP_SOFTMAX, barrier_wait, fbp_update
 from fastbp._steps cimport Plan, Slot, add_losses, batch_of, gather, keep, losses
 
 
@@ -23,16 +23,17 @@ cdef void forward_columns(Plan *p, const Layer *layer, Py_ssize_t l, const int32
     cdef Py_ssize_t item = p.kernels.item, line = FBP_LINE_BYTES // item
     cdef Py_ssize_t lines = (layer.n_out + line - 1) // line
     cdef Py_ssize_t first = lines * thread // n_threads * line, end = lines * (thread + 1) // n_threads * line
-    if layer.activation == FBP_SOFTMAX:
+    if layer.activation.code == FBP_SOFTMAX:
         first = 0
         end = layer.n_out if thread == 0 else 0
     end = min(end, layer.n_out)
     cdef const Slot *slot = p.slots
     if first < end:
-        p.kernels.stream_forward(slot.outputs[l] + first * item, slot.outputs[l - 1] if l else slot.inputs,
+        p.kernels.stream_forward(slot.outputs[l] + first * item, kept_slope(layer, slot.slopes[l], first * item),
+                                 slot.outputs[l - 1] if l else slot.inputs,
                                  p.arena + layer.weight + first * item, p.arena + layer.bias + first * item,
                                  index if count < layer.n_in else NULL, count, batch, end - first, layer.ld, layer.ld_in, layer.ld,
-                                 FBP_LINEAR if p.to_logits and l == p.n_layers - 1 else layer.activation)
+                                 up_to(layer, p.to_logits and l == p.n_layers - 1))
 
 
 cdef void backward_rows(Plan *p, const Layer *layer, Py_ssize_t l, const int32_t *index, Py_ssize_t count,
@@ -54,7 +55,7 @@ cdef void list_rows(Plan *p, int32_t *index, Py_ssize_t l, Py_ssize_t batch, Py_
     cdef const Layer *layer = &p.layers[l]
     cdef int32_t k
     # a ReLU that gives 0 has slope 0: its delta is 0 as well, and the whole weight row can be left out
-    if (p.skip_zeros and (l == 0 or p.layers[l - 1].activation == FBP_RELU)
+    if (p.skip_zeros and (l == 0 or p.layers[l - 1].activation.code == FBP_RELU)
             and layer.n_in * layer.ld * <Py_ssize_t>p.kernels.item > BYTES_OF_A_SCAN):
         index[0] = <int32_t>p.kernels.active_rows(index + 1, p.slots.outputs[l - 1] if l else p.slots.inputs, batch,
                                                   layer.n_in, layer.ld_in)
@@ -99,8 +100,8 @@ cdef void stream_worker(Plan *p, int thread, int n_threads) noexcept nogil:
             sync(p, n_threads)
             if l:
                 if thread == 0:
-                    p.kernels.activation_delta(slot.deltas[l - 1], slot.outputs[l - 1], batch, layer.n_in, layer.ld_in,
-                                               p.layers[l - 1].activation)
+                    p.kernels.activation_delta(slot.deltas[l - 1], slot.slopes[l - 1], batch, layer.n_in, layer.ld_in,
+                                               p.layers[l - 1].slope)
                 sync(p, n_threads)
         if thread == 0:
             add_losses(p, slot, batch)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check
-from ._runtime import ACTIVATIONS
+from .activations import Activation, parameter_of, resolve
 from .errors import ConfigError
 from .initializers import Initializer, Zeros, default_weight
 
@@ -29,11 +29,14 @@ class Dense:
     ----------
     units : int
         Number of outputs.
-    activation : {"linear", "sigmoid", "tanh", "relu", "softmax"}
-        f, element-wise; softmax runs over the outputs of a row.
+    activation : str, LeakyReLU or ELU
+        f: "linear", "sigmoid", "tanh", "relu", "softmax", "leaky_relu", "elu", "selu",
+        "softplus", "gelu", "silu", "sign" or "step"; softmax runs over the outputs of a row, the
+        others are element-wise. `fastbp.activations` has their formulas, and the objects for a
+        slope or an alpha of one's own: ``fb.activations.LeakyReLU(0.1)``.
     weight_init : initializer, optional
         ``(rng, shape) -> array``, see `fastbp.initializers`. Default: `HeNormal` for relu,
-        `GlorotUniform` for the others.
+        leaky_relu, elu, gelu and silu, `LeCunNormal` for selu, `GlorotUniform` for the others.
     bias_init : initializer, optional
         The same for the bias. Default: `Zeros`.
 
@@ -47,12 +50,12 @@ class Dense:
     def __init__(
         self,
         units: int,
-        activation: str = "linear",
+        activation: Activation = "linear",
         weight_init: Initializer | None = None,
         bias_init: Initializer | None = None,
     ) -> None:
         self._units = _check.positive_int(units, "units")
-        self._activation = _check.choice(activation, ACTIVATIONS, "activation")
+        self._activation = resolve(activation)
         self._weight_init = _initializer(weight_init, "weight_init")
         self._bias_init = _initializer(bias_init, "bias_init")
         self._model: Model | None = None
@@ -66,7 +69,13 @@ class Dense:
     @property
     def activation(self) -> str:
         """Name of the activation."""
-        return self._activation
+        f = self._activation
+        return f if isinstance(f, str) else f.name
+
+    @property
+    def activation_parameter(self) -> float | None:
+        """The slope of leaky_relu or the alpha of elu; None for the others."""
+        return parameter_of(self._activation)
 
     @property
     def weight(self) -> NDArray[Any]:
@@ -90,6 +99,11 @@ class Dense:
         """Return units and activation, as given."""
         return f"Dense({self._units}, {self._activation!r})"
 
+    def _engine_activation(self) -> str | tuple[str, float]:
+        """Return the activation as the engine takes it."""
+        parameter = self.activation_parameter
+        return self.activation if parameter is None else (self.activation, parameter)
+
     def _bind(self, model: Model, index: int) -> Dense:
         """Return a copy of this layer whose weights are layer `index` of `model`."""
         layer = Dense(self._units, self._activation, self._weight_init, self._bias_init)
@@ -98,7 +112,7 @@ class Dense:
 
     def _initialize(self, rng: np.random.Generator) -> None:
         """Draw the weights, then the biases."""
-        weight_init = self._weight_init or default_weight(self._activation)
+        weight_init = self._weight_init or default_weight(self.activation)
         bias_init = self._bias_init or Zeros()
         self.weight = weight_init(rng, self.weight.shape)
         self.bias = bias_init(rng, self.bias.shape)
