@@ -15,6 +15,7 @@ class Model:
         units: list[int],
         activations: list[str | tuple[str, float]],
         dtype: str,
+        dropout: list[float] | None = None,
     ) -> None: ...
     def weight(self, i: int) -> NDArray[Any]: ...
     def bias(self, i: int) -> NDArray[Any]: ...
@@ -31,6 +32,8 @@ class Run:
     velocity: NDArray[Any]
     order: NDArray[np.int64]
     done: int
+    seed: int
+    step: int
     kept: NDArray[Any] | None
     always_share: bool
 

@@ -5,9 +5,9 @@ from time import perf_counter
 import numpy as np
 
 cimport numpy as cnp
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
-from fastbp._forward cimport Layer
+from fastbp._forward cimport Dropout, Layer
 from fastbp._parameters cimport Parameters, targets_of
 from fastbp._passes cimport Passes
 from fastbp._regime cimport Cut, cut_of
@@ -43,7 +43,8 @@ cdef class Run:
         Most threads a step may use.
 
     `kept` is None or an array where the parameters and the velocity of the start of an epoch go once its first loss is known
-    to be finite. `done` counts the steps, also those of a call that an interrupt ends before it can return.
+    to be finite. `seed` and `step`, the number of the step that comes next in the whole training, are what dropout is drawn
+    from. `done` counts the steps, also those of a call that an interrupt ends before it can return.
     """
 
     cdef Parameters model, updated
@@ -56,6 +57,8 @@ cdef class Run:
     cdef readonly object velocity, order
     cdef readonly Py_ssize_t done
     cdef public object kept
+    cdef public uint64_t seed
+    cdef public int64_t step
     cdef public bint always_share  # for tests: a step too small to be worth a team gets one all the same
 
     def __init__(self, Parameters model, loss, rule, double momentum, double l2, Py_ssize_t batch_size, int n_threads,
@@ -66,6 +69,7 @@ cdef class Run:
         self.batch_size = batch_size
         self.n_threads = n_threads
         self.pace = Pace()
+        p.drops = updated is None and model.drops()
         p.kernels, p.layers, p.n_layers = model.kernels(), model.layers, model.n_layers
         p.loss = <fbp_loss>code_of(LOSSES, loss, "loss")
         p.to_logits = fbp_loss_from_logits(p.loss, p.layers[p.n_layers - 1].activation.code)
@@ -132,6 +136,7 @@ cdef class Run:
         p.learning_rates = <const double *>cnp.PyArray_DATA(learning_rates)
         p.first_step, p.n_steps, p.failed = first, count, -1
         p.hits = p.loss_sum = 0
+        p.dropout = Dropout(seed=self.seed, step=self.step)
         reset_phases(p)
         # leaving rows out is exact while the weights are finite and nothing decays; scanning them pays over a few steps
         p.skip_zeros = (p.batch <= FBP_FOLD_ROWS and count >= STEPS_OF_A_SCAN and p.update.rule == FBP_SGD
@@ -143,6 +148,7 @@ cdef class Run:
         self.running = self.updated.busy = False
         cdef Py_ssize_t done = count if p.failed < 0 else p.failed
         self.done += done
+        self.step += done
         if p.failed >= 0:
             clear_slots(p)
         if wanted > 1:

@@ -17,6 +17,18 @@ def dense_forward(
     isa: str | None = None,
     slope: NDArray[Any] | None = None,
 ) -> None: ...
+def drop_units(
+    y: NDArray[Any],
+    slope: NDArray[Any],
+    n: int,
+    seed: int,
+    step: int,
+    layer: int,
+    row: int,
+    unit: int,
+    rate: float,
+    isa: str | None = None,
+) -> None: ...
 def apply_activation(
     activation: Activation, z: NDArray[Any], isa: str | None = None
 ) -> NDArray[Any]: ...

@@ -4,8 +4,8 @@ import numpy as np
 
 cimport numpy as cnp
 
-from fastbp._runtime cimport (FBP_F32, FBP_F64, code_of, fbp_activation, fbp_activation_code, fbp_function, fbp_kernels,
-                              kernels_of)
+from fastbp._runtime cimport (FBP_F32, FBP_F64, code_of, fbp_activation, fbp_activation_code, fbp_dropout, fbp_dropout_key,
+                              fbp_function, fbp_kernels, kernels_of)
 
 from fastbp._runtime import ACTIVATIONS, FUNCTIONS
 
@@ -23,10 +23,11 @@ cdef fbp_activation activation_of(value) except *:
 
 cdef void forward_rows(char **outputs, char **slopes, const char *x, const char *arena, const fbp_kernels *kernels,
                        const Layer *layers, Py_ssize_t n_layers, Py_ssize_t rows, Py_ssize_t ldx,
-                       bint to_logits) noexcept nogil:
+                       bint to_logits, const Dropout *dropout, Py_ssize_t row) noexcept nogil:
     """outputs[l][rows] of every layer from x[rows] with rows of ldx elements, and slopes[l] where a layer keeps them.
 
     `slopes` is NULL if no backward pass follows. With to_logits the last layer stops at z: its activation belongs to the loss.
+    With `dropout` (NULL: none) the rows are those from `row` on of the batch.
     """
     cdef const char *below = x
     cdef Py_ssize_t ld_below = ldx, l
@@ -36,6 +37,7 @@ cdef void forward_rows(char **outputs, char **slopes, const char *x, const char 
         kernels.dense_forward(outputs[l], kept_slope(layer, slopes[l], 0) if slopes != NULL else NULL, below,
                               arena + layer.weight, arena + layer.bias, rows, layer.n_in, layer.n_out, layer.ld, ld_below,
                               layer.ld, up_to(layer, to_logits and l == n_layers - 1))
+        drop(outputs[l], slopes[l] if slopes != NULL else NULL, kernels, layer, l, row, rows, 0, layer.n_out, dropout)
         below = outputs[l]
         ld_below = layer.ld
 
@@ -49,6 +51,13 @@ def dense_forward(cnp.ndarray y, cnp.ndarray x, cnp.ndarray weight, cnp.ndarray 
     kernels.dense_forward(cnp.PyArray_DATA(y), NULL if slope is None else cnp.PyArray_DATA(<cnp.ndarray>slope),
                           cnp.PyArray_DATA(x), cnp.PyArray_DATA(weight), cnp.PyArray_DATA(bias), y.shape[0], n_in, n_out,
                           y.shape[1], x.shape[1], weight.shape[1], activation_of(activation))
+
+
+def drop_units(cnp.ndarray y, cnp.ndarray slope, Py_ssize_t n, seed, step, layer, row, unit, rate, isa=None):
+    """y and slope [rows, ld] INOUT, of `rows` rows and n units from `row` and `unit` on."""
+    cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if y.dtype == np.float32 else FBP_F64)
+    cdef fbp_dropout dropout = fbp_dropout(key=fbp_dropout_key(seed, step, layer), row=row, unit=unit, rate=rate)
+    kernels.drop_units(cnp.PyArray_DATA(y), cnp.PyArray_DATA(slope), y.shape[0], n, y.shape[1], &dropout)
 
 
 def apply_activation(activation, z, isa=None):

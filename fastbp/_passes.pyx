@@ -79,7 +79,7 @@ cdef void pass_worker(Pass *p, int thread) noexcept nogil:
             p.not_finite = True
             break
         forward_rows(outputs, NULL, p.x + first * n_in * item, p.arena, p.kernels, p.layers, p.n_layers, rows, n_in,
-                     p.to_logits)
+                     p.to_logits, NULL, 0)
         for l in range(p.n_layers):
             if p.copies[l] != NULL:
                 copy_rows(p.copies[l] + first * p.layers[l].n_out * item, outputs[l], &p.layers[l], rows, item)

@@ -29,6 +29,10 @@ cdef extern from "fbp.h" nogil:
         const void *x
         const int64_t *order
         Py_ssize_t row, end, n, done
+    ctypedef struct fbp_dropout:
+        uint64_t key
+        Py_ssize_t row, unit
+        double rate
     ctypedef struct fbp_kernels:
         const char *isa
         fbp_dtype dtype
@@ -65,6 +69,8 @@ cdef extern from "fbp.h" nogil:
         void (*loss_delta)(void *delta, double *row_loss, uint8_t *hit, const void *output, const void *slope,
                            const void *target, Py_ssize_t batch, Py_ssize_t n_out, Py_ssize_t ld, fbp_loss loss,
                            fbp_activation activation, double scale) noexcept nogil
+        void (*drop_units)(void *y, void *slope, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld,
+                           const fbp_dropout *dropout) noexcept nogil
         void (*activate)(void *z, Py_ssize_t n, fbp_activation activation) noexcept nogil
         void (*elementary)(void *y, const void *x, Py_ssize_t n, fbp_function function) noexcept nogil
         int (*all_finite)(const void *x, Py_ssize_t n) noexcept nogil
@@ -86,6 +92,7 @@ cdef extern from "fbp.h" nogil:
     int64_t fbp_phase(const int64_t *phase)
     void fbp_end_phase(int64_t *current, int64_t phase)
     int fbp_loss_from_logits(fbp_loss loss, fbp_activation_code activation)
+    uint64_t fbp_dropout_key(uint64_t seed, int64_t step, Py_ssize_t layer)
     int fbp_needs_slope(fbp_activation_code activation)
 
 cdef class Memory:

@@ -3,7 +3,7 @@
 from libc.math cimport isfinite
 from libc.string cimport memcpy
 
-from fastbp._forward cimport kept_slope
+from fastbp._forward cimport Dropout, kept_slope
 from fastbp._parameters cimport gather_targets
 from fastbp._runtime cimport FBP_GRADIENT, barrier_wait
 
@@ -11,6 +11,10 @@ from fastbp._runtime cimport FBP_GRADIENT, barrier_wait
 cdef Py_ssize_t batch_of(const Plan *p, Py_ssize_t step) noexcept nogil:
     """Rows of a step: the last one of an epoch may have fewer."""
     return min(p.batch, p.n - (p.first_step + step) * p.batch)
+
+
+cdef Dropout dropout_of(const Plan *p, Py_ssize_t step) noexcept nogil:
+    return Dropout(seed=p.dropout.seed, step=p.dropout.step + step)
 
 
 cdef Py_ssize_t row_blocks(const Plan *p, Py_ssize_t step) noexcept nogil:

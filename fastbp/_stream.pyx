@@ -3,9 +3,9 @@ step, once forward and once backward, and a team splits columns forward and weig
 
 from libc.stdint cimport int32_t
 
-from fastbp._forward cimport Layer, kept_slope, up_to
+from fastbp._forward cimport Dropout, Layer, drop, kept_slope, up_to
 from fastbp._runtime cimport FBP_LINE_BYTES, FBP_RELU, FBP_SOFTMAX, barrier_wait, fbp_update
-from fastbp._steps cimport Plan, Slot, add_losses, batch_of, gather, keep, losses
+from fastbp._steps cimport Plan, Slot, add_losses, batch_of, dropout_of, gather, keep, losses
 
 
 cdef enum:
@@ -18,7 +18,7 @@ cdef inline void sync(Plan *p, int n_threads) noexcept nogil:
 
 
 cdef void forward_columns(Plan *p, const Layer *layer, Py_ssize_t l, const int32_t *index, Py_ssize_t count,
-                          Py_ssize_t batch, int thread, int n_threads) noexcept nogil:
+                          Py_ssize_t batch, const Dropout *dropout, int thread, int n_threads) noexcept nogil:
     """This thread's share of the columns of one layer, in whole 64-byte lines; softmax needs whole rows."""
     cdef Py_ssize_t item = p.kernels.item, line = FBP_LINE_BYTES // item
     cdef Py_ssize_t lines = (layer.n_out + line - 1) // line
@@ -34,6 +34,8 @@ cdef void forward_columns(Plan *p, const Layer *layer, Py_ssize_t l, const int32
                                  p.arena + layer.weight + first * item, p.arena + layer.bias + first * item,
                                  index if count < layer.n_in else NULL, count, batch, end - first, layer.ld, layer.ld_in, layer.ld,
                                  up_to(layer, p.to_logits and l == p.n_layers - 1))
+        drop(slot.outputs[l] + first * item, slot.slopes[l] + first * item, p.kernels, layer, l, 0, batch, first, end - first,
+             dropout if p.drops else NULL)
 
 
 cdef void backward_rows(Plan *p, const Layer *layer, Py_ssize_t l, const int32_t *index, Py_ssize_t count,
@@ -72,10 +74,12 @@ cdef void stream_worker(Plan *p, int thread, int n_threads) noexcept nogil:
     cdef const Layer *layer
     cdef const Slot *slot = p.slots
     cdef fbp_update update = p.update
+    cdef Dropout dropout
     cdef Py_ssize_t step, batch, l
     for step in range(p.n_steps):
         batch = batch_of(p, step)
         update.learning_rate = p.learning_rates[step]
+        dropout = dropout_of(p, step)
         if thread == 0:
             gather(p, slot, (p.first_step + step) * p.batch, batch)
         sync(p, n_threads)
@@ -83,7 +87,7 @@ cdef void stream_worker(Plan *p, int thread, int n_threads) noexcept nogil:
         for l in range(p.n_layers):
             layer = &p.layers[l]
             list_rows(p, index, l, batch, step)
-            forward_columns(p, layer, l, index + 1, index[0], batch, thread, n_threads)
+            forward_columns(p, layer, l, index + 1, index[0], batch, &dropout, thread, n_threads)
             sync(p, n_threads)
             index += 2 + layer.n_in
         if thread == 0 and not losses(p, slot, 0, batch, batch):

@@ -7,9 +7,9 @@ gathers all rows of the batch for itself.
 
 from libc.string cimport memcpy
 
-from fastbp._forward cimport Layer, kept_slope, up_to
+from fastbp._forward cimport Dropout, Layer, drop, kept_slope, up_to
 from fastbp._runtime cimport FBP_LEAST_PART, FBP_LINE_BYTES
-from fastbp._steps cimport FORWARD, LAST, Plan, Slot, batch_of, gather, losses
+from fastbp._steps cimport FORWARD, LAST, Plan, Slot, batch_of, dropout_of, gather, losses
 
 cdef struct Range:
     Py_ssize_t first, n
@@ -36,12 +36,15 @@ cdef bint compute_part(Worker *w, Kind kind, Py_ssize_t l, Py_ssize_t step, Py_s
     cdef Py_ssize_t batch = batch_of(p, step), item = p.kernels.item, line = FBP_LINE_BYTES // item, at
     cdef const Slot *shared = p.slots
     cdef const char *x = shared.outputs[l - 1] if l else w.slot.inputs
+    cdef Dropout dropout = dropout_of(p, step)
     cdef Range r
     if kind == FORWARD:
         r = part(layer.n_out, line, i, n)
         at = r.first * item
         p.kernels.dense_forward(w.slot.outputs[l] + at, kept_slope(layer, w.slot.slopes[l], at), x, p.arena + layer.weight + at,
                                 p.arena + layer.bias + at, batch, layer.n_in, r.n, layer.ld, layer.ld_in, layer.ld, layer.activation)
+        drop(w.slot.outputs[l] + at, w.slot.slopes[l] + at, p.kernels, layer, l, 0, batch, r.first, r.n,
+             &dropout if p.drops else NULL)
     elif kind == LAST:
         r = part(batch, FBP_LEAST_PART, i, n)
         at = r.first * layer.ld * item

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from . import _check
 from .activations import resolve
 from .errors import ConfigError, CorruptModelError
-from .layers import Dense
+from .layers import Dense, dense_layers
 from .network import Network
 
 __all__ = ["architecture", "load", "rebuild", "save", "tensors"]
@@ -79,7 +79,7 @@ def rebuild(architecture: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> N
     """
     n_inputs = _check.positive_int(architecture["n_inputs"], "n_inputs")
     dtype = _check.floating_dtype(architecture["dtype"])
-    layers = [_layer(**layer) for layer in architecture["layers"]]
+    layers = dense_layers([_layer(**layer) for layer in architecture["layers"]])
     shapes = _shapes([n_inputs, *(layer.units for layer in layers)])
     # Compared before anything is allocated: a forged architecture may ask for any size.
     found = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
@@ -95,9 +95,11 @@ def rebuild(architecture: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> N
 
 def _describe(layer: Dense) -> dict[str, Any]:
     """Return the options of a layer; those that it does not use are left out."""
-    description = {"units": layer.units, "activation": layer.activation}
+    description: dict[str, Any] = {"units": layer.units, "activation": layer.activation}
     if layer.activation_parameter is not None:
         description["activation_parameter"] = layer.activation_parameter
+    if layer.dropout:
+        description["dropout"] = layer.dropout
     return description
 
 

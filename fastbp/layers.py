@@ -39,12 +39,16 @@ class Dense:
         leaky_relu, elu, gelu and silu, `LeCunNormal` for selu, `GlorotUniform` for the others.
     bias_init : initializer, optional
         The same for the bias. Default: `Zeros`.
+    dropout : float
+        Chance of each output of a hidden layer, in [0, 1), to be left out of a training step; the
+        others are divided by ``1 - dropout`` (Srivastava et al., 2014, "inverted"). Only training
+        steps drop: `predict`, `evaluate`, `activations` and `gradients` do not.
 
     Raises
     ------
     ConfigError
-        `units` is not a positive integer, the activation is unknown, or an initializer is
-        not callable.
+        `units` is not a positive integer, the activation is unknown, an initializer is not
+        callable, or `dropout` is not in [0, 1) or has a softmax, whose outputs sum to 1.
     """
 
     def __init__(
@@ -53,11 +57,17 @@ class Dense:
         activation: Activation = "linear",
         weight_init: Initializer | None = None,
         bias_init: Initializer | None = None,
+        dropout: float = 0.0,
     ) -> None:
         self._units = _check.positive_int(units, "units")
         self._activation = resolve(activation)
         self._weight_init = _initializer(weight_init, "weight_init")
         self._bias_init = _initializer(bias_init, "bias_init")
+        self._dropout = _check.number(dropout, "dropout", below=1)
+        if self._dropout and self.activation == "softmax":
+            raise ConfigError(
+                f"dropout: got {dropout!r} for softmax, wanted an activation that is element-wise"
+            )
         self._model: Model | None = None
         self._index = -1
 
@@ -78,6 +88,11 @@ class Dense:
         return parameter_of(self._activation)
 
     @property
+    def dropout(self) -> float:
+        """Chance of an output to be left out of a training step."""
+        return self._dropout
+
+    @property
     def weight(self) -> NDArray[Any]:
         """The weights [n_in, n_out], a writable view; assigning copies the values in."""
         return self._bound().weight(self._index)
@@ -96,8 +111,9 @@ class Dense:
         self._assign(self.bias, value, "bias")
 
     def __repr__(self) -> str:
-        """Return units and activation, as given."""
-        return f"Dense({self._units}, {self._activation!r})"
+        """Return units, activation and, if there is one, dropout, as given."""
+        dropout = f", dropout={self._dropout!r}" if self._dropout else ""
+        return f"Dense({self._units}, {self._activation!r}{dropout})"
 
     def _engine_activation(self) -> str | tuple[str, float]:
         """Return the activation as the engine takes it."""
@@ -106,7 +122,8 @@ class Dense:
 
     def _bind(self, model: Model, index: int) -> Dense:
         """Return a copy of this layer whose weights are layer `index` of `model`."""
-        layer = Dense(self._units, self._activation, self._weight_init, self._bias_init)
+        options = self._weight_init, self._bias_init, self._dropout
+        layer = Dense(self._units, self._activation, *options)
         layer._model, layer._index = model, index
         return layer
 
@@ -135,6 +152,11 @@ def dense_layers(layers: Sequence[Dense]) -> list[Dense]:
     dense = list(layers) if isinstance(layers, list | tuple) else []
     if not dense or not all(isinstance(layer, Dense) for layer in dense):
         raise ConfigError(f"layers: got {layers!r}, wanted a list of at least one Dense")
+    if dense[-1].dropout:
+        raise ConfigError(
+            f"dropout: got {dense[-1].dropout!r} for the output layer, wanted 0: it is for hidden "
+            "layers"
+        )
     return dense
 
 

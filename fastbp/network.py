@@ -90,7 +90,8 @@ class Network:
             raise MemoryError(f"network: got {weights} weights, wanted fewer than {2**40}")
         self._n_inputs, self._n_outputs, self._dtype = n_inputs, units[-1], dtype
         activations = [layer._engine_activation() for layer in layers]
-        self._model = Model(n_inputs, units, activations, dtype.name)
+        dropout = [layer.dropout for layer in layers]
+        self._model = Model(n_inputs, units, activations, dtype.name, dropout)
         self.layers = tuple(layer._bind(self._model, i) for i, layer in enumerate(layers))
         self.metadata = {}
         # Held by whoever trains: the engine guards single calls, this guards a whole fit.

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from .reference_activations import ACTIVATIONS as ACTIVATIONS
 from .reference_activations import activation_of, sigmoid, softmax
+from .reference_dropout import dropout_factors as dropout_factors
 
 Array = NDArray[np.floating]
 Arrays = Sequence[Array]

@@ -84,6 +84,13 @@ typedef struct {
     ptrdiff_t row, end, n, done;
 } fbp_coming;
 
+/* Dropout of some rows and units of one layer in one step: whether a unit is left out depends on these alone. */
+typedef struct {
+    uint64_t key;        /* fbp_dropout_key of the layer and the step */
+    ptrdiff_t row, unit; /* the first ones, within the batch and the layer */
+    double rate;         /* chance to be left out, in [0, 1) */
+} fbp_dropout;
+
 /* One dtype on one ISA. */
 typedef struct {
     const char *isa;
@@ -158,6 +165,9 @@ typedef struct {
                        const void *target, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ld, fbp_loss loss, fbp_activation activation,
                        double scale);
 
+    /* y[rows][ld] and slope[rows][ld], its f', each times 0 with the chance `rate`, else times 1 / (1 - rate). */
+    void (*drop_units)(void *y, void *slope, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, const fbp_dropout *dropout);
+
     /* z[n] = f(z[n]) in place, element-wise activations only; n a whole number of 64-byte lines. */
     void (*activate)(void *z, ptrdiff_t n, fbp_activation activation);
 
@@ -186,6 +196,20 @@ static inline int fbp_loss_from_logits(fbp_loss loss, fbp_activation_code activa
 static inline int fbp_needs_slope(fbp_activation_code activation)
 {
     return activation == FBP_GELU || activation == FBP_SILU;
+}
+
+/* A strong mix of 64 bits, and numbered random words that rest on it (SplitMix64, Steele et al., 2014). */
+static inline uint64_t fbp_random(uint64_t key, uint64_t index)
+{
+    uint64_t z = key + (index + 1) * 0x9E3779B97F4A7C15u;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return z ^ (z >> 31);
+}
+
+static inline uint64_t fbp_dropout_key(uint64_t seed, int64_t step, ptrdiff_t layer)
+{
+    return fbp_random(fbp_random(seed, (uint64_t)layer), (uint64_t)step);
 }
 
 /* Elements between rows of n: whole 64-byte lines, and from 8 lines on an odd number of them, because rows a multiple of

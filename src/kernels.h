@@ -336,6 +336,7 @@ const fbp_kernels KERNEL(kernels) = {
     .gather_rows = KERNEL(gather_rows),
     .one_hot_rows = KERNEL(one_hot_rows),
     .loss_delta = KERNEL(loss_delta),
+    .drop_units = KERNEL(drop_units),
     .activate = KERNEL(activate),
     .elementary = KERNEL(elementary),
     .all_finite = KERNEL(all_finite),
