@@ -39,6 +39,7 @@ TRUTH: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
     "sigmoid": scipy.special.expit,
     "softplus": lambda x: np.logaddexp(0, x),
     "erf": scipy.special.erf,
+    "expm1": np.expm1,
 }
 
 

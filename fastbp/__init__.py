@@ -17,7 +17,7 @@ except ModuleNotFoundError as error:
         "folder that holds pyproject.toml, or leave the source tree to import an installed fastbp"
     ) from error
 
-from . import errors, initializers
+from . import activations, errors, initializers
 from ._config import show_config
 from .gradcheck import gradient_check
 from .history import History
@@ -36,6 +36,7 @@ __all__ = [
     "Network",
     "Trainer",
     "__version__",
+    "activations",
     "errors",
     "get_num_threads",
     "gradient_check",

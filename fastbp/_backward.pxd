@@ -10,7 +10,7 @@ cdef struct Block:
 
 cdef list blocks_of(const Layer *layer, Py_ssize_t batch, size_t item, Py_ssize_t parts)
 
-cdef void backward_rows(char **deltas, char **outputs, const char *arena, char *scratch, const fbp_kernels *kernels,
+cdef void backward_rows(char **deltas, char **slopes, const char *arena, char *scratch, const fbp_kernels *kernels,
                         const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, Py_ssize_t rows) noexcept nogil
 
 cdef char *block_gradient(char *scratch, const char *weight, const fbp_part *parts, Py_ssize_t n_parts, const Block *block,

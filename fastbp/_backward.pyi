@@ -3,6 +3,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+Activation = str | tuple[str, float]
+
 def dense_delta(
     dx: NDArray[Any],
     dy: NDArray[Any],
@@ -10,7 +12,7 @@ def dense_delta(
     x: NDArray[Any],
     n_in: int,
     n_out: int,
-    activation: str,
+    activation: Activation | None,
     isa: str | None = None,
 ) -> None: ...
 def dense_update(
@@ -37,7 +39,8 @@ def loss_delta(
     target: NDArray[Any],
     n_out: int,
     loss: str,
-    activation: str,
+    activation: Activation,
     scale: float,
     isa: str | None = None,
+    slope: NDArray[Any] | None = None,
 ) -> None: ...

@@ -5,24 +5,28 @@ import numpy as np
 cimport numpy as cnp
 from libc.stdint cimport uint8_t
 
-from fastbp._runtime cimport (FBP_F32, FBP_F64, FBP_LINE_BYTES, Memory, code_of, fbp_activation, fbp_delta_scratch,
-                              fbp_loss, fbp_rule, fbp_update_block, fbp_update_block_lines, fbp_update_block_rows,
+from fastbp._forward cimport activation_of
+from fastbp._runtime cimport (FBP_F32, FBP_F64, FBP_KEPT, FBP_LINE_BYTES, Memory, code_of, fbp_activation,
+                              fbp_delta_scratch, fbp_loss, fbp_rule, fbp_update_block, fbp_update_block_lines, fbp_update_block_rows,
                               fbp_update_scratch, kernels_of)
 
-from fastbp._runtime import ACTIVATIONS, LOSSES, RULES
+from fastbp._runtime import LOSSES, RULES
 
 cnp.import_array()
 
 
-cdef void backward_rows(char **deltas, char **outputs, const char *arena, char *scratch, const fbp_kernels *kernels,
+cdef void backward_rows(char **deltas, char **slopes, const char *arena, char *scratch, const fbp_kernels *kernels,
                         const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, Py_ssize_t rows) noexcept nogil:
-    """deltas[l][rows] of every layer below the last, whose delta the loss has written; `batch` rows in all."""
+    """deltas[l][rows] of every layer below the last, whose delta the loss has written; `batch` rows in all.
+
+    slopes[l] is what a layer's slope is computed from.
+    """
     cdef Py_ssize_t l
     cdef const Layer *layer
     for l in range(n_layers - 1, 0, -1):
         layer = &layers[l]
-        kernels.dense_delta(deltas[l - 1], deltas[l], arena + layer.weight, outputs[l - 1], scratch, batch, rows,
-                            layer.n_in, layer.n_out, layer.ld_in, layer.ld, layer.ld, layers[l - 1].activation)
+        kernels.dense_delta(deltas[l - 1], deltas[l], arena + layer.weight, slopes[l - 1], scratch, batch, rows,
+                            layer.n_in, layer.n_out, layer.ld_in, layer.ld, layer.ld, layers[l - 1].slope)
 
 
 cdef list blocks_of(const Layer *layer, Py_ssize_t batch, size_t item, Py_ssize_t parts):
@@ -92,13 +96,16 @@ cdef void *data_or_null(array):
 
 def dense_delta(cnp.ndarray dx, cnp.ndarray dy, cnp.ndarray weight, cnp.ndarray x, Py_ssize_t n_in, Py_ssize_t n_out,
                 activation, isa=None):
-    """dx [batch, ldx] OUT = (dy [batch, ldy] @ weight [n_in, ldw].T) * f'(x), x [batch, ldx] the lower layer's output."""
+    """dx [batch, ldx] OUT = (dy [batch, ldy] @ weight [n_in, ldw].T) * f'(x), x [batch, ldx] the lower layer's output.
+
+    Without an activation x is that layer's slope itself.
+    """
     cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if dx.dtype == np.float32 else FBP_F64)
     cdef Py_ssize_t batch = dx.shape[0]
     cdef Memory scratch = Memory(fbp_delta_scratch(n_out, batch, kernels.item) * kernels.item)
     kernels.dense_delta(cnp.PyArray_DATA(dx), cnp.PyArray_DATA(dy), cnp.PyArray_DATA(weight), cnp.PyArray_DATA(x),
                         scratch.data, batch, batch, n_in, n_out, dx.shape[1], dy.shape[1], weight.shape[1],
-                        <fbp_activation>code_of(ACTIVATIONS, activation, "activation"))
+                        fbp_activation(FBP_KEPT, 0) if activation is None else activation_of(activation))
 
 
 def dense_update(cnp.ndarray weight, cnp.ndarray bias, weight_velocity, bias_velocity, cnp.ndarray x, cnp.ndarray dy,
@@ -134,10 +141,9 @@ def dense_update(cnp.ndarray weight, cnp.ndarray bias, weight_velocity, bias_vel
 
 
 def loss_delta(cnp.ndarray delta, cnp.ndarray row_loss, hit, cnp.ndarray output, cnp.ndarray target, Py_ssize_t n_out,
-               loss, activation, double scale, isa=None):
-    """delta [batch, ld] OUT = scale * dL/dz, row_loss [batch] OUT, hit [batch] OUT or None."""
+               loss, activation, double scale, isa=None, slope=None):
+    """delta [batch, ld] OUT = scale * dL/dz, row_loss [batch] OUT, hit [batch] OUT or None; slope like output, or None."""
     cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if delta.dtype == np.float32 else FBP_F64)
     kernels.loss_delta(cnp.PyArray_DATA(delta), <double *>cnp.PyArray_DATA(row_loss), <uint8_t *>data_or_null(hit),
-                       cnp.PyArray_DATA(output), cnp.PyArray_DATA(target), delta.shape[0], n_out, delta.shape[1],
-                       <fbp_loss>code_of(LOSSES, loss, "loss"),
-                       <fbp_activation>code_of(ACTIVATIONS, activation, "activation"), scale)
+                       cnp.PyArray_DATA(output), data_or_null(slope), cnp.PyArray_DATA(target), delta.shape[0], n_out,
+                       delta.shape[1], <fbp_loss>code_of(LOSSES, loss, "loss"), activation_of(activation), scale)

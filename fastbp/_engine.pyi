@@ -10,7 +10,12 @@ class Model:
     arena: NDArray[Any]
 
     def __init__(
-        self, n_inputs: int, units: list[int], activations: list[str], dtype: str
+        self,
+        n_inputs: int,
+        units: list[int],
+        activations: list[str | tuple[str, float]],
+        dtype: str,
+        dropout: list[float] | None = None,
     ) -> None: ...
     def weight(self, i: int) -> NDArray[Any]: ...
     def bias(self, i: int) -> NDArray[Any]: ...
@@ -27,6 +32,8 @@ class Run:
     velocity: NDArray[Any]
     order: NDArray[np.int64]
     done: int
+    seed: int
+    step: int
     kept: NDArray[Any] | None
     always_share: bool
 

@@ -5,16 +5,16 @@ from time import perf_counter
 import numpy as np
 
 cimport numpy as cnp
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
-from fastbp._forward cimport Layer
+from fastbp._forward cimport Dropout, Layer
 from fastbp._parameters cimport Parameters, targets_of
 from fastbp._passes cimport Passes
 from fastbp._regime cimport Cut, cut_of
 from fastbp._region cimport run_steps
 from fastbp._runtime cimport (FBP_BINARY_CROSS_ENTROPY, FBP_CROSS_ENTROPY, FBP_FOLD_ROWS, FBP_LINEAR, FBP_SGD, Memory,
-                              code_of, fbp_delta_scratch, fbp_loss, fbp_loss_from_logits, fbp_rule, fbp_update,
-                              threads_now)
+                              code_of, fbp_activation, fbp_delta_scratch, fbp_loss, fbp_loss_from_logits, fbp_rule,
+                              fbp_update, threads_now)
 from fastbp._shuffle cimport shuffle
 from fastbp._steps cimport Plan, Slot
 from fastbp._workspace cimport clear_slots, make_workspace, reset_phases, slots_of_batch
@@ -43,7 +43,8 @@ cdef class Run:
         Most threads a step may use.
 
     `kept` is None or an array where the parameters and the velocity of the start of an epoch go once its first loss is known
-    to be finite. `done` counts the steps, also those of a call that an interrupt ends before it can return.
+    to be finite. `seed` and `step`, the number of the step that comes next in the whole training, are what dropout is drawn
+    from. `done` counts the steps, also those of a call that an interrupt ends before it can return.
     """
 
     cdef Parameters model, updated
@@ -56,6 +57,8 @@ cdef class Run:
     cdef readonly object velocity, order
     cdef readonly Py_ssize_t done
     cdef public object kept
+    cdef public uint64_t seed
+    cdef public int64_t step
     cdef public bint always_share  # for tests: a step too small to be worth a team gets one all the same
 
     def __init__(self, Parameters model, loss, rule, double momentum, double l2, Py_ssize_t batch_size, int n_threads,
@@ -66,9 +69,10 @@ cdef class Run:
         self.batch_size = batch_size
         self.n_threads = n_threads
         self.pace = Pace()
+        p.drops = updated is None and model.drops()
         p.kernels, p.layers, p.n_layers = model.kernels(), model.layers, model.n_layers
         p.loss = <fbp_loss>code_of(LOSSES, loss, "loss")
-        p.to_logits = fbp_loss_from_logits(p.loss, p.layers[p.n_layers - 1].activation)
+        p.to_logits = fbp_loss_from_logits(p.loss, p.layers[p.n_layers - 1].activation.code)
         p.update = fbp_update(rule=<fbp_rule>code_of(RULES, rule, "rule"), learning_rate=0, momentum=momentum, l2=l2)
         if p.update.rule > FBP_SGD:
             self.velocity_memory = Memory(model.memory.bytes)
@@ -132,6 +136,7 @@ cdef class Run:
         p.learning_rates = <const double *>cnp.PyArray_DATA(learning_rates)
         p.first_step, p.n_steps, p.failed = first, count, -1
         p.hits = p.loss_sum = 0
+        p.dropout = Dropout(seed=self.seed, step=self.step)
         reset_phases(p)
         # leaving rows out is exact while the weights are finite and nothing decays; scanning them pays over a few steps
         p.skip_zeros = (p.batch <= FBP_FOLD_ROWS and count >= STEPS_OF_A_SCAN and p.update.rule == FBP_SGD
@@ -143,6 +148,7 @@ cdef class Run:
         self.running = self.updated.busy = False
         cdef Py_ssize_t done = count if p.failed < 0 else p.failed
         self.done += done
+        self.step += done
         if p.failed >= 0:
             clear_slots(p)
         if wanted > 1:
@@ -178,5 +184,5 @@ cdef object input_gradient(Run run):
         p.kernels.dense_delta(<char *>cnp.PyArray_DATA(dx) + i * p.rows * layer.ld_in * run.model.item, slot.deltas[0],
                               p.arena + layer.weight, slot.inputs, scratch.data, p.batch,
                               min(p.rows, p.batch - i * p.rows), layer.n_in, layer.n_out, layer.ld_in, layer.ld, layer.ld,
-                              FBP_LINEAR)
+                              fbp_activation(FBP_LINEAR, 0))
     return np.ascontiguousarray(dx[:, : layer.n_in])

@@ -4,27 +4,40 @@ import numpy as np
 
 cimport numpy as cnp
 
-from fastbp._runtime cimport FBP_F32, FBP_F64, FBP_LINEAR, code_of, fbp_activation, fbp_function, fbp_kernels, kernels_of
+from fastbp._runtime cimport (FBP_F32, FBP_F64, code_of, fbp_activation, fbp_activation_code, fbp_dropout, fbp_dropout_key,
+                              fbp_function, fbp_kernels, kernels_of)
 
 from fastbp._runtime import ACTIVATIONS, FUNCTIONS
 
 cnp.import_array()
 
 
-cdef void forward_rows(char **outputs, const char *x, const char *arena, const fbp_kernels *kernels, const Layer *layers,
-                       Py_ssize_t n_layers, Py_ssize_t rows, Py_ssize_t ldx, bint to_logits) noexcept nogil:
-    """outputs[l][rows] of every layer from x[rows] with rows of ldx elements.
+PARAMETERS = {"leaky_relu": 0.01, "elu": 1.0}  # of the activations that have one, where none is given
 
-    With to_logits the last layer stops at z: its activation belongs to the loss.
+
+cdef fbp_activation activation_of(value) except *:
+    """From a name, or a pair of name and parameter."""
+    name, parameter = value if isinstance(value, tuple) else (value, PARAMETERS.get(value, 0))
+    return fbp_activation(<fbp_activation_code>code_of(ACTIVATIONS, name, "activation"), parameter)
+
+
+cdef void forward_rows(char **outputs, char **slopes, const char *x, const char *arena, const fbp_kernels *kernels,
+                       const Layer *layers, Py_ssize_t n_layers, Py_ssize_t rows, Py_ssize_t ldx,
+                       bint to_logits, const Dropout *dropout, Py_ssize_t row) noexcept nogil:
+    """outputs[l][rows] of every layer from x[rows] with rows of ldx elements, and slopes[l] where a layer keeps them.
+
+    `slopes` is NULL if no backward pass follows. With to_logits the last layer stops at z: its activation belongs to the loss.
+    With `dropout` (NULL: none) the rows are those from `row` on of the batch.
     """
     cdef const char *below = x
     cdef Py_ssize_t ld_below = ldx, l
     cdef const Layer *layer
     for l in range(n_layers):
         layer = &layers[l]
-        kernels.dense_forward(outputs[l], below, arena + layer.weight, arena + layer.bias, rows, layer.n_in, layer.n_out,
-                              layer.ld, ld_below, layer.ld,
-                              FBP_LINEAR if to_logits and l == n_layers - 1 else layer.activation)
+        kernels.dense_forward(outputs[l], kept_slope(layer, slopes[l], 0) if slopes != NULL else NULL, below,
+                              arena + layer.weight, arena + layer.bias, rows, layer.n_in, layer.n_out, layer.ld, ld_below,
+                              layer.ld, up_to(layer, to_logits and l == n_layers - 1))
+        drop(outputs[l], slopes[l] if slopes != NULL else NULL, kernels, layer, l, row, rows, 0, layer.n_out, dropout)
         below = outputs[l]
         ld_below = layer.ld
 
@@ -32,19 +45,26 @@ cdef void forward_rows(char **outputs, const char *x, const char *arena, const f
 # The kernels one by one, for the tests: padded C-contiguous arrays of one dtype, written in place.
 
 def dense_forward(cnp.ndarray y, cnp.ndarray x, cnp.ndarray weight, cnp.ndarray bias, Py_ssize_t n_in, Py_ssize_t n_out,
-                  activation, isa=None):
-    """y [batch, ldy] OUT = f(x [batch, ldx] @ weight [n_in, ldw] + bias [ldw])."""
+                  activation, isa=None, slope=None):
+    """y [batch, ldy] OUT = f(x [batch, ldx] @ weight [n_in, ldw] + bias [ldw]); slope like y, OUT, or None."""
     cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if y.dtype == np.float32 else FBP_F64)
-    kernels.dense_forward(cnp.PyArray_DATA(y), cnp.PyArray_DATA(x), cnp.PyArray_DATA(weight), cnp.PyArray_DATA(bias),
-                          y.shape[0], n_in, n_out, y.shape[1], x.shape[1], weight.shape[1],
-                          <fbp_activation>code_of(ACTIVATIONS, activation, "activation"))
+    kernels.dense_forward(cnp.PyArray_DATA(y), NULL if slope is None else cnp.PyArray_DATA(<cnp.ndarray>slope),
+                          cnp.PyArray_DATA(x), cnp.PyArray_DATA(weight), cnp.PyArray_DATA(bias), y.shape[0], n_in, n_out,
+                          y.shape[1], x.shape[1], weight.shape[1], activation_of(activation))
+
+
+def drop_units(cnp.ndarray y, cnp.ndarray slope, Py_ssize_t n, seed, step, layer, row, unit, rate, isa=None):
+    """y and slope [rows, ld] INOUT, of `rows` rows and n units from `row` and `unit` on."""
+    cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if y.dtype == np.float32 else FBP_F64)
+    cdef fbp_dropout dropout = fbp_dropout(key=fbp_dropout_key(seed, step, layer), row=row, unit=unit, rate=rate)
+    kernels.drop_units(cnp.PyArray_DATA(y), cnp.PyArray_DATA(slope), y.shape[0], n, y.shape[1], &dropout)
 
 
 def apply_activation(activation, z, isa=None):
     """f(z), element-wise, for a float32 or float64 vector of any length."""
     cdef cnp.ndarray y = whole_lines(z)
     cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if z.dtype == np.float32 else FBP_F64)
-    kernels.activate(cnp.PyArray_DATA(y), len(y), <fbp_activation>code_of(ACTIVATIONS, activation, "activation"))
+    kernels.activate(cnp.PyArray_DATA(y), len(y), activation_of(activation))
     return y[: len(z)]
 
 

@@ -25,3 +25,4 @@ cdef class Parameters:
     cdef bint busy
     cdef const fbp_kernels *kernels(self) except NULL
     cdef Py_ssize_t flops_of_a_row(self) noexcept
+    cdef bint drops(self) noexcept

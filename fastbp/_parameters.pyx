@@ -5,9 +5,8 @@ import numpy as np
 cimport numpy as cnp
 from libc.stdint cimport int64_t
 
-from fastbp._runtime cimport FBP_F32, FBP_F64, Memory, code_of, fbp_activation, fbp_leading_dimension, kernels_of
-
-from fastbp._runtime import ACTIVATIONS
+from fastbp._forward cimport activation_of
+from fastbp._runtime cimport FBP_F32, FBP_F64, FBP_KEPT, Memory, fbp_leading_dimension, fbp_needs_slope, kernels_of
 
 cnp.import_array()
 
@@ -52,10 +51,11 @@ cdef void gather_targets(char *target, const fbp_kernels *kernels, const Targets
 cdef class Parameters:
     """Weights and biases of all layers in one 64-byte aligned arena, all zero at first.
 
-    A weight is [n_in][ld], a bias [ld]; users see views of shape [n_in, n_out] and [n_out] of the same memory.
+    A weight is [n_in][ld], a bias [ld]; users see views of shape [n_in, n_out] and [n_out] of the same memory. An activation is
+    a name, or a pair of name and parameter; `dropout` are the rates of the layers.
     """
 
-    def __init__(self, Py_ssize_t n_inputs, units, activations, dtype):
+    def __init__(self, Py_ssize_t n_inputs, units, activations, dtype, dropout=None):
         cdef Py_ssize_t end = 0, l
         cdef Layer *layer
         self.dtype = np.dtype(dtype)
@@ -70,7 +70,10 @@ cdef class Parameters:
             layer = &self.layers[l]
             layer.n_in = units[l - 1] if l else n_inputs
             layer.n_out = units[l]
-            layer.activation = <fbp_activation>code_of(ACTIVATIONS, activations[l], "activation")
+            layer.activation = layer.slope = activation_of(activations[l])
+            layer.dropout = 0 if dropout is None else dropout[l]
+            if fbp_needs_slope(layer.activation.code) or layer.dropout > 0:
+                layer.slope.code = FBP_KEPT
             layer.ld_in = fbp_leading_dimension(layer.n_in, self.item)
             layer.ld = fbp_leading_dimension(layer.n_out, self.item)
             layer.bias = end
@@ -90,6 +93,14 @@ cdef class Parameters:
         for l in range(self.n_layers):
             total += 2 * self.layers[l].n_in * self.layers[l].n_out
         return total
+
+    cdef bint drops(self) noexcept:
+        """Whether any layer has dropout."""
+        cdef Py_ssize_t l
+        for l in range(self.n_layers):
+            if self.layers[l].dropout > 0:
+                return True
+        return False
 
     def weight(self, Py_ssize_t i):
         """View [n_in, n_out] of layer i's weight."""

@@ -52,7 +52,7 @@ cdef void block_loss(Pass *p, char *output, char *target, char *delta, Py_ssize_
     cdef uint8_t hit[PASS_ROWS]
     cdef Py_ssize_t i
     gather_targets(target, p.kernels, &p.targets, NULL, block * PASS_ROWS, rows, last.n_out, last.ld)
-    p.kernels.loss_delta(delta, row_loss, hit, output, target, rows, last.n_out, last.ld, p.loss, last.activation, 1)
+    p.kernels.loss_delta(delta, row_loss, hit, output, NULL, target, rows, last.n_out, last.ld, p.loss, last.activation, 1)
     for i in range(rows):
         p.block_loss[block] += row_loss[i]
         p.block_hits[block] += hit[i]
@@ -78,7 +78,8 @@ cdef void pass_worker(Pass *p, int thread) noexcept nogil:
         if p.check and not p.kernels.all_finite(p.x + first * n_in * item, rows * n_in):
             p.not_finite = True
             break
-        forward_rows(outputs, p.x + first * n_in * item, p.arena, p.kernels, p.layers, p.n_layers, rows, n_in, p.to_logits)
+        forward_rows(outputs, NULL, p.x + first * n_in * item, p.arena, p.kernels, p.layers, p.n_layers, rows, n_in,
+                     p.to_logits, NULL, 0)
         for l in range(p.n_layers):
             if p.copies[l] != NULL:
                 copy_rows(p.copies[l] + first * p.layers[l].n_out * item, outputs[l], &p.layers[l], rows, item)
@@ -170,7 +171,7 @@ cdef class Passes(Parameters):
         cdef const Layer *last = &p.layers[p.n_layers - 1]
         p.with_loss = True
         p.loss = <fbp_loss>code_of(LOSSES, loss, "loss")
-        p.to_logits = fbp_loss_from_logits(p.loss, last.activation)
+        p.to_logits = fbp_loss_from_logits(p.loss, last.activation.code)
         p.targets = targets_of(y)
         p.thread_bytes += 2 * min(p.n, <Py_ssize_t>PASS_ROWS) * last.ld * self.item
         run_pass(self, &p, [], n_threads)

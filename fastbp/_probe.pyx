@@ -9,13 +9,13 @@ from cython.parallel cimport parallel
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from fastbp._backward cimport Block, apply_block, block_gradient, blocks_of
-from fastbp._forward cimport Layer
+from fastbp._forward cimport Layer, activation_of
 from fastbp._parameters cimport team_size
 from fastbp._runtime cimport (FBP_F32, FBP_F64, FBP_SGD, Memory, barrier_init, barrier_wait, code_of, fbp_activation,
                               fbp_barrier, fbp_delta_scratch, fbp_kernels, fbp_leading_dimension, fbp_loss, fbp_part,
                               fbp_update, fbp_update_block, fbp_update_scratch, kernels_of, threads_now)
 
-from fastbp._runtime import ACTIVATIONS, LOSSES
+from fastbp._runtime import LOSSES
 
 cnp.import_array()
 
@@ -66,14 +66,14 @@ cdef class KernelCalls:
 
     def dense_forward(self, Py_ssize_t times, Py_ssize_t rows, activation):
         """y = f(x . weight + bias)."""
-        cdef fbp_activation f = <fbp_activation>code_of(ACTIVATIONS, activation, "activation")
+        cdef fbp_activation f = activation_of(activation)
         for _ in range(times):
-            self.kernels.dense_forward(data(self.y), data(self.x), data(self.weight), data(self.bias), rows,
+            self.kernels.dense_forward(data(self.y), NULL, data(self.x), data(self.weight), data(self.bias), rows,
                                        self.n_in, self.n_out, self.ld, self.ld_in, self.ld, f)
 
     def dense_delta(self, Py_ssize_t times, Py_ssize_t rows, activation):
         """dx = (dy . weight^T) * f'(x)."""
-        cdef fbp_activation f = <fbp_activation>code_of(ACTIVATIONS, activation, "activation")
+        cdef fbp_activation f = activation_of(activation)
         for _ in range(times):
             self.kernels.dense_delta(data(self.dx), data(self.dy), data(self.weight), data(self.x), self.scratch.data,
                                      self.batch, rows, self.n_in, self.n_out, self.ld_in, self.ld, self.ld, f)
@@ -98,10 +98,10 @@ cdef class KernelCalls:
 
     def stream_forward(self, Py_ssize_t times, activation):
         """y from the listed inputs; without a list, as in the engine, when that is all of them."""
-        cdef fbp_activation f = <fbp_activation>code_of(ACTIVATIONS, activation, "activation")
+        cdef fbp_activation f = activation_of(activation)
         cdef const int32_t *index = <const int32_t *>data(self.index) if self.n_index < self.n_in else NULL
         for _ in range(times):
-            self.kernels.stream_forward(data(self.y), data(self.x), data(self.weight), data(self.bias), index,
+            self.kernels.stream_forward(data(self.y), NULL, data(self.x), data(self.weight), data(self.bias), index,
                                         self.n_index, self.batch, self.n_out, self.ld, self.ld_in, self.ld, f)
 
     def stream_backward(self, Py_ssize_t times):
@@ -120,14 +120,14 @@ cdef class KernelCalls:
     def loss_delta(self, Py_ssize_t times, Py_ssize_t rows, loss, activation):
         """dy, row_loss and hit from y and target."""
         cdef fbp_loss code = <fbp_loss>code_of(LOSSES, loss, "loss")
-        cdef fbp_activation f = <fbp_activation>code_of(ACTIVATIONS, activation, "activation")
+        cdef fbp_activation f = activation_of(activation)
         for _ in range(times):
             self.kernels.loss_delta(data(self.dy), <double *>data(self.row_loss), <uint8_t *>data(self.hit), data(self.y),
-                                    data(self.target), rows, self.n_out, self.ld, code, f, 1.0 / self.batch)
+                                    NULL, data(self.target), rows, self.n_out, self.ld, code, f, 1.0 / self.batch)
 
     def activate(self, Py_ssize_t times, activation):
         """y = f(y), padding and all."""
-        cdef fbp_activation f = <fbp_activation>code_of(ACTIVATIONS, activation, "activation")
+        cdef fbp_activation f = activation_of(activation)
         for _ in range(times):
             self.kernels.activate(data(self.y), self.batch * self.ld, f)
 

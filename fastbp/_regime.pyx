@@ -37,7 +37,7 @@ cdef Cut cut_of(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, int 
     cut.wide = (cut.team > 1 and FBP_FOLD_ROWS < batch <= WIDE_ROWS * cut.team
                 and wide_bytes(layers, n_layers, batch, cut.team, weights, item)
                 < split_bytes(layers, n_layers, batch, cut.team, weights, item))
-    cut.rows = batch if cut.wide else split_rows(batch, cut.team)
+    cut.rows = batch if cut.wide or batch <= FBP_FOLD_ROWS else split_rows(batch, cut.team)  # streaming: one slot for all
     return cut
 
 
@@ -80,7 +80,7 @@ cdef list phases_of(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, 
         return [(THROUGH, 0, (batch + cut.rows - 1) // cut.rows)]
     up, down = [], []
     for l in range(n_layers - 1):
-        n = parts_of((layers[l].n_out + line - 1) // line, cut.team, layers[l].activation == FBP_SOFTMAX)
+        n = parts_of((layers[l].n_out + line - 1) // line, cut.team, layers[l].activation.code == FBP_SOFTMAX)
         up.append((FORWARD, l, n))
         down.insert(0, (DELTA, l + 1, n))
     return up + [(LAST, n_layers - 1, cut.team)] + down

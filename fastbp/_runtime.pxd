@@ -5,8 +5,11 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 cdef extern from "fbp.h" nogil:
     ctypedef enum fbp_dtype:
         FBP_F32, FBP_F64, FBP_N_DTYPES
-    ctypedef enum fbp_activation:
-        FBP_LINEAR, FBP_RELU, FBP_SOFTMAX, FBP_N_ACTIVATIONS
+    ctypedef enum fbp_activation_code:
+        FBP_LINEAR, FBP_RELU, FBP_SOFTMAX, FBP_N_ACTIVATIONS, FBP_KEPT
+    ctypedef struct fbp_activation:
+        fbp_activation_code code
+        double parameter
     ctypedef enum fbp_loss:
         FBP_CROSS_ENTROPY, FBP_BINARY_CROSS_ENTROPY, FBP_N_LOSSES
     ctypedef enum fbp_rule:
@@ -26,12 +29,16 @@ cdef extern from "fbp.h" nogil:
         const void *x
         const int64_t *order
         Py_ssize_t row, end, n, done
+    ctypedef struct fbp_dropout:
+        uint64_t key
+        Py_ssize_t row, unit
+        double rate
     ctypedef struct fbp_kernels:
         const char *isa
         fbp_dtype dtype
         size_t item
-        void (*dense_forward)(void *y, const void *x, const void *w, const void *b, Py_ssize_t batch, Py_ssize_t n_in,
-                              Py_ssize_t n_out, Py_ssize_t ldy, Py_ssize_t ldx, Py_ssize_t ldw,
+        void (*dense_forward)(void *y, void *slope, const void *x, const void *w, const void *b, Py_ssize_t batch,
+                              Py_ssize_t n_in, Py_ssize_t n_out, Py_ssize_t ldy, Py_ssize_t ldx, Py_ssize_t ldw,
                               fbp_activation activation) noexcept nogil
         void (*dense_delta)(void *dx, const void *dy, const void *w, const void *x, void *scratch, Py_ssize_t batch,
                             Py_ssize_t rows, Py_ssize_t n_in, Py_ssize_t n_out, Py_ssize_t ldx, Py_ssize_t ldy,
@@ -45,7 +52,7 @@ cdef extern from "fbp.h" nogil:
                                const fbp_update *update) noexcept nogil
         Py_ssize_t (*active_rows)(int32_t *index, const void *x, Py_ssize_t batch, Py_ssize_t n_in,
                                   Py_ssize_t ldx) noexcept nogil
-        void (*stream_forward)(void *y, const void *x, const void *w, const void *b, const int32_t *index,
+        void (*stream_forward)(void *y, void *slope, const void *x, const void *w, const void *b, const int32_t *index,
                                Py_ssize_t n_index, Py_ssize_t batch, Py_ssize_t n_out, Py_ssize_t ldy, Py_ssize_t ldx,
                                Py_ssize_t ldw, fbp_activation activation) noexcept nogil
         void (*stream_backward)(void *dx, void *w, void *velocity, const void *x, const void *dy, const int32_t *index,
@@ -59,9 +66,11 @@ cdef extern from "fbp.h" nogil:
                             Py_ssize_t n, Py_ssize_t ld) noexcept nogil
         void (*one_hot_rows)(void *out, const int64_t *labels, const int64_t *order, Py_ssize_t first,
                              Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld) noexcept nogil
-        void (*loss_delta)(void *delta, double *row_loss, uint8_t *hit, const void *output, const void *target,
-                           Py_ssize_t batch, Py_ssize_t n_out, Py_ssize_t ld, fbp_loss loss,
+        void (*loss_delta)(void *delta, double *row_loss, uint8_t *hit, const void *output, const void *slope,
+                           const void *target, Py_ssize_t batch, Py_ssize_t n_out, Py_ssize_t ld, fbp_loss loss,
                            fbp_activation activation, double scale) noexcept nogil
+        void (*drop_units)(void *y, void *slope, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld,
+                           const fbp_dropout *dropout) noexcept nogil
         void (*activate)(void *z, Py_ssize_t n, fbp_activation activation) noexcept nogil
         void (*elementary)(void *y, const void *x, Py_ssize_t n, fbp_function function) noexcept nogil
         int (*all_finite)(const void *x, Py_ssize_t n) noexcept nogil
@@ -82,7 +91,9 @@ cdef extern from "fbp.h" nogil:
     Py_ssize_t fbp_items_done(const int64_t *states, Py_ssize_t first, Py_ssize_t n, int64_t phase)
     int64_t fbp_phase(const int64_t *phase)
     void fbp_end_phase(int64_t *current, int64_t phase)
-    int fbp_loss_from_logits(fbp_loss loss, fbp_activation activation)
+    int fbp_loss_from_logits(fbp_loss loss, fbp_activation_code activation)
+    uint64_t fbp_dropout_key(uint64_t seed, int64_t step, Py_ssize_t layer)
+    int fbp_needs_slope(fbp_activation_code activation)
 
 cdef class Memory:
     """Aligned, zeroed memory of the engine; gives NumPy its bytes through the buffer protocol."""

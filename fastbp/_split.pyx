@@ -1,9 +1,9 @@
 """The batch-split regime: blocks of rows through the network and back, then blocks of weights, two phases a step."""
 
 from fastbp._backward cimport Block, apply_block, backward_rows, block_gradient
-from fastbp._forward cimport Layer, forward_rows
+from fastbp._forward cimport Dropout, Layer, forward_rows
 from fastbp._runtime cimport fbp_coming, fbp_part
-from fastbp._steps cimport Plan, add_losses, batch_of, gather, keep, keep_bytes, losses, row_blocks
+from fastbp._steps cimport Plan, add_losses, batch_of, dropout_of, gather, keep, keep_bytes, losses, row_blocks
 
 cdef enum:
     BYTES_AHEAD = 1 << 18   # of the next batch that a thread fetches: what its L2 has room for
@@ -13,10 +13,12 @@ cdef bint through(Worker *w, const Slot *slot, Py_ssize_t step, Py_ssize_t i) no
     """Gather, forward, loss and deltas of block i of the rows of a step; False if a loss is not finite."""
     cdef Plan *p = w.plan
     cdef Py_ssize_t batch = batch_of(p, step), rows = min(p.rows, batch - i * p.rows)
+    cdef Dropout dropout = dropout_of(p, step)
     gather(p, slot, (p.first_step + step) * p.batch + i * p.rows, rows)
-    forward_rows(slot.outputs, slot.inputs, p.arena, p.kernels, p.layers, p.n_layers, rows, p.layers[0].ld_in, p.to_logits)
+    forward_rows(slot.outputs, slot.slopes, slot.inputs, p.arena, p.kernels, p.layers, p.n_layers, rows, p.layers[0].ld_in,
+                 p.to_logits, &dropout if p.drops else NULL, i * p.rows)
     cdef bint finite = losses(p, slot, 0, rows, batch)
-    backward_rows(slot.deltas, slot.outputs, p.arena, w.scratch, p.kernels, p.layers, p.n_layers, batch, rows)
+    backward_rows(slot.deltas, slot.slopes, p.arena, w.scratch, p.kernels, p.layers, p.n_layers, batch, rows)
     return finite
 
 

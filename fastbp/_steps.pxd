@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint8_t
 
 from fastbp._backward cimport Block
-from fastbp._forward cimport Layer
+from fastbp._forward cimport Dropout, Layer
 from fastbp._parameters cimport Targets
 from fastbp._runtime cimport fbp_barrier, fbp_coming, fbp_kernels, fbp_loss, fbp_update
 
@@ -14,7 +14,8 @@ cdef struct Slot:
     double *row_loss
     uint8_t *hit
     char **outputs              # [n_layers] of [rows][ld]
-    char **deltas               # the same
+    char **slopes               # what each layer's slope is computed from: its outputs, or what is kept for it
+    char **deltas               # like the outputs
 
 cdef enum Kind:
     THROUGH                     # a block of rows through all layers and back
@@ -50,6 +51,8 @@ cdef struct Plan:
     int team                    # threads that the plan was made for
     const double *learning_rates
     Py_ssize_t first_step, n_steps
+    Dropout dropout             # of the first of these steps
+    bint drops                  # whether there is dropout at all
     Slot *slots                 # one for each block of rows of a batch, and one more for each thread of a team
     Py_ssize_t n_slots
     char *scratch               # per thread
@@ -78,6 +81,7 @@ cdef struct Worker:
     fbp_update update
 
 cdef Py_ssize_t batch_of(const Plan *p, Py_ssize_t step) noexcept nogil
+cdef Dropout dropout_of(const Plan *p, Py_ssize_t step) noexcept nogil
 cdef Py_ssize_t row_blocks(const Plan *p, Py_ssize_t step) noexcept nogil
 cdef void gather(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t rows) noexcept nogil
 cdef bint losses(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t batch) noexcept nogil

@@ -3,6 +3,7 @@
 from libc.math cimport isfinite
 from libc.string cimport memcpy
 
+from fastbp._forward cimport Dropout, kept_slope
 from fastbp._parameters cimport gather_targets
 from fastbp._runtime cimport FBP_GRADIENT, barrier_wait
 
@@ -10,6 +11,10 @@ from fastbp._runtime cimport FBP_GRADIENT, barrier_wait
 cdef Py_ssize_t batch_of(const Plan *p, Py_ssize_t step) noexcept nogil:
     """Rows of a step: the last one of an epoch may have fewer."""
     return min(p.batch, p.n - (p.first_step + step) * p.batch)
+
+
+cdef Dropout dropout_of(const Plan *p, Py_ssize_t step) noexcept nogil:
+    return Dropout(seed=p.dropout.seed, step=p.dropout.step + step)
 
 
 cdef Py_ssize_t row_blocks(const Plan *p, Py_ssize_t step) noexcept nogil:
@@ -29,8 +34,8 @@ cdef bint losses(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t r
     cdef Py_ssize_t at = first * last.ld * p.kernels.item, i
     cdef double total = 0
     p.kernels.loss_delta(slot.deltas[p.n_layers - 1] + at, slot.row_loss + first, slot.hit + first if p.count_hits else NULL,
-                         slot.outputs[p.n_layers - 1] + at, slot.target + at, rows, last.n_out, last.ld, p.loss,
-                         last.activation, 1.0 / batch)
+                         slot.outputs[p.n_layers - 1] + at, kept_slope(last, slot.slopes[p.n_layers - 1], at),
+                         slot.target + at, rows, last.n_out, last.ld, p.loss, last.activation, 1.0 / batch)
     for i in range(first, first + rows):
         total += slot.row_loss[i]
     # a gradient that was asked for is given, finite or not

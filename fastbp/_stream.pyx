@@ -3,9 +3,9 @@ step, once forward and once backward, and a team splits columns forward and weig
 
 from libc.stdint cimport int32_t
 
-from fastbp._forward cimport Layer
-from fastbp._runtime cimport FBP_LINE_BYTES, FBP_LINEAR, FBP_RELU, FBP_SOFTMAX, barrier_wait, fbp_update
-from fastbp._steps cimport Plan, Slot, add_losses, batch_of, gather, keep, losses
+from fastbp._forward cimport Dropout, Layer, drop, kept_slope, up_to
+from fastbp._runtime cimport FBP_LINE_BYTES, FBP_RELU, FBP_SOFTMAX, barrier_wait, fbp_update
+from fastbp._steps cimport Plan, Slot, add_losses, batch_of, dropout_of, gather, keep, losses
 
 
 cdef enum:
@@ -18,21 +18,24 @@ cdef inline void sync(Plan *p, int n_threads) noexcept nogil:
 
 
 cdef void forward_columns(Plan *p, const Layer *layer, Py_ssize_t l, const int32_t *index, Py_ssize_t count,
-                          Py_ssize_t batch, int thread, int n_threads) noexcept nogil:
+                          Py_ssize_t batch, const Dropout *dropout, int thread, int n_threads) noexcept nogil:
     """This thread's share of the columns of one layer, in whole 64-byte lines; softmax needs whole rows."""
     cdef Py_ssize_t item = p.kernels.item, line = FBP_LINE_BYTES // item
     cdef Py_ssize_t lines = (layer.n_out + line - 1) // line
     cdef Py_ssize_t first = lines * thread // n_threads * line, end = lines * (thread + 1) // n_threads * line
-    if layer.activation == FBP_SOFTMAX:
+    if layer.activation.code == FBP_SOFTMAX:
         first = 0
         end = layer.n_out if thread == 0 else 0
     end = min(end, layer.n_out)
     cdef const Slot *slot = p.slots
     if first < end:
-        p.kernels.stream_forward(slot.outputs[l] + first * item, slot.outputs[l - 1] if l else slot.inputs,
+        p.kernels.stream_forward(slot.outputs[l] + first * item, kept_slope(layer, slot.slopes[l], first * item),
+                                 slot.outputs[l - 1] if l else slot.inputs,
                                  p.arena + layer.weight + first * item, p.arena + layer.bias + first * item,
                                  index if count < layer.n_in else NULL, count, batch, end - first, layer.ld, layer.ld_in, layer.ld,
-                                 FBP_LINEAR if p.to_logits and l == p.n_layers - 1 else layer.activation)
+                                 up_to(layer, p.to_logits and l == p.n_layers - 1))
+        drop(slot.outputs[l] + first * item, slot.slopes[l] + first * item, p.kernels, layer, l, 0, batch, first, end - first,
+             dropout if p.drops else NULL)
 
 
 cdef void backward_rows(Plan *p, const Layer *layer, Py_ssize_t l, const int32_t *index, Py_ssize_t count,
@@ -54,7 +57,7 @@ cdef void list_rows(Plan *p, int32_t *index, Py_ssize_t l, Py_ssize_t batch, Py_
     cdef const Layer *layer = &p.layers[l]
     cdef int32_t k
     # a ReLU that gives 0 has slope 0: its delta is 0 as well, and the whole weight row can be left out
-    if (p.skip_zeros and (l == 0 or p.layers[l - 1].activation == FBP_RELU)
+    if (p.skip_zeros and (l == 0 or p.layers[l - 1].activation.code == FBP_RELU)
             and layer.n_in * layer.ld * <Py_ssize_t>p.kernels.item > BYTES_OF_A_SCAN):
         index[0] = <int32_t>p.kernels.active_rows(index + 1, p.slots.outputs[l - 1] if l else p.slots.inputs, batch,
                                                   layer.n_in, layer.ld_in)
@@ -71,10 +74,12 @@ cdef void stream_worker(Plan *p, int thread, int n_threads) noexcept nogil:
     cdef const Layer *layer
     cdef const Slot *slot = p.slots
     cdef fbp_update update = p.update
+    cdef Dropout dropout
     cdef Py_ssize_t step, batch, l
     for step in range(p.n_steps):
         batch = batch_of(p, step)
         update.learning_rate = p.learning_rates[step]
+        dropout = dropout_of(p, step)
         if thread == 0:
             gather(p, slot, (p.first_step + step) * p.batch, batch)
         sync(p, n_threads)
@@ -82,7 +87,7 @@ cdef void stream_worker(Plan *p, int thread, int n_threads) noexcept nogil:
         for l in range(p.n_layers):
             layer = &p.layers[l]
             list_rows(p, index, l, batch, step)
-            forward_columns(p, layer, l, index + 1, index[0], batch, thread, n_threads)
+            forward_columns(p, layer, l, index + 1, index[0], batch, &dropout, thread, n_threads)
             sync(p, n_threads)
             index += 2 + layer.n_in
         if thread == 0 and not losses(p, slot, 0, batch, batch):
@@ -99,8 +104,8 @@ cdef void stream_worker(Plan *p, int thread, int n_threads) noexcept nogil:
             sync(p, n_threads)
             if l:
                 if thread == 0:
-                    p.kernels.activation_delta(slot.deltas[l - 1], slot.outputs[l - 1], batch, layer.n_in, layer.ld_in,
-                                               p.layers[l - 1].activation)
+                    p.kernels.activation_delta(slot.deltas[l - 1], slot.slopes[l - 1], batch, layer.n_in, layer.ld_in,
+                                               p.layers[l - 1].slope)
                 sync(p, n_threads)
         if thread == 0:
             add_losses(p, slot, batch)

@@ -7,9 +7,9 @@ gathers all rows of the batch for itself.
 
 from libc.string cimport memcpy
 
-from fastbp._forward cimport Layer
-from fastbp._runtime cimport FBP_LEAST_PART, FBP_LINE_BYTES, FBP_LINEAR
-from fastbp._steps cimport FORWARD, LAST, Plan, Slot, batch_of, gather, losses
+from fastbp._forward cimport Dropout, Layer, drop, kept_slope, up_to
+from fastbp._runtime cimport FBP_LEAST_PART, FBP_LINE_BYTES
+from fastbp._steps cimport FORWARD, LAST, Plan, Slot, batch_of, dropout_of, gather, losses
 
 cdef struct Range:
     Py_ssize_t first, n
@@ -36,24 +36,28 @@ cdef bint compute_part(Worker *w, Kind kind, Py_ssize_t l, Py_ssize_t step, Py_s
     cdef Py_ssize_t batch = batch_of(p, step), item = p.kernels.item, line = FBP_LINE_BYTES // item, at
     cdef const Slot *shared = p.slots
     cdef const char *x = shared.outputs[l - 1] if l else w.slot.inputs
+    cdef Dropout dropout = dropout_of(p, step)
     cdef Range r
     if kind == FORWARD:
         r = part(layer.n_out, line, i, n)
         at = r.first * item
-        p.kernels.dense_forward(w.slot.outputs[l] + at, x, p.arena + layer.weight + at, p.arena + layer.bias + at, batch,
-                                layer.n_in, r.n, layer.ld, layer.ld_in, layer.ld, layer.activation)
+        p.kernels.dense_forward(w.slot.outputs[l] + at, kept_slope(layer, w.slot.slopes[l], at), x, p.arena + layer.weight + at,
+                                p.arena + layer.bias + at, batch, layer.n_in, r.n, layer.ld, layer.ld_in, layer.ld, layer.activation)
+        drop(w.slot.outputs[l] + at, w.slot.slopes[l] + at, p.kernels, layer, l, 0, batch, r.first, r.n,
+             &dropout if p.drops else NULL)
     elif kind == LAST:
         r = part(batch, FBP_LEAST_PART, i, n)
-        p.kernels.dense_forward(w.slot.outputs[l] + r.first * layer.ld * item, x + r.first * layer.ld_in * item,
-                                p.arena + layer.weight, p.arena + layer.bias, r.n, layer.n_in, layer.n_out, layer.ld,
-                                layer.ld_in, layer.ld, FBP_LINEAR if p.to_logits else layer.activation)
+        at = r.first * layer.ld * item
+        p.kernels.dense_forward(w.slot.outputs[l] + at, kept_slope(layer, w.slot.slopes[l], at),
+                                x + r.first * layer.ld_in * item, p.arena + layer.weight, p.arena + layer.bias, r.n,
+                                layer.n_in, layer.n_out, layer.ld, layer.ld_in, layer.ld, up_to(layer, p.to_logits))
         return losses(p, w.slot, r.first, r.n, batch)
     else:
         r = part(layer.n_in, line, i, n)
         at = r.first * item
         p.kernels.dense_delta(w.slot.deltas[l - 1] + at, shared.deltas[l], p.arena + layer.weight + r.first * layer.ld * item,
-                              shared.outputs[l - 1] + at, w.scratch, batch, batch, r.n, layer.n_out, layer.ld_in, layer.ld,
-                              layer.ld, p.layers[l - 1].activation)
+                              shared.slopes[l - 1] + at, w.scratch, batch, batch, r.n, layer.n_out, layer.ld_in, layer.ld,
+                              layer.ld, p.layers[l - 1].slope)
     return True
 
 
@@ -65,7 +69,10 @@ cdef void publish_part(Worker *w, Kind kind, Py_ssize_t l, Py_ssize_t step, Py_s
     cdef const Slot *shared = p.slots
     cdef Range r
     if kind == FORWARD:
-        copy_columns(shared.outputs[l], w.slot.outputs[l], part(layer.n_out, line, i, n), batch, layer.ld, item)
+        r = part(layer.n_out, line, i, n)
+        copy_columns(shared.outputs[l], w.slot.outputs[l], r, batch, layer.ld, item)
+        if shared.slopes[l] != shared.outputs[l]:
+            copy_columns(shared.slopes[l], w.slot.slopes[l], r, batch, layer.ld, item)
     elif kind == LAST:
         r = part(batch, FBP_LEAST_PART, i, n)
         memcpy(shared.deltas[l] + r.first * layer.ld * item, w.slot.deltas[l] + r.first * layer.ld * item,

@@ -6,7 +6,7 @@ from libc.string cimport memset
 from fastbp._backward cimport Block
 from fastbp._forward cimport Layer
 from fastbp._regime cimport blocks_of_team, phases_of
-from fastbp._runtime cimport (FBP_LINE_BYTES, fbp_delta_scratch, fbp_part, fbp_update_block, fbp_update_scratch)
+from fastbp._runtime cimport (FBP_KEPT, FBP_LINE_BYTES, fbp_delta_scratch, fbp_part, fbp_update_block, fbp_update_scratch)
 from fastbp._steps cimport UPDATE, Kind, Phase, Slot
 
 cdef enum:
@@ -67,7 +67,7 @@ cdef Py_ssize_t bytes_of_scratch(const Plan *p):
 
 cdef Py_ssize_t lay_out(const Plan *p, Slot *slot, char *end) noexcept:
     """A slot's pointers from `end` on, if it is not NULL; returns the bytes of a slot."""
-    cdef Py_ssize_t l, item = p.kernels.item
+    cdef Py_ssize_t l, bytes, kept, item = p.kernels.item
     cdef const Layer *last = &p.layers[p.n_layers - 1]
     cdef char *begin = end
     cdef Slot made
@@ -76,11 +76,15 @@ cdef Py_ssize_t lay_out(const Plan *p, Slot *slot, char *end) noexcept:
     made.row_loss, end = <double *>end, end + line_bytes(p.rows * sizeof(double))
     made.hit, end = <uint8_t *>end, end + line_bytes(p.rows)
     made.outputs, end = <char **>end, end + line_bytes(p.n_layers * sizeof(char *))
+    made.slopes, end = <char **>end, end + line_bytes(p.n_layers * sizeof(char *))
     made.deltas, end = <char **>end, end + line_bytes(p.n_layers * sizeof(char *))
     for l in range(p.n_layers):
+        bytes = line_bytes(p.rows * p.layers[l].ld * item)
+        kept = bytes if p.layers[l].slope.code == FBP_KEPT else 0
         if slot != NULL:
-            made.outputs[l], made.deltas[l] = end, end + line_bytes(p.rows * p.layers[l].ld * item)
-        end += 2 * line_bytes(p.rows * p.layers[l].ld * item)
+            made.outputs[l], made.deltas[l] = end, end + bytes
+            made.slopes[l] = end + 2 * bytes if kept else end
+        end += 2 * bytes + kept
     if slot != NULL:
         slot[0] = made
     return end - begin

@@ -5,7 +5,8 @@ the shape ``(n_in, n_out)`` of a weight or ``(n_out,)`` of a bias. Values are dr
 and rounded to the network's dtype, so one seed gives both dtypes the same network.
 
 `Glorot*` after Glorot and Bengio, "Understanding the difficulty of training deep feedforward
-neural networks", 2010; `He*` after He et al., "Delving deep into rectifiers", 2015.
+neural networks", 2010; `He*` after He et al., "Delving deep into rectifiers", 2015; `LeCun*`
+after LeCun et al., "Efficient backprop", 1998.
 """
 
 from collections.abc import Callable
@@ -25,6 +26,7 @@ __all__ = [
     "HeNormal",
     "HeUniform",
     "Initializer",
+    "LeCunNormal",
     "Normal",
     "Uniform",
     "Zeros",
@@ -120,9 +122,26 @@ class HeNormal:
         return Normal(np.sqrt(2 / _weight_shape(self, shape)[0]))(rng, shape)
 
 
+@dataclass(frozen=True)
+class LeCunNormal:
+    """Normal, standard deviation ``sqrt(1 / n_in)``."""
+
+    def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[Any]:
+        """Draw a weight of `shape`."""
+        return Normal(np.sqrt(1 / _weight_shape(self, shape)[0]))(rng, shape)
+
+
+# Of the activations that are no good with Glorot: those that halve the variance, and SELU, which
+# was made for this one.
+_DEFAULTS: dict[str, Initializer] = {
+    **dict.fromkeys(("relu", "leaky_relu", "elu", "gelu", "silu"), HeNormal()),
+    "selu": LeCunNormal(),
+}
+
+
 def default_weight(activation: str) -> Initializer:
-    """Return the initializer of a layer that names none: He for relu, else Glorot."""
-    return HeNormal() if activation == "relu" else GlorotUniform()
+    """Return the initializer of a layer that names none."""
+    return _DEFAULTS.get(activation, GlorotUniform())
 
 
 def _weight_shape(initializer: object, shape: tuple[int, ...]) -> tuple[int, ...]:

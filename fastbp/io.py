@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _check
+from .activations import resolve
 from .errors import ConfigError, CorruptModelError
-from .layers import Dense
+from .layers import Dense, dense_layers
 from .network import Network
 
 __all__ = ["architecture", "load", "rebuild", "save", "tensors"]
@@ -51,10 +52,9 @@ def architecture(network: Network) -> dict[str, Any]:
     """Return what `rebuild` needs besides the tensors, as JSON can hold it."""
     if not all(isinstance(text, str) for item in network.metadata.items() for text in item):
         raise ConfigError(f"metadata: got {network.metadata!r}, wanted strings by strings")
-    layers = [{"units": layer.units, "activation": layer.activation} for layer in network.layers]
     return {
         "n_inputs": network.n_inputs,
-        "layers": layers,
+        "layers": [_describe(layer) for layer in network.layers],
         "dtype": network.dtype.name,
         "metadata": network.metadata,
     }
@@ -79,7 +79,7 @@ def rebuild(architecture: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> N
     """
     n_inputs = _check.positive_int(architecture["n_inputs"], "n_inputs")
     dtype = _check.floating_dtype(architecture["dtype"])
-    layers = [Dense(**layer) for layer in architecture["layers"]]
+    layers = dense_layers([_layer(**layer) for layer in architecture["layers"]])
     shapes = _shapes([n_inputs, *(layer.units for layer in layers)])
     # Compared before anything is allocated: a forged architecture may ask for any size.
     found = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
@@ -91,6 +91,22 @@ def rebuild(architecture: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> N
         layer.weight[...] = tensors[f"layers.{i}.weight"]
         layer.bias[...] = tensors[f"layers.{i}.bias"]
     return network
+
+
+def _describe(layer: Dense) -> dict[str, Any]:
+    """Return the options of a layer; those that it does not use are left out."""
+    description: dict[str, Any] = {"units": layer.units, "activation": layer.activation}
+    if layer.activation_parameter is not None:
+        description["activation_parameter"] = layer.activation_parameter
+    if layer.dropout:
+        description["dropout"] = layer.dropout
+    return description
+
+
+def _layer(
+    units: int, activation: str, activation_parameter: float | None = None, **options: Any
+) -> Dense:
+    return Dense(units, resolve(activation, activation_parameter), **options)
 
 
 def _shapes(widths: list[int]) -> dict[str, tuple[int, ...]]:

@@ -90,7 +90,9 @@ class Network:
         if weights >= 2**40:
             raise MemoryError(f"network: got {weights} weights, wanted fewer than {2**40}")
         self._n_inputs, self._n_outputs, self._dtype = n_inputs, units[-1], dtype
-        self._model = Model(n_inputs, units, [layer.activation for layer in layers], dtype.name)
+        activations = [layer._engine_activation() for layer in layers]
+        dropout = [layer.dropout for layer in layers]
+        self._model = Model(n_inputs, units, activations, dtype.name, dropout)
         self.layers = tuple(layer._bind(self._model, i) for i, layer in enumerate(layers))
         self.metadata = {}
         # Held by whoever trains: the engine guards single calls, this guards a whole fit.

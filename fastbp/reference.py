@@ -20,45 +20,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .reference_activations import ACTIVATIONS as ACTIVATIONS
+from .reference_activations import activation_of, sigmoid, softmax
+from .reference_dropout import dropout_factors as dropout_factors
+
 Array = NDArray[np.floating]
 Arrays = Sequence[Array]
 Pair = tuple[Array, Array]
-
-
-class Activation(NamedTuple):
-    """``f(z)``, and ``delta(dy, y)``: dL/dz from dL/dy and the output y = f(z).
-
-    That is ``dy * f'(y)`` element by element; for softmax, the product with the row's Jacobian.
-    """
-
-    f: Callable[[Array], Array]
-    delta: Callable[[Array, Array], Array]
-
-
-def _sigmoid(z: Array) -> Array:
-    """1 / (1 + exp(-z)), from exp(-|z|) so that nothing overflows."""
-    e = np.exp(-np.abs(z))
-    return np.where(z >= 0, 1 / (1 + e), e / (1 + e))
-
-
-def _softmax(z: Array) -> Array:
-    """exp(z_j) / sum_i exp(z_i) of each row; the row's maximum is taken off first [3]_ (4.1)."""
-    e = np.exp(z - z.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
-
-
-def _softmax_delta(dy: Array, y: Array) -> Array:
-    """From dy_j/dz_i = y_j (1[i = j] - y_i): dz_i = y_i (dy_i - sum_j dy_j y_j)."""
-    return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
-
-
-ACTIVATIONS: dict[str, Activation] = {
-    "linear": Activation(lambda z: z, lambda dy, y: dy),
-    "sigmoid": Activation(_sigmoid, lambda dy, y: dy * (y * (1 - y))),
-    "tanh": Activation(np.tanh, lambda dy, y: dy * (1 - y * y)),
-    "relu": Activation(lambda z: np.maximum(z, 0), lambda dy, y: np.where(y > 0, dy, 0)),
-    "softmax": Activation(_softmax, _softmax_delta),
-}
+Name = str | tuple[str, float]  # of an activation, or with its parameter
 
 
 class Loss(NamedTuple):
@@ -91,33 +60,33 @@ LOSSES: dict[str, Loss] = {
     # 1/n sum_j (y_j - t_j)^2
     "mse": Loss(lambda y, t: ((y - t) ** 2).mean(axis=-1), lambda y, t: 2 * (y - t) / y.shape[-1]),
     "cross_entropy": Loss(
-        _cross_entropy, lambda z, t: _softmax(z) * t.sum(axis=-1, keepdims=True) - t, "softmax"
+        _cross_entropy, lambda z, t: softmax(z) * t.sum(axis=-1, keepdims=True) - t, "softmax"
     ),
-    "binary_cross_entropy": Loss(_binary_cross_entropy, lambda z, t: _sigmoid(z) - t, "sigmoid"),
+    "binary_cross_entropy": Loss(_binary_cross_entropy, lambda z, t: sigmoid(z) - t, "sigmoid"),
 }
 
 
-def dense_forward(x: Array, weight: Array, bias: Array, activation: str) -> Array:
+def dense_forward(x: Array, weight: Array, bias: Array, activation: Name) -> Array:
     """Return f(x @ W + b), [batch, n_out]: one layer's outputs [1]_ (eq. 1, 2), [2]_ (eq. 25).
 
     Parameters
     ----------
     x, weight, bias : [batch, n_in], [n_in, n_out], [n_out]
-    activation : a key of ``ACTIVATIONS``
+    activation : a key of ``ACTIVATIONS``, or a pair of it and its parameter
     """
-    return ACTIVATIONS[activation].f(x @ weight + bias)
+    return activation_of(activation).f(x @ weight + bias)
 
 
-def dense_delta(dy: Array, weight: Array, x: Array, activation: str) -> Array:
+def dense_delta(dy: Array, weight: Array, x: Array, activation: Name) -> Array:
     """Return (dy @ W.T) * f'(x), [batch, n_in]: the delta below [1]_ (eq. 7), [2]_ (BP2).
 
     Parameters
     ----------
     dy, weight : [batch, n_out], dL/dz of this layer, and its [n_in, n_out]
-    x : [batch, n_in], this layer's input: the output of the layer below
+    x : [batch, n_in], this layer's input: the output of the layer below, or its z (``from_z``)
     activation : the activation of the layer below
     """
-    return ACTIVATIONS[activation].delta(dy @ weight.T, x)
+    return activation_of(activation).delta(dy @ weight.T, x)
 
 
 def dense_update(
@@ -162,7 +131,12 @@ def dense_update(
 
 
 def loss_delta(
-    output: Array, target: Array, loss: str, activation: str, scale: float = 1.0
+    output: Array,
+    target: Array,
+    loss: str,
+    activation: Name,
+    scale: float = 1.0,
+    z: Array | None = None,
 ) -> tuple[Array, Array, NDArray[np.bool_]]:
     """Return each row's loss and its derivative by the output layer's z [2]_ (BP1), [3]_ (6.2).
 
@@ -171,6 +145,7 @@ def loss_delta(
     output, target : [batch, n_out], y of the output layer (z for a fused loss) and what is wanted
     loss, activation : keys of ``LOSSES`` and ``ACTIVATIONS``
     scale : factor of the delta, 1/batch for the mean over rows
+    z : of the output layer, where its activation is ``from_z``
 
     Returns
     -------
@@ -180,7 +155,8 @@ def loss_delta(
     row = LOSSES[loss]
     slope, half = row.slope(output, target), 0.0  # the logit of one half
     if row.fused_with is None:
-        slope, half = ACTIVATIONS[activation].delta(slope, output), 0.5
+        f, half = activation_of(activation), 0.5
+        slope = f.delta(slope, z if f.from_z and z is not None else output)
     elif activation != row.fused_with:
         raise ValueError(f"{loss} needs a {row.fused_with} output, got {activation}")
     single = output.shape[1] == 1
@@ -189,7 +165,7 @@ def loss_delta(
     return scale * slope, row.rows(output, target), predicted == wanted
 
 
-def forward(weights: Arrays, biases: Arrays, activations: Sequence[str], x: Array) -> list[Array]:
+def forward(weights: Arrays, biases: Arrays, activations: Sequence[Name], x: Array) -> list[Array]:
     """Return the outputs of all layers, first to last: each is the input of the next."""
     outputs = [x]
     for weight, bias, activation in zip(weights, biases, activations, strict=True):
@@ -198,7 +174,7 @@ def forward(weights: Arrays, biases: Arrays, activations: Sequence[str], x: Arra
 
 
 def backward(
-    weights: Arrays, biases: Arrays, activations: Sequence[str], x: Array, target: Array, loss: str
+    weights: Arrays, biases: Arrays, activations: Sequence[Name], x: Array, target: Array, loss: str
 ) -> tuple[float, list[Array], list[Array]]:
     """Return the mean loss over the rows, every layer's input, and every dL/dz.
 
@@ -207,16 +183,18 @@ def backward(
     """
     last = "linear" if LOSSES[loss].fused_with else activations[-1]
     *inputs, output = x, *forward(weights, biases, [*activations[:-1], last], x)
-    delta, row_loss, _ = loss_delta(output, target, loss, activations[-1], 1 / len(x))
+    zs = [x @ w + b for x, w, b in zip(inputs, weights, biases, strict=True)]
+    delta, row_loss, _ = loss_delta(output, target, loss, activations[-1], 1 / len(x), zs[-1])
     deltas = [delta]
     below = ["linear", *activations[:-1]]
     for i in reversed(range(len(weights))):
-        deltas.insert(0, dense_delta(deltas[0], weights[i], inputs[i], below[i]))
+        kept = zs[i - 1] if activation_of(below[i]).from_z else inputs[i]
+        deltas.insert(0, dense_delta(deltas[0], weights[i], kept, below[i]))
     return float(row_loss.mean()), inputs, deltas
 
 
 def gradients(
-    weights: Arrays, biases: Arrays, activations: Sequence[str], x: Array, target: Array, loss: str
+    weights: Arrays, biases: Arrays, activations: Sequence[Name], x: Array, target: Array, loss: str
 ) -> tuple[float, list[tuple[Array, Array]], Array]:
     """Return the mean loss, the pair (dW, db) of every layer, and dX [batch, n_inputs].
 
@@ -232,7 +210,7 @@ def sgd_step(
     weights: Arrays,
     biases: Arrays,
     velocities: Sequence[Pair],
-    activations: Sequence[str],
+    activations: Sequence[Name],
     x: Array,
     target: Array,
     loss: str,

@@ -45,7 +45,7 @@ class Trainer:
     shuffle : bool
         Whether each epoch takes the rows in a new random order.
     seed : int, optional
-        Of the shuffling (`numpy.random.SFC64`). Default: fresh entropy.
+        Of the shuffling (`numpy.random.SFC64`) and of dropout. Default: fresh entropy.
     n_threads : int, optional
         Default: `get_num_threads` at the time of training. The result does not depend on it.
 
@@ -83,7 +83,10 @@ class Trainer:
         self._batch_size = _check.optional_int(batch_size, "batch_size")
         self._l2 = _check.number(l2, "l2")
         self._shuffle = _check.flag(shuffle, "shuffle")
-        self._generator = np.random.SFC64(_check.seed(seed))
+        seeds = np.random.SeedSequence(_check.seed(seed))
+        self._generator = np.random.SFC64(seeds)
+        # Of a child: two words that tell nothing about the shuffling.
+        self._dropout_seed = int(seeds.spawn(1)[0].generate_state(1, np.uint64)[0])
         self._n_threads = _check.optional_int(n_threads, "n_threads")
         self.history = History()
         self.n_steps = 0
@@ -220,6 +223,7 @@ class Trainer:
         n_threads = self._n_threads or get_num_threads()
         model, loss = self.network._model, self._loss.name
         run = Run(model, loss, rule, momentum, self._l2, rows, n_threads)
+        run.seed, run.step = self._dropout_seed, self.n_steps
         if run.velocity.size == self._velocity.size:
             run.velocity[...] = self._velocity
         self._velocity, self._step_run = run.velocity, None

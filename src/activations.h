@@ -1,4 +1,4 @@
-/* activations.h: one row per activation, f(z) and f'(from the output y), and the elementary functions they rest on.
+/* activations.h: one row per activation, f(z) and f', and the elementary functions they rest on.
  *
  * Only fma, add, multiply, divide, compare, select and integer shifts: the same bits on every ISA. Polynomials are Chebyshev
  * or weighted minimax fits on the reduced range, highest power first; the comment beside each gives the range and the largest
@@ -139,6 +139,15 @@ INLINE vec v_log1p(vec x)
     return v_log_ends(v_copysign(v_log_sum(u, v_set1(0), low), x), x, v_set1(-1));
 }
 
+/* e^x - 1 = 2^n p + (2^n - 1), by halves because 2^n itself may overflow; p itself where a half might be denormal. */
+INLINE vec v_expm1(vec x)
+{
+    const exp_parts e = v_exp_parts(v_max(v_set1(-40), x)); /* -1 from there on down */
+    const vec half_power = v_power_of_two(e.n - 1);
+    const vec half = v_fma(half_power, e.p, half_power - v_set1((real)0.5));
+    return v_copysign(v_select(v_less(v_abs(x), v_set1((real)0.25)), e.p, half + half), x);
+}
+
 /* log(1 + e^z) for z <= 0. */
 INLINE vec v_log1p_exp(vec z)
 {
@@ -158,7 +167,8 @@ INLINE vec v_erf(vec x)
     return v_select(v_less(a, v_set1((real)0.875)), near, v_copysign(far, x));
 }
 
-/* The activations. f' is written from the output y, so that the backward pass needs no z. */
+/* The activations. f' is written from the output y, so that the backward pass needs no z; where that cannot be done, from z, and
+ * fbp_needs_slope says so. */
 
 /* 1 / (1 + e^-z), from e^-|z| so that nothing overflows and the small side stays exact. */
 INLINE vec v_sigmoid(vec z)
@@ -187,21 +197,91 @@ INLINE vec v_relu_slope(vec y) { return v_select(v_less(v_set1(0), y), v_set1(1)
 /* log(1 + e^z), stable for every z. */
 INLINE vec v_softplus(vec z) { return v_max(v_set1(0), z) + v_log1p_exp(-v_abs(z)); }
 
-INLINE vec v_linear(vec z) { return z; }
-INLINE vec v_linear_slope(vec y) { (void)y; return v_set1(1); }
+INLINE vec v_softplus_slope(vec y) { return -v_expm1(-y); }
 
-/* The element-wise table: enum, f, f', and whether f(0) is zero (then padding needs no care). Softmax works on whole
- * rows and lives in kernels.h. */
-#define FBP_ELEMENTWISE(ROW)                                 \
-    ROW(FBP_LINEAR, v_linear, v_linear_slope, 1)             \
-    ROW(FBP_SIGMOID, v_sigmoid, v_sigmoid_slope, 0)          \
-    ROW(FBP_TANH, v_tanh, v_tanh_slope, 1)                   \
-    ROW(FBP_RELU, v_relu, v_relu_slope, 1)
+/* a in [0, 1). */
+INLINE vec v_leaky_relu(vec z, vec a) { return v_max(a * z, z); }
+INLINE vec v_leaky_relu_slope(vec y, vec a) { return v_select(v_less(v_set1(0), y), v_set1(1), a); }
+
+INLINE vec v_elu(vec z, vec a) { return v_select(v_less(v_set1(0), z), z, a * v_expm1(z)); }
+INLINE vec v_elu_slope(vec y, vec a) { return v_select(v_less(v_set1(0), y), v_set1(1), y + a); }
+
+/* scale * elu(z) with the two constants that keep mean 0 and variance 1 (Klambauer et al., 2017). */
+static const real SELU_SCALE = (real)1.0507009873554804934, SELU_FLOOR = (real)1.7580993408473768600; /* scale * alpha */
+INLINE vec v_selu(vec z)
+{
+    return v_select(v_less(v_set1(0), z), v_set1(SELU_SCALE) * z, v_set1(SELU_FLOOR) * v_expm1(z));
+}
+INLINE vec v_selu_slope(vec y) { return v_select(v_less(v_set1(0), y), v_set1(SELU_SCALE), y + v_set1(SELU_FLOOR)); }
+
+/* The distribution function of the standard normal. */
+INLINE vec v_normal(vec z) { return v_fma(v_erf(z * v_set1((real)0.70710678118654752440)), v_set1((real)0.5), v_set1((real)0.5)); }
+
+/* z where that is above EXP_MIN, from where on down gelu and silu are zero: -inf times 0 would be NaN. */
+INLINE vec v_above_exp_min(vec z) { return v_max(v_set1(EXP_MIN), z); }
+
+INLINE vec v_gelu(vec z) { return v_above_exp_min(z) * v_normal(z); }
+INLINE vec v_gelu_slope(vec z)
+{
+    z = v_above_exp_min(z);
+    const vec density = v_set1((real)0.39894228040143267794) * v_exp(v_set1((real)-0.5) * z * z);
+    return v_fma(z, density, v_normal(z));
+}
+
+INLINE vec v_silu(vec z) { return v_above_exp_min(z) * v_sigmoid(z); }
+INLINE vec v_silu_slope(vec z)
+{
+    const vec s = v_sigmoid(z);
+    return v_fma(v_above_exp_min(z) * s, v_set1(1) - s, s);
+}
+
+/* -1, 0 or 1; and 0 or, above 0, 1. */
+INLINE vec v_sign(vec z) { return v_select(v_less(v_set1(0), z), v_set1(1), v_select(v_less(z, v_set1(0)), v_set1(-1), z)); }
+INLINE vec v_step(vec z) { return v_select(v_less(v_set1(0), z), v_set1(1), v_max(v_set1(0), z)); }
+
+/* The element-wise table: enum, f of z, f' of y or of z, both with the parameter a if there is one, and whether f(0) is zero
+ * (then padding needs no care). Softmax works on whole rows and lives in kernels_rows.h. */
+#define FBP_ELEMENTWISE(ROW)                                                   \
+    ROW(FBP_LINEAR, z, v_set1(1), 1)                                           \
+    ROW(FBP_SIGMOID, v_sigmoid(z), v_sigmoid_slope(y), 0)                      \
+    ROW(FBP_TANH, v_tanh(z), v_tanh_slope(y), 1)                               \
+    ROW(FBP_RELU, v_relu(z), v_relu_slope(y), 1)                               \
+    ROW(FBP_LEAKY_RELU, v_leaky_relu(z, a), v_leaky_relu_slope(y, a), 1)       \
+    ROW(FBP_ELU, v_elu(z, a), v_elu_slope(y, a), 1)                            \
+    ROW(FBP_SELU, v_selu(z), v_selu_slope(y), 1)                               \
+    ROW(FBP_SOFTPLUS, v_softplus(z), v_softplus_slope(y), 0)                   \
+    ROW(FBP_GELU, v_gelu(z), v_gelu_slope(z), 1)                               \
+    ROW(FBP_SILU, v_silu(z), v_silu_slope(z), 1)                               \
+    ROW(FBP_SIGN, v_sign(z), v_set1(0), 1)                                     \
+    ROW(FBP_STEP, v_step(z), v_set1(0), 1)                                     \
+    ROW(FBP_KEPT, z, y, 1)
+
+/* f(z) and f' with a constant for the code. */
+#define FBP_F(code, f, slope, zero_at_zero) case code: return f;
+#define FBP_SLOPE(code, f, slope, zero_at_zero) case code: return slope;
+INLINE vec v_activation(vec z, vec a, const fbp_activation_code code)
+{
+    (void)a;
+    switch (code) {
+        FBP_ELEMENTWISE(FBP_F)
+    default: return z;
+    }
+}
+
+INLINE vec v_slope(vec y, vec z, vec a, const fbp_activation_code code)
+{
+    (void)z, (void)a;
+    switch (code) {
+        FBP_ELEMENTWISE(FBP_SLOPE)
+    default: return y;
+    }
+}
 
 /* The elementary functions: enum, f. */
 #define FBP_ELEMENTARY(ROW)                                                                              \
     ROW(FBP_FUNCTION_EXP, v_exp) ROW(FBP_FUNCTION_LOG, v_log) ROW(FBP_FUNCTION_LOG1P, v_log1p)           \
     ROW(FBP_FUNCTION_TANH, v_tanh) ROW(FBP_FUNCTION_SIGMOID, v_sigmoid)                                  \
-    ROW(FBP_FUNCTION_SOFTPLUS, v_softplus) ROW(FBP_FUNCTION_ERF, v_erf)
+    ROW(FBP_FUNCTION_SOFTPLUS, v_softplus) ROW(FBP_FUNCTION_ERF, v_erf)                                  \
+    ROW(FBP_FUNCTION_EXPM1, v_expm1)
 
 #endif

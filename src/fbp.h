@@ -18,26 +18,36 @@ typedef enum { FBP_F32, FBP_F64, FBP_N_DTYPES } fbp_dtype;
 
 /* The public names. Each list makes an enum here and a table of names in dispatch.c. */
 #define FBP_ACTIVATIONS(NAME) \
-    NAME(LINEAR, "linear") NAME(SIGMOID, "sigmoid") NAME(TANH, "tanh") NAME(RELU, "relu") NAME(SOFTMAX, "softmax")
+    NAME(LINEAR, "linear") NAME(SIGMOID, "sigmoid") NAME(TANH, "tanh") NAME(RELU, "relu") NAME(SOFTMAX, "softmax")  \
+    NAME(LEAKY_RELU, "leaky_relu") NAME(ELU, "elu") NAME(SELU, "selu") NAME(SOFTPLUS, "softplus")                   \
+    NAME(GELU, "gelu") NAME(SILU, "silu") NAME(SIGN, "sign") NAME(STEP, "step")
 #define FBP_LOSSES(NAME)                                            \
     NAME(SQUARED_ERROR, "squared_error") NAME(MSE, "mse")           \
     NAME(CROSS_ENTROPY, "cross_entropy") NAME(BINARY_CROSS_ENTROPY, "binary_cross_entropy")
 /* The elementary functions of activations.h, for tests and measurements. */
 #define FBP_FUNCTIONS(NAME)                                                                             \
     NAME(EXP, "exp") NAME(LOG, "log") NAME(LOG1P, "log1p") NAME(TANH, "tanh") NAME(SIGMOID, "sigmoid")   \
-    NAME(SOFTPLUS, "softplus") NAME(ERF, "erf")
+    NAME(SOFTPLUS, "softplus") NAME(ERF, "erf") NAME(EXPM1, "expm1")
 /* What becomes of a finished gradient: kept as it is, or applied to the weight in the same pass. */
 #define FBP_RULES(NAME) \
     NAME(GRADIENT, "gradient") NAME(SGD, "sgd") NAME(MOMENTUM, "momentum") NAME(NESTEROV, "nesterov")
 
 #define FBP_ENUM(name, text) FBP_##name,
-typedef enum { FBP_ACTIVATIONS(FBP_ENUM) FBP_N_ACTIVATIONS } fbp_activation;
+typedef enum {
+    FBP_ACTIVATIONS(FBP_ENUM) FBP_N_ACTIVATIONS,
+    FBP_KEPT = FBP_N_ACTIVATIONS /* backward only: f' itself was kept by the forward pass, and is given in place of y */
+} fbp_activation_code;
 typedef enum { FBP_LOSSES(FBP_ENUM) FBP_N_LOSSES } fbp_loss;
 typedef enum { FBP_RULES(FBP_ENUM) FBP_N_RULES } fbp_rule;
 
 /* Some activations have the names of functions. */
 #define FBP_FUNCTION_ENUM(name, text) FBP_FUNCTION_##name,
 typedef enum { FBP_FUNCTIONS(FBP_FUNCTION_ENUM) FBP_N_FUNCTIONS } fbp_function;
+
+typedef struct {
+    fbp_activation_code code;
+    double parameter; /* the slope of a leaky ReLU, alpha of ELU */
+} fbp_activation;
 
 typedef struct {
     fbp_rule rule;
@@ -74,17 +84,27 @@ typedef struct {
     ptrdiff_t row, end, n, done;
 } fbp_coming;
 
+/* Dropout of some rows and units of one layer in one step: whether a unit is left out depends on these alone. */
+typedef struct {
+    uint64_t key;        /* fbp_dropout_key of the layer and the step */
+    ptrdiff_t row, unit; /* the first ones, within the batch and the layer */
+    double rate;         /* chance to be left out, in [0, 1) */
+} fbp_dropout;
+
 /* One dtype on one ISA. */
 typedef struct {
     const char *isa;
     fbp_dtype dtype;
     size_t item; /* sizeof(real) */
 
-    /* y[batch][ldy] = f(x[batch][ldx] . w[n_in][ldw] + b[n_out]); x needs neither alignment nor padding. */
-    void (*dense_forward)(void *y, const void *x, const void *w, const void *b, ptrdiff_t batch, ptrdiff_t n_in,
-                          ptrdiff_t n_out, ptrdiff_t ldy, ptrdiff_t ldx, ptrdiff_t ldw, fbp_activation activation);
+    /* y[batch][ldy] = f(x[batch][ldx] . w[n_in][ldw] + b[n_out]); x needs neither alignment nor padding.
+     * slope[batch][ldy] = f' of the same (NULL: not wanted), for the activations that are element-wise. */
+    void (*dense_forward)(void *y, void *slope, const void *x, const void *w, const void *b, ptrdiff_t batch,
+                          ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t ldy, ptrdiff_t ldx, ptrdiff_t ldw,
+                          fbp_activation activation);
 
-    /* dx[batch][ldx] = (dy[batch][ldy] . w^T) * f'(x[batch][ldx]): x is the lower layer's output and f its activation.
+    /* dx[batch][ldx] = (dy[batch][ldy] . w^T) * f'(x[batch][ldx]): x is the lower layer's output and f its activation, or
+     * FBP_KEPT and x its slope.
      * batch alone (against FBP_FOLD_ROWS) chooses the order of the sum; `rows` <= batch of them are computed here.
      * scratch: fbp_delta_scratch(n_out, rows) elements of real. */
     void (*dense_delta)(void *dx, const void *dy, const void *w, const void *x, void *scratch, ptrdiff_t batch,
@@ -112,9 +132,9 @@ typedef struct {
     ptrdiff_t (*active_rows)(int32_t *index, const void *x, ptrdiff_t batch, ptrdiff_t n_in, ptrdiff_t ldx);
 
     /* dense_forward over the listed inputs only; without an index, over the first n_index, which is faster. */
-    void (*stream_forward)(void *y, const void *x, const void *w, const void *b, const int32_t *index, ptrdiff_t n_index,
-                           ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy, ptrdiff_t ldx, ptrdiff_t ldw,
-                           fbp_activation activation);
+    void (*stream_forward)(void *y, void *slope, const void *x, const void *w, const void *b, const int32_t *index,
+                           ptrdiff_t n_index, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy, ptrdiff_t ldx,
+                           ptrdiff_t ldw, fbp_activation activation);
 
     /* dL/dx before any f' at the listed inputs (dx NULL: not wanted), then the listed rows of w and velocity updated. */
     void (*stream_backward)(void *dx, void *w, void *velocity, const void *x, const void *dy, const int32_t *index,
@@ -139,10 +159,14 @@ typedef struct {
 
     /* delta[batch][ld] = scale * dL/dz, row_loss[batch] = L of each row, hit[batch] = predicted class is the target's.
      * output[batch][ld] is the output layer's y, or its z where fbp_loss_from_logits says so; target[batch][ld];
-     * hit may be NULL. */
-    void (*loss_delta)(void *delta, double *row_loss, uint8_t *hit, const void *output, const void *target,
-                       ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ld, fbp_loss loss, fbp_activation activation,
+     * slope[batch][ld] is f' of the output layer where fbp_needs_slope says so, else NULL; without it only the delta is of no
+     * use. hit may be NULL. */
+    void (*loss_delta)(void *delta, double *row_loss, uint8_t *hit, const void *output, const void *slope,
+                       const void *target, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ld, fbp_loss loss, fbp_activation activation,
                        double scale);
+
+    /* y[rows][ld] and slope[rows][ld], its f', each times 0 with the chance `rate`, else times 1 / (1 - rate). */
+    void (*drop_units)(void *y, void *slope, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, const fbp_dropout *dropout);
 
     /* z[n] = f(z[n]) in place, element-wise activations only; n a whole number of 64-byte lines. */
     void (*activate)(void *z, ptrdiff_t n, fbp_activation activation);
@@ -162,10 +186,30 @@ const char *fbp_isa_name(int index);
 const fbp_kernels *fbp_find_kernels(const char *isa, fbp_dtype dtype);
 
 /* Does the pair take the logits z because its delta has the closed form p - t? */
-static inline int fbp_loss_from_logits(fbp_loss loss, fbp_activation activation)
+static inline int fbp_loss_from_logits(fbp_loss loss, fbp_activation_code activation)
 {
     return (loss == FBP_CROSS_ENTROPY && activation == FBP_SOFTMAX) ||
            (loss == FBP_BINARY_CROSS_ENTROPY && activation == FBP_SIGMOID);
+}
+
+/* Is f' not a function of f? Then the forward pass keeps f' for the backward pass. */
+static inline int fbp_needs_slope(fbp_activation_code activation)
+{
+    return activation == FBP_GELU || activation == FBP_SILU;
+}
+
+/* A strong mix of 64 bits, and numbered random words that rest on it (SplitMix64, Steele et al., 2014). */
+static inline uint64_t fbp_random(uint64_t key, uint64_t index)
+{
+    uint64_t z = key + (index + 1) * 0x9E3779B97F4A7C15u;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return z ^ (z >> 31);
+}
+
+static inline uint64_t fbp_dropout_key(uint64_t seed, int64_t step, ptrdiff_t layer)
+{
+    return fbp_random(fbp_random(seed, (uint64_t)layer), (uint64_t)step);
 }
 
 /* Elements between rows of n: whole 64-byte lines, and from 8 lines on an odd number of them, because rows a multiple of

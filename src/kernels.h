@@ -263,51 +263,11 @@ INLINE vec line_dot(const real *a, const real *b, ptrdiff_t n)
     return halve_line(sum);
 }
 
-/* ---- activations over panels ---- */
-
-/* z[rows][vecs] = f(z); where f(0) is not 0 the lanes from `used` on are set back to zero. */
-static void activate_panel(real *z, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t vecs, ptrdiff_t used, fbp_activation activation)
-{
-#define ACTIVATE(code, f, slope, zero_at_zero)                                           \
-    case code:                                                                           \
-        for (ptrdiff_t r = 0; r < rows; r++)                                             \
-            for (ptrdiff_t j = 0; j < vecs * LANES; j += LANES) {                        \
-                const vec y = f(v_load(z + r * ld + j));                                 \
-                v_store(z + r * ld + j, zero_at_zero ? y : v_keep(y, lanes_before(j, used))); \
-            }                                                                            \
-        break;
-    switch (activation) {
-        FBP_ELEMENTWISE(ACTIVATE)
-    default: break;
-    }
-#undef ACTIVATE
-}
-
-/* dx[rows][vecs] *= f'(y). */
-static void slope_panel(real *dx, const real *y, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t vecs, fbp_activation activation)
-{
-#define SLOPE(code, f, slope, zero_at_zero)                                                  \
-    case code:                                                                               \
-        for (ptrdiff_t r = 0; r < rows; r++)                                                 \
-            for (ptrdiff_t j = r * ld; j < r * ld + vecs * LANES; j += LANES)                \
-                v_store(dx + j, v_load(dx + j) * slope(v_load(y + j)));                      \
-        break;
-    switch (activation) {
-        FBP_ELEMENTWISE(SLOPE)
-    default: break;
-    }
-#undef SLOPE
-}
-
+#include "kernels_activations.h"
 #include "kernels_rows.h"
 #include "kernels_losses.h"
 #include "kernels_dense.h"
 #include "kernels_stream.h"
-
-static void KERNEL(activate)(void *z, ptrdiff_t n, fbp_activation activation)
-{
-    activate_panel(z, 0, 1, n / LANES, n, activation);
-}
 
 static void KERNEL(elementary)(void *y, const void *x, ptrdiff_t n, fbp_function function)
 {
@@ -376,6 +336,7 @@ const fbp_kernels KERNEL(kernels) = {
     .gather_rows = KERNEL(gather_rows),
     .one_hot_rows = KERNEL(one_hot_rows),
     .loss_delta = KERNEL(loss_delta),
+    .drop_units = KERNEL(drop_units),
     .activate = KERNEL(activate),
     .elementary = KERNEL(elementary),
     .all_finite = KERNEL(all_finite),

@@ -1,21 +1,21 @@
 /* kernels_dense.h: the dense layer: forward, delta and update side by side. Part of kernels.h. */
 
 /* y = f(x w + b): panels of columns; within a panel, blocks of depth over all rows, so that a block of w is read from L1. */
-static void KERNEL(dense_forward)(void *y_, const void *x, const void *w_, const void *b_, ptrdiff_t batch,
+static void KERNEL(dense_forward)(void *y_, void *slope_, const void *x, const void *w_, const void *b_, ptrdiff_t batch,
                                   ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t ldy, ptrdiff_t ldx, ptrdiff_t ldw,
                                   fbp_activation activation)
 {
-    real *y = y_;
+    real *y = y_, *slope = slope_;
     const real *w = w_, *b = b_;
     for (ptrdiff_t v = 0, total = vecs_of(n_out), width; v < total; v += width) {
         const ptrdiff_t j = v * LANES;
         width = panel_vecs(batch, total - v);
         const tile t = {.out = y + j, .init = b + j, .ld_out = ldy, .ld_init = 0, .a_row = ldx, .a_depth = 1, .ldb = ldw};
         run_deep_panel(t, x, w + j, batch, width, n_in, v + width < total ? width * LANES : 0);
-        if (activation != FBP_LINEAR)
-            activate_panel(y + j, ldy, batch, width, n_out - j, activation);
+        if (activation.code != FBP_LINEAR || slope)
+            activate_panel(y + j, slope ? slope + j : NULL, ldy, batch, width, n_out - j, activation);
     }
-    if (activation == FBP_SOFTMAX)
+    if (activation.code == FBP_SOFTMAX)
         softmax_rows(y, batch, n_out, ldy);
 }
 
@@ -35,7 +35,7 @@ static void transpose(real *out, const real *in, ptrdiff_t rows, ptrdiff_t n, pt
 
 /* One block dxt[n][ld] of transposed deltas turned back into n columns (padded) of dx[rows][ldx], times f'(x). */
 INLINE void turn_back(real *dx, const real *dxt, const real *x, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldx, ptrdiff_t ld,
-                      vec (*const slope)(vec))
+                      vec a, const fbp_activation_code code)
 {
     for (ptrdiff_t b = 0; b < rows; b += LANES)
         for (ptrdiff_t k = 0; k < n; k += LANES) {
@@ -45,7 +45,8 @@ INLINE void turn_back(real *dx, const real *dxt, const real *x, ptrdiff_t rows, 
             v_transpose(t);
             for (int i = 0; i < LANES && b + i < rows; i++) {
                 const ptrdiff_t at = (b + i) * ldx + k;
-                v_store(dx + at, t[i] * slope(v_load(x + at)));
+                const vec y = v_load(x + at);
+                v_store(dx + at, t[i] * v_slope(y, y, a, code));
             }
         }
 }
@@ -53,9 +54,10 @@ INLINE void turn_back(real *dx, const real *dxt, const real *x, ptrdiff_t rows, 
 static void turn_back_with_slope(real *dx, const real *dxt, const real *x, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldx,
                                  ptrdiff_t ld, fbp_activation activation)
 {
+    const vec a = v_set1((real)activation.parameter);
 #define TURN_BACK(code, f, slope, zero_at_zero) \
-    case code: turn_back(dx, dxt, x, rows, n, ldx, ld, slope); break;
-    switch (activation) {
+    case code: turn_back(dx, dxt, x, rows, n, ldx, ld, a, code); break;
+    switch (activation.code) {
         FBP_ELEMENTWISE(TURN_BACK)
     default: break;
     }
@@ -104,12 +106,14 @@ static void KERNEL(dense_delta)(void *dx, const void *dy, const void *w, const v
                                 ptrdiff_t rows, ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t ldx, ptrdiff_t ldy,
                                 ptrdiff_t ldw, fbp_activation activation)
 {
-    const fbp_activation in_block = activation == FBP_SOFTMAX ? FBP_LINEAR : activation; /* softmax needs whole rows */
+    fbp_activation in_block = activation;
+    if (activation.code == FBP_SOFTMAX) /* it needs whole rows */
+        in_block.code = FBP_LINEAR;
     if (batch > FBP_FOLD_ROWS)
         delta_chained(dx, dy, w, x, scratch, rows, n_in, n_out, ldx, ldy, ldw, in_block);
     else
         delta_folded(dx, dy, w, rows, n_in, n_out, ldx, ldy, ldw);
-    if (batch <= FBP_FOLD_ROWS || activation == FBP_SOFTMAX)
+    if (batch <= FBP_FOLD_ROWS || activation.code == FBP_SOFTMAX)
         KERNEL(activation_delta)(dx, x, rows, n_in, ldx, activation);
 }
 

@@ -113,11 +113,11 @@ static void hit_rows(uint8_t *hit, const real *output, const real *t, ptrdiff_t 
     }
 }
 
-static void KERNEL(loss_delta)(void *delta, double *row_loss, uint8_t *hit, const void *output, const void *target,
-                               ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ld, fbp_loss loss, fbp_activation activation,
-                               double scale)
+static void KERNEL(loss_delta)(void *delta, double *row_loss, uint8_t *hit, const void *output, const void *slope,
+                               const void *target, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ld, fbp_loss loss,
+                               fbp_activation activation, double scale)
 {
-    const int logits = fbp_loss_from_logits(loss, activation);
+    const int logits = fbp_loss_from_logits(loss, activation.code);
     const real s = (real)scale, half = (real)0.5;
     switch (loss) {
     case FBP_CROSS_ENTROPY: cross_entropy_rows(delta, row_loss, output, target, batch, n_out, ld, s); break;
@@ -127,6 +127,8 @@ static void KERNEL(loss_delta)(void *delta, double *row_loss, uint8_t *hit, cons
     }
     if (hit) /* last: what its branches guess wrong costs nothing while the losses are being computed */
         hit_rows(hit, output, target, batch, n_out, ld, logits);
+    if (slope)
+        activation.code = FBP_KEPT;
     if (!logits)
-        KERNEL(activation_delta)(delta, output, batch, n_out, ld, activation);
+        KERNEL(activation_delta)(delta, slope ? slope : output, batch, n_out, ld, activation);
 }

@@ -266,7 +266,7 @@ static void softmax_delta_rows(real *delta, const real *y, ptrdiff_t batch, ptrd
 static void KERNEL(activation_delta)(void *delta, const void *y, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld,
                                      fbp_activation activation)
 {
-    if (activation == FBP_SOFTMAX)
+    if (activation.code == FBP_SOFTMAX)
         softmax_delta_rows(delta, y, batch, n, ld);
     else
         slope_panel(delta, y, ld, batch, vecs_of(n), activation);

@@ -21,11 +21,11 @@ static ptrdiff_t KERNEL(active_rows)(int32_t *index, const void *x_, ptrdiff_t b
     return count;
 }
 
-static void KERNEL(stream_forward)(void *y_, const void *x, const void *w_, const void *b_, const int32_t *index,
-                                   ptrdiff_t n_index, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy, ptrdiff_t ldx,
-                                   ptrdiff_t ldw, fbp_activation activation)
+static void KERNEL(stream_forward)(void *y_, void *slope_, const void *x, const void *w_, const void *b_,
+                                   const int32_t *index, ptrdiff_t n_index, ptrdiff_t batch, ptrdiff_t n_out,
+                                   ptrdiff_t ldy, ptrdiff_t ldx, ptrdiff_t ldw, fbp_activation activation)
 {
-    real *y = y_;
+    real *y = y_, *slope = slope_;
     const real *w = w_, *b = b_;
     for (ptrdiff_t v = 0, total = vecs_of(n_out), width; v < total; v += width) {
         const ptrdiff_t j = v * LANES;
@@ -37,10 +37,10 @@ static void KERNEL(stream_forward)(void *y_, const void *x, const void *w_, cons
             run_panel(t, batch, width, (foresight){0}, LISTED);
         else
             run_panel(t, batch, width, (foresight){0}, BY_ROW);
-        if (activation != FBP_LINEAR)
-            activate_panel(y + j, ldy, batch, width, n_out - j, activation);
+        if (activation.code != FBP_LINEAR || slope)
+            activate_panel(y + j, slope ? slope + j : NULL, ldy, batch, width, n_out - j, activation);
     }
-    if (activation == FBP_SOFTMAX)
+    if (activation.code == FBP_SOFTMAX)
         softmax_rows(y, batch, n_out, ldy);
 }
 

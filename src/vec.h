@@ -30,11 +30,14 @@ typedef real vec __attribute__((vector_size(FBP_VEC_BYTES)));
 typedef ireal ivec __attribute__((vector_size(FBP_VEC_BYTES)));
 typedef real unaligned_vec __attribute__((vector_size(FBP_VEC_BYTES), aligned(sizeof(real)), may_alias));
 enum { LANES = FBP_VEC_BYTES / sizeof(real) };
+typedef uint32_t uvec __attribute__((vector_size(4 * LANES))); /* 32 bits a lane in either dtype */
+typedef int32_t small_ivec __attribute__((vector_size(4 * LANES)));
 #else
 typedef real vec;
 typedef ireal ivec;
 typedef real unaligned_vec;
 enum { LANES = 1 };
+typedef uint32_t uvec;
 #endif
 
 /* A 64-byte line is the unit of padding, and its elements are the virtual lanes of every folded sum. */
@@ -60,7 +63,10 @@ INLINE ivec v_bits(vec a) { return (ivec)a; }
 INLINE vec v_from_bits(ivec a) { return (vec)a; }
 INLINE ivec v_less(vec a, vec b) { return a < b; }
 INLINE vec v_select(ivec mask, vec yes, vec no) { return (vec)((mask & (ivec)yes) | (~mask & (ivec)no)); }
+/* Mask of the lanes where a < b, both below 2^31. */
+INLINE ivec v_below(uvec a, uint32_t b) { return __builtin_convertvector((small_ivec)a < (int32_t)b, ivec); }
 #else
+INLINE ivec v_below(uvec a, uint32_t b) { return -(ivec)(a < b); }
 INLINE vec v_set1(real a) { return a; }
 INLINE ivec v_bits(vec a) { ivec b; memcpy(&b, &a, sizeof b); return b; }
 INLINE vec v_from_bits(ivec a) { vec b; memcpy(&b, &a, sizeof b); return b; }

@@ -5,6 +5,7 @@ What they give in float32 is in test_numerics.py.
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal, localcontext
 from functools import cache
 
@@ -16,7 +17,7 @@ from fastbp import _forward, _runtime
 
 FUNCTIONS = list(_runtime.FUNCTIONS)
 # In float64, in units in the last place of the true value.
-ULPS = {"log": 1.3, "log1p": 1.3, "exp": 1.1, "erf": 1.1, "softplus": 1.5}
+ULPS = {"log": 1.3, "log1p": 1.3, "exp": 1.1, "erf": 1.1, "softplus": 1.5, "expm1": 2.0}
 ULPS |= {"tanh": 1.6, "sigmoid": 2.0}
 DIGITS = 60
 SMALL = Decimal("1e-12")  # below it, so many terms of a series are exact to DIGITS
@@ -30,6 +31,7 @@ ENDS = {  # x, f(x): to be met exactly, NaN and the sign of zero included
     "tanh": [(0, 0), (-0.0, -0.0), (INF, 1), (-INF, -1), (1e4, 1), (-1e4, -1)],
     "sigmoid": [(0, 0.5), (-0.0, 0.5), (INF, 1), (-INF, 0), (1e4, 1), (-1e4, 0)],
     "softplus": [(INF, INF), (-INF, 0), (1e4, 1e4), (-1e4, 0), (1e30, 1e30)],
+    "expm1": [(0, 0), (-0.0, -0.0), (INF, INF), (-INF, -1), (1e4, INF), (-1e4, -1), (-50, -1)],
     "erf": [(0, 0), (-0.0, -0.0), (INF, 1), (-INF, -1), (7, 1), (-7, -1), (1e4, 1)],
 }
 
@@ -38,6 +40,12 @@ def exact_log1p(x: Decimal) -> Decimal:
     if abs(x) < SMALL:
         return sum((-((-x) ** n) / n for n in range(1, 7)), Decimal(0))
     return (1 + x).ln()
+
+
+def exact_expm1(x: Decimal) -> Decimal:
+    if abs(x) < SMALL:
+        return sum((x**n / math.factorial(n) for n in range(1, 7)), Decimal(0))
+    return x.exp() - 1
 
 
 def exact_tanh(x: Decimal) -> Decimal:
@@ -72,6 +80,7 @@ EXACT = {
     "sigmoid": lambda x: 1 / (1 + (-x).exp()),
     "softplus": exact_softplus,
     "erf": exact_erf,
+    "expm1": exact_expm1,
 }
 
 
@@ -141,13 +150,14 @@ def test_denormals_are_numbers_like_any_other(isa, dtype, function):
     want = {
         "log": np.log(tiny.astype(np.longdouble)) + np.log(multiples),
         "log1p": x,
+        "expm1": x,
         "tanh": x,
         "erf": np.rint(multiples * 1.1283791670955126) * tiny,
         "softplus": np.log(2),
     }.get(function, {"exp": 1, "sigmoid": 0.5}.get(function))
     y = _forward.elementary(function, x, isa)
     np.testing.assert_allclose(y, np.broadcast_to(want, 4), rtol=2 * np.finfo(dtype).eps)
-    if function in ("log1p", "tanh", "erf"):
+    if function in ("log1p", "expm1", "tanh", "erf"):
         assert same_bits(_forward.elementary(function, -x, isa), -y)
 
 

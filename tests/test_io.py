@@ -141,7 +141,7 @@ def test_a_later_format_is_named(saved, monkeypatch):
 
 FORGERIES = {
     "units": {"layers": [{"units": 10**9, "activation": "tanh"}]},
-    "activation": {"layers": [{"units": 2, "activation": "gelu"}]},
+    "activation": {"layers": [{"units": 2, "activation": "swish"}]},
     "option": {"layers": [{"units": 2, "activation": "tanh", "gain": 3}]},
     "no layers": {"layers": []},
     "layers": {"layers": 3},

@@ -22,7 +22,7 @@ def test_bad_units(units):
         fb.Dense(units)
 
 
-@pytest.mark.parametrize("activation", ["Relu", "gelu", "", None, 3])
+@pytest.mark.parametrize("activation", ["Relu", "swish", "", None, 3, fb.activations.ELU])
 def test_bad_activation(activation):
     with pytest.raises(errors.ConfigError, match=r"activation: got .* linear, sigmoid, tanh, relu"):
         fb.Dense(3, activation)

@@ -6,19 +6,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from networks import PAIRS, SLOPED
 
 from fastbp import reference
 
 EPS = 1e-6  # step of the central differences
 RTOL = 1e-6  # of the largest derivative in the array
-
-PAIRS = [
-    (loss, activation)
-    for loss, row in reference.LOSSES.items()
-    for activation in reference.ACTIVATIONS
-    if row.fused_with in (None, activation)
-]
-
 
 def targets(rng, shape, loss):
     if loss == "cross_entropy":
@@ -44,7 +37,7 @@ def central_differences(f, array):
     return slope
 
 
-@pytest.mark.parametrize("hidden", list(reference.ACTIVATIONS))
+@pytest.mark.parametrize("hidden", [*SLOPED, ("leaky_relu", 0.3), ("elu", 1.7)])
 @pytest.mark.parametrize(("loss", "output"), PAIRS)
 def test_gradients_agree_with_central_differences(rng, loss, output, hidden):
     sizes, activations = [3, 4, 5, 2], [hidden, "tanh", output]
@@ -69,19 +62,38 @@ def test_gradients_agree_with_central_differences(rng, loss, output, hidden):
 
 @pytest.mark.parametrize("name", list(reference.ACTIVATIONS))
 def test_activation_delta_agrees_with_central_differences(rng, name):
-    f, delta = reference.ACTIVATIONS[name]
+    f, delta, from_z = reference.ACTIVATIONS[name]
     z, dy = rng.standard_normal((2, 7, 5))
     numerical = central_differences(lambda: (dy * f(z)).sum(), z)
-    np.testing.assert_allclose(delta(dy, f(z)), numerical, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(delta(dy, z if from_z else f(z)), numerical, rtol=0, atol=1e-8)
+
+
+def test_activations_by_hand():
+    z = np.array([-2.0, 0, 3])
+    below = np.exp(-2) - 1
+    normal = 0.0227501319481792  # P(Z <= -2)
+    for name, want in [
+        (("leaky_relu", 0.1), [-0.2, 0, 3]),
+        (("elu", 0.5), [0.5 * below, 0, 3]),
+        ("elu", [below, 0, 3]),
+        ("selu", [1.0507009873554805 * 1.6732632423543772 * below, 0, 3 * 1.0507009873554805]),
+        ("softplus", [np.log1p(np.exp(-2)), np.log(2), np.log(1 + np.exp(3))]),
+        ("gelu", [-2 * normal, 0, 3 * 0.9986501019683699]),
+        ("silu", [-2 / (1 + np.exp(2)), 0, 3 / (1 + np.exp(-3))]),
+        ("sign", [-1, 0, 1]),
+        ("step", [0, 0, 1]),
+    ]:
+        np.testing.assert_allclose(reference.activation_of(name).f(z), want, rtol=1e-14)
 
 
 @pytest.mark.parametrize("name", list(reference.ACTIVATIONS))
 def test_activations_survive_huge_arguments_without_a_warning(name):
     z = np.array([[-1e4, -1e4, 1e4, 0.0]])
     with np.errstate(over="raise", invalid="raise", divide="raise"):
-        y = reference.ACTIVATIONS[name].f(z)
+        f, delta, from_z = reference.ACTIVATIONS[name]
+        y = f(z)
         assert np.isfinite(y).all()
-        assert np.isfinite(reference.ACTIVATIONS[name].delta(np.ones_like(z), y)).all()
+        assert np.isfinite(delta(np.ones_like(z), z if from_z else y)).all()
 
 
 def test_losses_by_hand():

@@ -1,0 +1,95 @@
+/* kernels_activations.h: the element-wise activations over panels of rows, forward and backward, and dropout. Part of kernels.h. */
+
+/* z[rows][vecs] = f(z); where f(0) is not 0 the lanes from `used` on are set back to zero. slope = f', unless NULL. */
+INLINE void activate_rows(real *z, real *slope, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t vecs, ptrdiff_t used, vec a,
+                          const fbp_activation_code code, const int zero_at_zero)
+{
+    for (ptrdiff_t r = 0; r < rows; r++)
+        for (ptrdiff_t j = 0; j < vecs * LANES; j += LANES) {
+            const ptrdiff_t at = r * ld + j;
+            const vec x = v_load(z + at), y = v_activation(x, a, code);
+            v_store(z + at, zero_at_zero ? y : v_keep(y, lanes_before(j, used)));
+            if (slope)
+                v_store(slope + at, v_slope(y, x, a, code));
+        }
+}
+
+static void activate_panel(real *z, real *slope, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t vecs, ptrdiff_t used,
+                           fbp_activation activation)
+{
+    const vec a = v_set1((real)activation.parameter);
+#define ACTIVATE(code, f, slope_of, zero_at_zero)                                        \
+    case code:                                                                           \
+        if (slope)                                                                       \
+            activate_rows(z, slope, ld, rows, vecs, used, a, code, zero_at_zero);        \
+        else                                                                             \
+            activate_rows(z, NULL, ld, rows, vecs, used, a, code, zero_at_zero);         \
+        break;
+    switch (activation.code) {
+        FBP_ELEMENTWISE(ACTIVATE)
+    default: break;
+    }
+#undef ACTIVATE
+}
+
+INLINE void slope_rows(real *dx, const real *y, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t vecs, vec a,
+                       const fbp_activation_code code)
+{
+    for (ptrdiff_t r = 0; r < rows; r++)
+        for (ptrdiff_t j = r * ld; j < r * ld + vecs * LANES; j += LANES) {
+            const vec of_y = v_load(y + j);
+            v_store(dx + j, v_load(dx + j) * v_slope(of_y, of_y, a, code));
+        }
+}
+
+/* dx[rows][vecs] *= f'(y). */
+static void slope_panel(real *dx, const real *y, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t vecs, fbp_activation activation)
+{
+    const vec a = v_set1((real)activation.parameter);
+#define SLOPE(code, f, slope, zero_at_zero) \
+    case code: slope_rows(dx, y, ld, rows, vecs, a, code); break;
+    switch (activation.code) {
+        FBP_ELEMENTWISE(SLOPE)
+    default: break;
+    }
+#undef SLOPE
+}
+
+static void KERNEL(activate)(void *z, ptrdiff_t n, fbp_activation activation)
+{
+    activate_panel(z, NULL, 0, 1, n / LANES, n, activation);
+}
+
+/* ---- dropout ---- */
+
+/* 31 random bits for each unit, from two words that are random for each row: the rounds of a 32-bit mix whose constants Wellons
+ * (2018) found by search, the second word between them. */
+INLINE uvec random_of_units(uvec unit, uint64_t word)
+{
+    uvec h = unit * 0x9E3779B1u + (uint32_t)word;
+    h ^= h >> 16;
+    h *= 0x7FEB352Du;
+    h ^= (h >> 15) ^ (uint32_t)(word >> 32);
+    h *= 0x846CA68Bu;
+    h ^= h >> 16;
+    return h >> 1;
+}
+
+static void KERNEL(drop_units)(void *y_, void *slope_, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, const fbp_dropout *dropout)
+{
+    static const uint32_t ramp[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const uint32_t below = (uint32_t)(dropout->rate * 0x1p31);
+    const vec scale = v_set1((real)(1 / (1 - dropout->rate)));
+    real *y = y_, *slope = slope_;
+    for (ptrdiff_t r = 0; r < rows; r++, y += ld, slope += ld) {
+        const uint64_t word = fbp_random(dropout->key, (uint64_t)(dropout->row + r));
+        uvec unit;
+        memcpy(&unit, ramp, sizeof unit);
+        unit += (uint32_t)dropout->unit;
+        for (ptrdiff_t j = 0; j < vecs_of(n) * LANES; j += LANES, unit += LANES) {
+            const vec factor = v_select(v_below(random_of_units(unit, word), below), v_set1(0), scale);
+            v_store(y + j, v_load(y + j) * factor);
+            v_store(slope + j, v_load(slope + j) * factor);
+        }
+    }
+}
