@@ -19,6 +19,7 @@ except ModuleNotFoundError as error:
 
 from . import errors, initializers
 from ._config import show_config
+from .callbacks import EarlyStopping, GradientNorm, TargetLoss, TimeLimit
 from .gradcheck import gradient_check
 from .history import History
 from .io import load
@@ -32,8 +33,12 @@ __version__ = "0.1.0"
 __all__ = [
     "SGD",
     "Dense",
+    "EarlyStopping",
+    "GradientNorm",
     "History",
     "Network",
+    "TargetLoss",
+    "TimeLimit",
     "Trainer",
     "__version__",
     "errors",
