@@ -17,9 +17,10 @@ except ModuleNotFoundError as error:
         "folder that holds pyproject.toml, or leave the source tree to import an installed fastbp"
     ) from error
 
-from . import errors, initializers
+from . import errors, initializers, preprocess
 from ._config import show_config
 from .callbacks import EarlyStopping, GradientNorm, TargetLoss, TimeLimit
+from .encoding import labels, one_hot
 from .gradcheck import gradient_check
 from .history import History
 from .io import load
@@ -45,7 +46,10 @@ __all__ = [
     "get_num_threads",
     "gradient_check",
     "initializers",
+    "labels",
     "load",
+    "one_hot",
+    "preprocess",
     "set_num_threads",
     "show_config",
 ]
