@@ -17,7 +17,7 @@ except ModuleNotFoundError as error:
         "folder that holds pyproject.toml, or leave the source tree to import an installed fastbp"
     ) from error
 
-from . import errors, initializers, preprocess
+from . import errors, initializers, models, preprocess
 from ._config import show_config
 from .callbacks import EarlyStopping, GradientNorm, TargetLoss, TimeLimit
 from .encoding import labels, one_hot
@@ -48,6 +48,7 @@ __all__ = [
     "initializers",
     "labels",
     "load",
+    "models",
     "one_hot",
     "preprocess",
     "set_num_threads",

@@ -20,9 +20,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _check
 from ._affine import Affine, centred, rows_of
+from ._polynomial import polynomial_features
 from .errors import ConfigError, ShapeError
 
-__all__ = ["PCA", "Affine", "Center", "MinMax", "Standardize", "Whiten"]
+__all__ = ["PCA", "Affine", "Center", "MinMax", "Standardize", "Whiten", "polynomial_features"]
 
 Map = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -124,9 +125,7 @@ class MinMax(_Fitted):
         """Check the range."""
         numbers = all(isinstance(bound, int | float) for bound in (self.low, self.high))
         if not (numbers and -np.inf < self.low < self.high < np.inf):
-            raise ConfigError(
-                f"range: got {self.low!r} to {self.high!r}, wanted low < high"
-            )
+            raise ConfigError(f"range: got {self.low!r} to {self.high!r}, wanted low < high")
 
     def _solve(self, x: NDArray[Any]) -> Map:
         low, high = (bound.astype(np.float64) for bound in (x.min(axis=0), x.max(axis=0)))
