@@ -17,8 +17,10 @@ except ModuleNotFoundError as error:
         "folder that holds pyproject.toml, or leave the source tree to import an installed fastbp"
     ) from error
 
-from . import activations, errors, initializers
+from . import activations, errors, initializers, models, preprocess
 from ._config import show_config
+from .callbacks import EarlyStopping, GradientNorm, TargetLoss, TimeLimit
+from .encoding import labels, one_hot
 from .gradcheck import gradient_check
 from .history import History
 from .io import load
@@ -32,8 +34,12 @@ __version__ = "0.1.0"
 __all__ = [
     "SGD",
     "Dense",
+    "EarlyStopping",
+    "GradientNorm",
     "History",
     "Network",
+    "TargetLoss",
+    "TimeLimit",
     "Trainer",
     "__version__",
     "activations",
@@ -41,7 +47,11 @@ __all__ = [
     "get_num_threads",
     "gradient_check",
     "initializers",
+    "labels",
     "load",
+    "models",
+    "one_hot",
+    "preprocess",
     "set_num_threads",
     "show_config",
 ]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ._divergence import LastGood, diverged
 from ._engine import Run
 from ._progress import NoBar
+from .callbacks import Callbacks
 from .errors import DivergenceError
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Fit:
         At most the number of rows.
     validation : (ndarray, ndarray) or None
         In the same form.
+    callbacks : Callbacks
+        Their ``on_fit_begin`` has been called.
     """
 
     def __init__(
@@ -51,34 +54,50 @@ class Fit:
         y: NDArray[Any],
         batch_size: int,
         validation: Arrays | None,
+        callbacks: Callbacks,
     ) -> None:
-        self._trainer, self._run = trainer, run
+        self._trainer, self._run, self._callbacks = trainer, run, callbacks
         self._x, self._y, self._validation = x, y, validation
         self._batch_size = batch_size
         self.steps = -(-len(x) // batch_size)
         self._good = LastGood(trainer, run)
         run.bind(x, y)
 
-    def epoch(self, bar: NoBar) -> None:
-        """Train for one epoch, evaluate and record it."""
+    def epochs(self, count: int, bar: NoBar) -> None:
+        """Train for `count` epochs, or until a callback stops it."""
+        history, call = self._trainer.history, self._callbacks.call
+        history.stopped = None
+        for _ in range(count):
+            cut = self._epoch(bar)
+            history.stopped = call("on_epoch_end", self._trainer, history) or cut
+            if history.stopped:
+                break
+        call("on_fit_end", self._trainer, history)
+
+    def _epoch(self, bar: NoBar) -> str | None:
+        """Train for one epoch, evaluate and record it; return why it was cut short, if it was."""
         trainer = self._trainer
         self._good.begin()
         if trainer._shuffle and self.steps > 1:
             self._run.shuffle(trainer._generator)
-        record = self._train(bar)
+        record, done, cut = self._train(bar)
         if not self._good.live_is_finite():
-            raise self._failure(self.steps - 1, trainer.n_steps - 1, record["learning_rate"])
+            raise self._failure(done - 1, trainer.n_steps - 1, record["learning_rate"])
         if self._validation is not None:
             measured = trainer._measure(*self._validation)
             record |= {f"val_{name}": value for name, value in measured.items()}
         trainer.history.append(**record)
         bar.epoch_done(**record)
+        return cut
 
-    def _train(self, bar: NoBar) -> dict[str, float]:
-        """Run the steps of one epoch; return the means, the last rate and the seconds."""
-        trainer, done, loss, hits = self._trainer, 0, 0.0, 0
+    def _train(self, bar: NoBar) -> tuple[dict[str, float], int, str | None]:
+        """Run the steps of one epoch, or those until a callback stops it.
+
+        Returns means, the last rate and seconds; the steps done; why they are not all, if so.
+        """
+        trainer, done, loss, hits, cut = self._trainer, 0, 0.0, 0, None
         begin = now = perf_counter()
-        while done < self.steps:
+        while done < self.steps and not cut:
             count = min(trainer._region, self.steps - done)
             rates = trainer.optimizer.learning_rates(trainer.n_steps, count)
             part_loss, part_hits, part_done = advance(trainer, self._run, done, count, rates)
@@ -93,7 +112,8 @@ class Fit:
             rows = min(done * self._batch_size, len(self._x))
             means = trainer._means(loss, hits, rows, self._y)
             bar.advance(count, **means)
-        return {**means, "learning_rate": float(rates[-1]), "seconds": now - begin}
+            cut = self._callbacks.call("on_region_end", trainer)
+        return {**means, "learning_rate": float(rates[-1]), "seconds": now - begin}, done, cut
 
     def _failure(self, index: int, step: int, rate: float) -> DivergenceError:
         """Return the error of a step, `index` of this epoch, the last good state being restored."""

@@ -23,7 +23,10 @@ import fastbp as fb
 from . import _check
 from ._problem import Problem, load_inputs, load_problem
 from .errors import ConfigError, FastbpError
-from .preprocess import Standardizer
+from .preprocess import Standardize
+
+# In standard deviations: further from the mean no value of the training data is to lie.
+_FARTHEST = 20.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,7 +71,7 @@ def _train(arguments: argparse.Namespace) -> None:
     network = _network(problem, arguments)
     print(_summary(arguments.dataset, problem), flush=True)
     started = time.perf_counter()
-    loss = _fit(network, problem, arguments)
+    network, loss = _fit(network, problem, arguments)
     seconds = time.perf_counter() - started
     scores = fb.Trainer(network, loss).evaluate(problem.x_test, problem.y_test)
     network.metadata.update(
@@ -89,19 +92,22 @@ def _network(problem: Problem, arguments: argparse.Namespace) -> fb.Network:
     return fb.Network(problem.x_train.shape[1], layers, seed=arguments.seed)
 
 
-def _fit(network: fb.Network, problem: Problem, arguments: argparse.Namespace) -> str:
-    """Train on standardised data, make the network take and give raw numbers, return the loss."""
+def _fit(
+    network: fb.Network, problem: Problem, arguments: argparse.Namespace
+) -> tuple[fb.Network, str]:
+    """Train on standardised data; return the network that takes and gives raw numbers, the loss."""
     loss = "cross_entropy" if problem.classes else "mse"
-    inputs = Standardizer.fit(problem.x_train, shared=problem.images)
-    x, y = inputs.transform(problem.x_train), problem.y_train
+    inputs = Standardize(shared=problem.images, farthest=_FARTHEST)
+    network.preprocessing = inputs.fit(problem.x_train)
+    y = problem.y_train
     if not problem.classes:
-        targets = Standardizer.fit(y)
+        targets = Standardize(farthest=_FARTHEST).fit(y)
         y = targets.transform(y)
     rate = arguments.learning_rate
     if rate is None:
         rate = 0.05 if problem.classes else 0.01
     rate = _check.number(rate, "learning_rate")
-    n_steps = arguments.epochs * -(-len(x) // arguments.batch_size)
+    n_steps = arguments.epochs * -(-len(y) // arguments.batch_size)
     trainer = fb.Trainer(
         network,
         loss,
@@ -111,11 +117,11 @@ def _fit(network: fb.Network, problem: Problem, arguments: argparse.Namespace) -
         seed=arguments.seed,
         n_threads=arguments.threads,
     )
-    trainer.fit(x, y, epochs=arguments.epochs, progress=not arguments.quiet)
-    inputs.fold_into_inputs(network)
+    trainer.fit(problem.x_train, y, epochs=arguments.epochs, progress=not arguments.quiet)
+    folded = network.fold()
     if not problem.classes:
-        targets.fold_into_outputs(network)
-    return loss
+        targets.fold_into_outputs(folded)
+    return folded, loss
 
 
 def _falling(rate: float, n_steps: int) -> Callable[[int], float]:

@@ -136,8 +136,8 @@ def gradient_check(
     eps, tolerance = _check.positive(eps, "eps"), _check.positive(tolerance, "tolerance")
     net = network.copy("float64")
     resolved = net._loss(loss)
-    x, y = net._examples(x, y, resolved)
     _, pairs = net.gradients(x, y, loss)
+    x, y = net._examples(x, y, resolved)
 
     def objective() -> float:
         total, _ = net._model.evaluate(resolved.name, x, y, 1)

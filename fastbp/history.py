@@ -22,9 +22,15 @@ class History(Mapping[str, list[float]]):
     accuracy in classification only), ``val_loss`` and ``val_accuracy`` (after the epoch, on
     the validation data), ``learning_rate`` (of the epoch's last step) and ``seconds`` (of
     training, validation not included).
+
+    Attributes
+    ----------
+    stopped : str or None
+        Why the last call of `Trainer.fit` stopped before its number of epochs; None if it did not.
     """
 
     def __init__(self) -> None:
+        self.stopped: str | None = None
         self._columns: dict[str, list[float]] = {}
         self._epochs = 0
 

@@ -5,8 +5,9 @@ the shape ``(n_in, n_out)`` of a weight or ``(n_out,)`` of a bias. Values are dr
 and rounded to the network's dtype, so one seed gives both dtypes the same network.
 
 `Glorot*` after Glorot and Bengio, "Understanding the difficulty of training deep feedforward
-neural networks", 2010; `He*` after He et al., "Delving deep into rectifiers", 2015; `LeCun*`
-after LeCun et al., "Efficient backprop", 1998.
+neural networks", 2010; `He*` after He et al., "Delving deep into rectifiers", 2015; `LeCun*` after
+LeCun et al., "Efficient BackProp", 1998; `Orthogonal` after Saxe et al., "Exact solutions to the
+nonlinear dynamics of learning in deep linear neural networks", 2014.
 """
 
 from collections.abc import Callable
@@ -27,11 +28,17 @@ __all__ = [
     "HeUniform",
     "Initializer",
     "LeCunNormal",
+    "LeCunUniform",
     "Normal",
+    "Orthogonal",
     "Uniform",
     "Zeros",
     "default_weight",
+    "fill",
 ]
+
+# Entries that are drawn in float64 at a time: 1 MiB of them beside the weights.
+BLOCK = 2**17
 
 Initializer = Callable[[np.random.Generator, tuple[int, ...]], ArrayLike]
 
@@ -86,49 +93,107 @@ class Uniform:
         return rng.uniform(-self.scale, self.scale, shape)
 
 
+class _Scaled:
+    """A distribution whose scale depends on the shape of the weight."""
+
+    def of(self, shape: tuple[int, ...]) -> Normal | Uniform:
+        """Return the distribution for a weight of `shape`."""
+        raise NotImplementedError
+
+    def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[Any]:
+        """Draw a weight of `shape`."""
+        return self.of(shape)(rng, shape)
+
+
 @dataclass(frozen=True)
-class GlorotUniform:
+class GlorotUniform(_Scaled):
     """Uniform, limit ``sqrt(6 / (n_in + n_out))``."""
 
-    def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[Any]:
-        """Draw a weight of `shape`."""
-        return Uniform(np.sqrt(6 / sum(_weight_shape(self, shape))))(rng, shape)
+    def of(self, shape: tuple[int, ...]) -> Uniform:
+        """Return the distribution for a weight of `shape`."""
+        return Uniform(np.sqrt(6 / sum(_weight_shape(self, shape))))
 
 
 @dataclass(frozen=True)
-class GlorotNormal:
+class GlorotNormal(_Scaled):
     """Normal, standard deviation ``sqrt(2 / (n_in + n_out))``."""
 
-    def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[Any]:
-        """Draw a weight of `shape`."""
-        return Normal(np.sqrt(2 / sum(_weight_shape(self, shape))))(rng, shape)
+    def of(self, shape: tuple[int, ...]) -> Normal:
+        """Return the distribution for a weight of `shape`."""
+        return Normal(np.sqrt(2 / sum(_weight_shape(self, shape))))
 
 
 @dataclass(frozen=True)
-class HeUniform:
+class HeUniform(_Scaled):
     """Uniform, limit ``sqrt(6 / n_in)``."""
 
-    def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[Any]:
-        """Draw a weight of `shape`."""
-        return Uniform(np.sqrt(6 / _weight_shape(self, shape)[0]))(rng, shape)
+    def of(self, shape: tuple[int, ...]) -> Uniform:
+        """Return the distribution for a weight of `shape`."""
+        return Uniform(np.sqrt(6 / _weight_shape(self, shape)[0]))
 
 
 @dataclass(frozen=True)
-class HeNormal:
+class HeNormal(_Scaled):
     """Normal, standard deviation ``sqrt(2 / n_in)``."""
 
-    def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[Any]:
-        """Draw a weight of `shape`."""
-        return Normal(np.sqrt(2 / _weight_shape(self, shape)[0]))(rng, shape)
+    def of(self, shape: tuple[int, ...]) -> Normal:
+        """Return the distribution for a weight of `shape`."""
+        return Normal(np.sqrt(2 / _weight_shape(self, shape)[0]))
 
 
 @dataclass(frozen=True)
-class LeCunNormal:
+class LeCunUniform(_Scaled):
+    """Uniform, limit ``sqrt(3 / n_in)``."""
+
+    def of(self, shape: tuple[int, ...]) -> Uniform:
+        """Return the distribution for a weight of `shape`."""
+        return Uniform(np.sqrt(3 / _weight_shape(self, shape)[0]))
+
+
+@dataclass(frozen=True)
+class LeCunNormal(_Scaled):
     """Normal, standard deviation ``sqrt(1 / n_in)``."""
+
+    def of(self, shape: tuple[int, ...]) -> Normal:
+        """Return the distribution for a weight of `shape`."""
+        return Normal(np.sqrt(1 / _weight_shape(self, shape)[0]))
+
+
+@dataclass(frozen=True)
+class Orthogonal:
+    """A random matrix whose columns (rows, if they are fewer) are orthogonal, of length `gain`.
+
+    Uniform over all such matrices: Q of the QR decomposition of a normal matrix, R's diagonal
+    made positive. NumPy's linear algebra computes it, so its last bits depend on that library.
+    """
+
+    gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse a gain that is no finite number > 0."""
+        _check.positive(self.gain, "gain")
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[Any]:
         """Draw a weight of `shape`."""
-        return Normal(np.sqrt(1 / _weight_shape(self, shape)[0]))(rng, shape)
+        n_in, n_out = _weight_shape(self, shape)
+        q, r = np.linalg.qr(rng.standard_normal((max(n_in, n_out), min(n_in, n_out))))
+        q *= np.where(np.diagonal(r) < 0, -self.gain, self.gain)
+        return q if n_in >= n_out else q.T
+
+
+def fill(initializer: Initializer, rng: np.random.Generator, out: NDArray[Any], name: str) -> None:
+    """Set `out`, called `name` in errors, to what the initializer makes of its shape.
+
+    Independent draws are made some rows at a time, with the same result.
+    """
+    rows = len(out)
+    if isinstance(initializer, _Scaled):
+        initializer = initializer.of(out.shape)
+    if isinstance(initializer, Normal | Uniform):
+        rows = max(1, BLOCK // (out.size // rows))
+    for first in range(0, len(out), rows):
+        part = out[first : first + rows]
+        part[...] = _check.parameter(initializer(rng, part.shape), part.shape, out.dtype, name)
 
 
 # Of the activations that are no good with Glorot: those that halve the variance, and SELU, which

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _check
+from ._affine import Affine
 from .activations import resolve
 from .errors import ConfigError, CorruptModelError
 from .layers import Dense, dense_layers
@@ -52,21 +53,31 @@ def architecture(network: Network) -> dict[str, Any]:
     """Return what `rebuild` needs besides the tensors, as JSON can hold it."""
     if not all(isinstance(text, str) for item in network.metadata.items() for text in item):
         raise ConfigError(f"metadata: got {network.metadata!r}, wanted strings by strings")
-    return {
-        "n_inputs": network.n_inputs,
+    described = {
+        "n_inputs": network._n_inputs,
         "layers": [_describe(layer) for layer in network.layers],
         "dtype": network.dtype.name,
         "metadata": network.metadata,
     }
+    if network.preprocessing is not None:
+        described["preprocessing"] = list(network.preprocessing.matrix.shape)
+    return described
 
 
 def tensors(network: Network) -> dict[str, NDArray[Any]]:
-    """Return copies of the parameters: ``layers.<i>.weight`` and ``layers.<i>.bias``."""
-    return {
+    """Return copies of the parameters: ``layers.<i>.weight`` and ``layers.<i>.bias``.
+
+    Of a preprocessing also ``preprocessing.mean`` and ``preprocessing.matrix``, in float64.
+    """
+    found = {
         f"layers.{i}.{name}": np.array(getattr(layer, name), order="C")
         for i, layer in enumerate(network.layers)
         for name in ("weight", "bias")
     }
+    ahead = network.preprocessing
+    if ahead is not None:
+        found |= {"preprocessing.mean": ahead.mean, "preprocessing.matrix": ahead.matrix}
+    return found
 
 
 def rebuild(architecture: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Network:
@@ -80,16 +91,26 @@ def rebuild(architecture: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> N
     n_inputs = _check.positive_int(architecture["n_inputs"], "n_inputs")
     dtype = _check.floating_dtype(architecture["dtype"])
     layers = dense_layers([_layer(**layer) for layer in architecture["layers"]])
-    shapes = _shapes([n_inputs, *(layer.units for layer in layers)])
+    wanted = {
+        name: (shape, dtype)
+        for name, shape in _shapes([n_inputs, *(layer.units for layer in layers)]).items()
+    }
+    if "preprocessing" in architecture:
+        shape, float64 = tuple(architecture["preprocessing"]), np.dtype(np.float64)
+        wanted["preprocessing.mean"] = (shape[:1], float64)
+        wanted["preprocessing.matrix"] = (shape, float64)
     # Compared before anything is allocated: a forged architecture may ask for any size.
     found = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
-    if found != {name: (shape, dtype) for name, shape in shapes.items()}:
+    if found != wanted:
         raise ValueError("the tensors do not fit the architecture")
     network = Network._unset(n_inputs, layers, dtype)
     network.metadata = dict(architecture["metadata"])
     for i, layer in enumerate(network.layers):
         layer.weight[...] = tensors[f"layers.{i}.weight"]
         layer.bias[...] = tensors[f"layers.{i}.bias"]
+    if "preprocessing" in architecture:
+        maps = tensors["preprocessing.mean"], tensors["preprocessing.matrix"]
+        network.preprocessing = Affine(*maps)
     return network
 
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _check
 from .activations import Activation, parameter_of, resolve
 from .errors import ConfigError
-from .initializers import Initializer, Zeros, default_weight
+from .initializers import Initializer, Zeros, default_weight, fill
 
 if TYPE_CHECKING:
     from ._engine import Model
@@ -130,9 +130,8 @@ class Dense:
     def _initialize(self, rng: np.random.Generator) -> None:
         """Draw the weights, then the biases."""
         weight_init = self._weight_init or default_weight(self.activation)
-        bias_init = self._bias_init or Zeros()
-        self.weight = weight_init(rng, self.weight.shape)
-        self.bias = bias_init(rng, self.bias.shape)
+        fill(weight_init, rng, self.weight, f"layers[{self._index}].weight")
+        fill(self._bias_init or Zeros(), rng, self.bias, f"layers[{self._index}].bias")
 
     def _bound(self) -> Model:
         if self._model is None:

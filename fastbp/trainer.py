@@ -14,7 +14,7 @@ from ._engine import Run
 from ._fit import Fit, advance
 from ._progress import progress_bar
 from ._runtime import get_num_threads
-from .callbacks import Callback
+from .callbacks import Callback, Callbacks
 from .errors import ConfigError
 from .history import History
 from .network import Network
@@ -118,7 +118,8 @@ class Trainer:
         validation_data : (array_like, array_like), optional
             Evaluated after each epoch.
         callbacks : sequence of Callback
-            Called after each epoch; training stops when one returns true.
+            Called after each epoch; training stops when one returns true. `EarlyStopping`,
+            `TargetLoss`, `GradientNorm`, `TimeLimit`, or any object as in `fastbp.callbacks`.
         progress : bool
             Whether to draw a progress bar on stderr.
 
@@ -141,20 +142,19 @@ class Trainer:
         BusyError
             Another call is training the network.
         """
-        x, y = self.network._examples(x, y, self._loss)
+        examples = self.network._examples(x, y, self._loss)
         validation = self._validation(validation_data)
         epochs = _check.positive_int(epochs, "epochs")
-        callbacks = _check.callbacks(callbacks, "on_epoch_end")
+        hooks = Callbacks(_check.callbacks(callbacks, "on_epoch_end"))
         progress = _check.flag(progress, "progress")
         lock = self.network._claim()
         try:
-            rows = min(self._batch_size or len(x), len(x))
-            fit = Fit(self, self._new_run(rows), x, y, rows, validation)
+            hooks.call("on_fit_begin", self, x, y, validation_data)
+            n = len(examples[0])
+            rows = min(self._batch_size or n, n)
+            fit = Fit(self, self._new_run(rows), *examples, rows, validation, hooks)
             with progress_bar(progress, epochs, fit.steps) as bar:
-                for _ in range(epochs):
-                    fit.epoch(bar)
-                    if any([c.on_epoch_end(self, self.history) for c in callbacks]):
-                        break
+                fit.epochs(epochs, bar)
         finally:
             lock.release()
         return self.history

@@ -1,0 +1,222 @@
+"""The affine map x' = (x - mean) M ahead of a network: applied to rows, pulled back, folded in.
+
+A map of each column by itself keeps only the diagonal of M. All is computed in float64, matrix
+products by the engine, so that the map of a row depends neither on the rows around it nor on
+the number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _check
+from ._arrays import all_finite
+from ._engine import Model
+from ._runtime import get_num_threads
+from .errors import ConfigError, InputError, ShapeError
+
+if TYPE_CHECKING:
+    from .network import Network
+
+__all__ = ["Affine", "attached", "centred", "first_layer_inputs", "folded", "rows_of"]
+
+# Entries that are mapped at a time: 1 MiB in float64 beside the rows.
+BLOCK = 2**17
+
+
+class Affine:
+    """The map ``x' = (x - mean) M``.
+
+    Parameters
+    ----------
+    mean : array_like
+        [n_inputs].
+    matrix : array_like
+        M, [n_inputs, n_outputs], or its diagonal [n_inputs].
+
+    Raises
+    ------
+    ShapeError, InputError, DTypeError
+        The two are not finite arrays of these shapes.
+    """
+
+    _mean: NDArray[np.float64] | None = None
+    _matrix: NDArray[np.float64] | None = None
+
+    def __init__(self, mean: ArrayLike, matrix: ArrayLike) -> None:
+        self._set(mean, matrix)
+
+    def _set(self, mean: ArrayLike, matrix: ArrayLike) -> None:
+        n, float64 = np.size(mean), np.dtype(np.float64)
+        shape = np.shape(matrix)
+        if not n or not shape or shape[0] != n or len(shape) > 2 or 0 in shape:
+            raise ShapeError(f"matrix: got shape {shape}, wanted ({n}, n_outputs) or ({n},)")
+        checked = (
+            _check.parameter(mean, (n,), float64, "mean"),
+            _check.parameter(matrix, shape, float64, "matrix"),
+        )
+        self._mean, self._matrix = (np.array(array, order="C") for array in checked)
+        self._mean.flags.writeable = self._matrix.flags.writeable = False
+        self.__dict__.pop("_model", None)
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """What is subtracted, float64 [n_inputs]; read-only."""
+        return self._fitted()[0]
+
+    @property
+    def matrix(self) -> NDArray[np.float64]:
+        """M, float64 [n_inputs, n_outputs], or its diagonal [n_inputs]; read-only."""
+        return self._fitted()[1]
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of columns that the map takes."""
+        return len(self.mean)
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of columns that it gives."""
+        return self.matrix.shape[-1]
+
+    def transform(self, x: ArrayLike) -> NDArray[Any]:
+        """Return the mapped rows [n, n_outputs] of `x` [n, n_inputs], float32 if `x` is.
+
+        Raises
+        ------
+        InputError, ShapeError, DTypeError
+            `x` is not a finite [n, n_inputs] array of numbers, or what it becomes is not finite.
+        ConfigError
+            The map has not been fitted.
+        """
+        return self._transform(x, None, "x")
+
+    def fold_into_outputs(self, network: Network) -> None:
+        """Change the last layer so that the network gives ``y`` where it gave ``(y - mean) M``.
+
+        Raises
+        ------
+        ConfigError
+            The last layer is not linear, or M is not diagonal.
+        """
+        layer = network.layers[-1]
+        if layer.activation != "linear":
+            raise ConfigError(f"last layer: got {layer.activation}, wanted linear")
+        if self.matrix.ndim != 1:
+            raise ConfigError(f"matrix: got shape {self.matrix.shape}, wanted a diagonal")
+        layer.weight = layer.weight / self.matrix
+        layer.bias = layer.bias / self.matrix + self.mean
+
+    def __repr__(self) -> str:
+        """Return how many columns go in and out."""
+        return f"Affine({self.n_inputs} to {self.n_outputs})"
+
+    def _fitted(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        if self._mean is None or self._matrix is None:
+            raise ConfigError(f"preprocessing: got {self!r} without a fit, wanted .fit(x) before")
+        return self._mean, self._matrix
+
+    @cached_property
+    def _model(self) -> Model:
+        return _linear(self.matrix)
+
+    def _transform(self, x: ArrayLike, dtype: np.dtype | None, name: str) -> NDArray[Any]:
+        """Return the mapped rows in `dtype`, None for that of `x`; errors call them `name`."""
+        x = rows_of(x, self.n_inputs, name)
+        out = np.empty((len(x), self.n_outputs), x.dtype if dtype is None else dtype)
+        diagonal = self.matrix.ndim == 1
+        with np.errstate(over="ignore"):
+            for part, block in centred(x, self.mean):
+                out[part] = block * self.matrix if diagonal else _rows_by(self._model, block)
+        if not all_finite(out):
+            raise InputError(f"preprocessed {_check.not_finite(out, name)}")
+        return out
+
+    def _pulled_back(self, dx: NDArray[Any]) -> NDArray[Any]:
+        """Return the gradient with respect to x from that with respect to x'."""
+        if self.matrix.ndim == 1:
+            return (dx * self.matrix).astype(dx.dtype)
+        return _product(dx, self.matrix.T).astype(dx.dtype)
+
+
+def rows_of(x: ArrayLike, n_inputs: int, name: str = "x") -> NDArray[Any]:
+    """Return `x` as a finite array [n >= 1, n_inputs], in float32 if that is what it is."""
+    float32 = _check.DTYPES["float32"]
+    dtype = float32 if getattr(x, "dtype", None) == float32 else _check.DTYPES["float64"]
+    return _check.inputs(x, n_inputs, dtype, name)
+
+
+def centred(x: NDArray[Any], mean: NDArray[np.float64]) -> Iterator[tuple[slice, NDArray[Any]]]:
+    """Iterate over blocks of rows: their place, and ``x - mean`` in float64."""
+    rows = max(1, BLOCK // x.shape[1])
+    for first in range(0, len(x), rows):
+        part = slice(first, first + rows)
+        yield part, x[part] - mean
+
+
+def first_layer_inputs(n_inputs: int, ahead: Any) -> int:
+    """Return how many columns the first layer takes behind a map, or None, for `n_inputs`."""
+    if not isinstance(ahead, Affine):
+        return n_inputs
+    if ahead.n_inputs != n_inputs:
+        raise ShapeError(
+            f"n_inputs: got {n_inputs} with a preprocessing of {ahead.n_inputs} columns, wanted "
+            "the same"
+        )
+    return ahead.n_outputs
+
+
+def attached(value: Any, n_outputs: int) -> Affine | None:
+    """Return `value`, a fitted map to `n_outputs` columns or None, as a copy of its own."""
+    if value is None:
+        return None
+    if not isinstance(value, Affine):
+        raise ConfigError(f"preprocessing: got {value!r}, wanted one of fastbp.preprocess, or None")
+    if value.n_outputs != n_outputs:
+        raise ShapeError(
+            f"preprocessing: got a map to {value.n_outputs} columns, wanted {n_outputs}, as many "
+            "as the first layer takes"
+        )
+    return Affine(value.mean, value.matrix)
+
+
+def folded(network: Network) -> Network:
+    """Return a copy of `network` with the map ahead of it in its first layer.
+
+    ``((x - mean) M) W + b`` is ``x (M W) + (b - mean (M W))``.
+    """
+    ahead = network.preprocessing
+    if ahead is None:
+        return network.copy()
+    twin = network._unset(ahead.n_inputs, network.layers, network.dtype)
+    twin.metadata = dict(network.metadata)
+    for mine, other in zip(network.layers[1:], twin.layers[1:], strict=True):
+        other.weight, other.bias = mine.weight, mine.bias
+    first, matrix = network.layers[0], ahead.matrix
+    weight = first.weight.astype(np.float64)
+    weight = matrix[:, None] * weight if matrix.ndim == 1 else _product(matrix, weight)
+    twin.layers[0].weight = weight
+    twin.layers[0].bias = first.bias - _product(ahead.mean[None, :], weight)[0]
+    return twin
+
+
+def _linear(matrix: NDArray[Any]) -> Model:
+    """Return an engine's layer that multiplies by `matrix`."""
+    n_in, n_out = matrix.shape
+    model = Model(n_in, [n_out], ["linear"], "float64")
+    model.weight(0)[...] = matrix
+    return model
+
+
+def _rows_by(model: Model, rows: NDArray[Any]) -> NDArray[np.float64]:
+    rows = np.ascontiguousarray(rows, dtype=np.float64)
+    return model.activations(rows, get_num_threads())[0]
+
+
+def _product(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
+    return _rows_by(_linear(b), a)

@@ -1,0 +1,185 @@
+"""The classical models that are a network without a hidden layer, each as one call.
+
+Each returns a ready `Trainer`; its ``network`` predicts. The weights begin at zero, since the
+problems are convex. By default a step takes all rows: plain gradient descent.
+
+>>> import fastbp as fb
+>>> trainer = fb.models.logistic_regression(2, optimizer=fb.SGD(1.0))
+>>> history = trainer.fit([[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 1], epochs=100)
+>>> trainer.network.predict([[1, 1]]).item() > 0.5
+True
+
+All take the options of `Network` and `Trainer` by name: ``dtype``, ``preprocessing``;
+``optimizer``, ``batch_size``, ``l2``, ``shuffle``, ``seed`` and ``n_threads``. The penalty
+``l2 * sum(weight ** 2)`` is added to a mean over the rows and leaves the bias out: scikit-learn's
+``C`` for n rows is ``l2 = 1 / (2 * C * n)``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from . import _check
+from ._affine import Affine
+from .errors import ConfigError
+from .initializers import Zeros
+from .layers import Dense
+from .network import Network
+from .optimizers import SGD
+from .trainer import Trainer
+
+if TYPE_CHECKING:
+    from .history import History
+
+__all__ = [
+    "NoMistakes",
+    "linear_regression",
+    "logistic_regression",
+    "multiclass_svm",
+    "perceptron",
+    "softmax_regression",
+]
+
+
+def linear_regression(n_inputs: int, n_outputs: int = 1, **options: Any) -> Trainer:
+    """Return least squares: linear outputs and "squared_error"; with ``l2``, ridge regression.
+
+    Parameters
+    ----------
+    n_inputs, n_outputs : int
+        Columns of x and of y.
+    **options
+        See `fastbp.models`.
+
+    Raises
+    ------
+    ConfigError
+        An option is unknown or out of its range.
+    """
+    return _single_layer(n_inputs, n_outputs, "linear", "squared_error", **options)
+
+
+def logistic_regression(n_inputs: int, n_outputs: int = 1, **options: Any) -> Trainer:
+    """Return sigmoid outputs with "binary_cross_entropy"; targets are 0 or 1.
+
+    Parameters
+    ----------
+    n_inputs, n_outputs : int
+        Columns of x; yes-or-no questions.
+    **options
+        See `fastbp.models`.
+
+    Raises
+    ------
+    ConfigError
+        An option is unknown or out of its range.
+    """
+    return _single_layer(n_inputs, n_outputs, "sigmoid", "binary_cross_entropy", **options)
+
+
+def softmax_regression(n_inputs: int, n_classes: int, **options: Any) -> Trainer:
+    """Return softmax outputs with "cross_entropy": logistic regression for several classes.
+
+    Parameters
+    ----------
+    n_inputs, n_classes : int
+        Columns of x; classes, at least 2.
+    **options
+        See `fastbp.models`.
+
+    Raises
+    ------
+    ConfigError
+        An option is unknown or out of its range.
+    """
+    return _single_layer(n_inputs, n_classes, "softmax", "cross_entropy", **options)
+
+
+def multiclass_svm(n_inputs: int, n_classes: int, **options: Any) -> Trainer:
+    """Return the linear support vector machine: linear scores with "multiclass_hinge", margin 1.
+
+    The loss has kinks, so that only a falling learning rate reaches the minimum.
+
+    Parameters
+    ----------
+    n_inputs, n_classes : int
+        Columns of x; classes, at least 2.
+    **options
+        See `fastbp.models`; ``l2`` is what makes the margin wide.
+
+    Raises
+    ------
+    ConfigError
+        An option is unknown or out of its range.
+    """
+    return _single_layer(n_inputs, n_classes, "linear", "multiclass_hinge", **options)
+
+
+def perceptron(n_inputs: int, n_outputs: int = 1, **options: Any) -> Trainer:
+    """Return Rosenblatt's perceptron: a row a step, and w += t x after a mistake.
+
+    On rows that a plane separates it makes finitely many mistakes, at most (R / gamma)^2 for one
+    output, R the length of the longest row with a 1 for the bias, gamma its distance from the
+    plane (Novikoff, 1962); `NoMistakes` stops it then. The steps have length 1 by default, and
+    the rows their order.
+
+    Parameters
+    ----------
+    n_inputs, n_outputs : int
+        Columns of x and of the targets -1 and 1.
+    **options
+        See `fastbp.models`.
+
+    Raises
+    ------
+    ConfigError
+        An option is unknown or out of its range.
+
+    Examples
+    --------
+    >>> import fastbp as fb
+    >>> x, t = [[0, 0], [0, 1], [1, 0], [1, 1]], [-1, 1, 1, 1]
+    >>> stop = [fb.models.NoMistakes()]
+    >>> fb.models.perceptron(2).fit(x, t, epochs=100, callbacks=stop).stopped
+    'no mistakes on 4 rows'
+    """
+    rule = {"batch_size": 1, "shuffle": False, "optimizer": SGD(1.0), **options}
+    return _single_layer(n_inputs, n_outputs, "linear", "perceptron", **rule)
+
+
+class NoMistakes:
+    """Stop when every output has the sign of its target, -1 or 1, on all training rows."""
+
+    def on_fit_begin(self, trainer: Trainer, x: Any, y: Any, validation_data: Any) -> None:
+        """Note the rows."""
+        self._rows = x, np.asarray(y).reshape(len(y), -1)
+
+    def on_epoch_end(self, trainer: Trainer, history: History) -> str | None:
+        """Look for mistakes; an output of 0 is one."""
+        x, y = self._rows
+        right = (y * trainer.network.predict(x) > 0).all()
+        return f"no mistakes on {len(y)} rows" if right else None
+
+    def on_fit_end(self, trainer: Trainer, history: History) -> None:
+        """Let go of the rows."""
+        del self._rows
+
+
+def _single_layer(
+    n_inputs: int,
+    n_outputs: int,
+    activation: str,
+    loss: str,
+    dtype: DTypeLike = "float32",
+    preprocessing: Affine | None = None,
+    **options: Any,
+) -> Trainer:
+    layer = Dense(_check.positive_int(n_outputs, "n_outputs"), activation, Zeros())
+    network = Network(n_inputs, [layer], dtype, preprocessing=preprocessing)
+    try:
+        return Trainer(network, loss, **{"batch_size": None, **options})
+    except TypeError as error:
+        raise ConfigError(f"options: got {sorted(options)}, wanted those of Trainer") from error
