@@ -19,6 +19,7 @@ except ModuleNotFoundError as error:
 
 from . import errors, initializers
 from ._config import show_config
+from .adaptive import Adagrad, Adam, AdamW, RMSprop
 from .gradcheck import gradient_check
 from .history import History
 from .io import load
@@ -31,9 +32,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
     "Dense",
     "History",
     "Network",
+    "RMSprop",
     "Trainer",
     "__version__",
     "errors",

@@ -24,16 +24,16 @@ _Start = tuple[int, Any]
 class LastGood:
     """The state that training goes back to: where the last epoch began whose first loss was finite.
 
-    One copy of the parameters and the velocity, which the engine makes in that first step, when
-    its loss is known and before its update: until then the copy is of the epoch before, and a
-    step whose loss is not finite changes nothing.
+    One copy of the parameters and the optimizer's state, which the engine makes in that first
+    step, when its loss is known and before its update: until then the copy is of the epoch
+    before, and a step whose loss is not finite changes nothing.
     """
 
     def __init__(self, trainer: Trainer, run: Run) -> None:
         self._trainer = trainer
-        self._live = (trainer.network._model.arena, run.velocity)
+        self._live = (trainer.network._model.arena, run.state)
         size = sum(array.size for array in self._live)
-        self._kept = run.kept = np.empty(size, run.velocity.dtype)
+        self._kept = run.kept = np.empty(size, run.state.dtype)
         self._start: _Start
         self._good_start: _Start | None = None
 
@@ -46,16 +46,16 @@ class LastGood:
         self._good_start = self._start
 
     def live_is_finite(self) -> bool:
-        """Return whether the parameters and the velocity, as they are now, are finite."""
-        arena, velocity = self._live
-        return all_finite(arena) and all_finite(velocity)
+        """Return whether the parameters and the optimizer's state, as they are now, are finite."""
+        arena, state = self._live
+        return all_finite(arena) and all_finite(state)
 
     def restore(self) -> None:
         """Put everything back; without a good epoch only the random state has changed."""
-        arena, velocity = self._live
+        arena, state = self._live
         if self._good_start is not None:
             arena[...] = self._kept[: arena.size]
-            velocity[...] = self._kept[arena.size :]
+            state[...] = self._kept[arena.size :]
         start = self._good_start or self._start
         self._trainer.n_steps, self._trainer._generator.state = start
 

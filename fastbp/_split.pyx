@@ -2,8 +2,8 @@
 
 from fastbp._backward cimport Block, apply_block, backward_rows, block_gradient
 from fastbp._forward cimport Layer, forward_rows
-from fastbp._runtime cimport fbp_coming, fbp_part
-from fastbp._steps cimport Plan, add_losses, batch_of, gather, keep, keep_bytes, losses, row_blocks
+from fastbp._runtime cimport fbp_coming, fbp_part, fbp_state_at
+from fastbp._steps cimport Plan, add_losses, batch_of, begin_update, gather, keep, keep_bytes, losses, row_blocks
 
 cdef enum:
     BYTES_AHEAD = 1 << 18   # of the next batch that a thread fetches: what its L2 has room for
@@ -51,13 +51,12 @@ cdef void update(Worker *w, const char *gradient, Py_ssize_t step, Py_ssize_t i)
     """Block i of the weights updated; whoever does the first block adds up the losses."""
     cdef Plan *p = w.plan
     cdef const Block *block = &p.blocks[i]
-    cdef char *velocity = p.velocity
     cdef Py_ssize_t weight = p.layers[block.layer].weight, bias = p.layers[block.layer].bias, b
     if step == 0 and p.kept != NULL and w.n_threads > 1:
         keep_block(p, block)
-    w.update.learning_rate = p.learning_rates[step]
-    apply_block(p.updated + weight, p.updated + bias, velocity + weight if velocity != NULL else NULL,
-                velocity + bias if velocity != NULL else NULL, gradient, block, p.kernels, p.layers[block.layer].ld, &w.update)
+    begin_update(&w.update, p, step)
+    apply_block(p.updated + weight, p.updated + bias, fbp_state_at(p.state, weight), fbp_state_at(p.state, bias), gradient,
+                block, p.kernels, p.layers[block.layer].ld, &w.update)
     if i == 0:
         for b in range(row_blocks(p, step)):
             add_losses(p, p.taken[b], min(p.rows, batch_of(p, step) - b * p.rows))

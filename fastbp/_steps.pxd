@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint8_t
 from fastbp._backward cimport Block
 from fastbp._forward cimport Layer
 from fastbp._parameters cimport Targets
-from fastbp._runtime cimport fbp_barrier, fbp_coming, fbp_kernels, fbp_loss, fbp_update
+from fastbp._runtime cimport fbp_barrier, fbp_coming, fbp_kernels, fbp_loss, fbp_state, fbp_update
 
 cdef struct Slot:
     # Room for some rows of a batch and all that becomes of them in a step.
@@ -39,9 +39,10 @@ cdef struct Plan:
     const Block *blocks         # of all weights
     char *arena                 # what the forward pass reads
     char *updated               # what an update writes: the arena, or gradients
-    char *velocity
-    char *kept                  # NULL, or where the state before the first step goes: parameters, then velocity
-    Py_ssize_t bytes            # of the parameters, and of the velocity
+    fbp_state state             # of the optimizer, laid out as the parameters
+    int64_t age                 # steps that the state has seen before the first one
+    char *kept                  # NULL, or where everything before the first step goes: parameters, then state
+    Py_ssize_t bytes            # of the parameters, and of each array of the state
     const char *x
     Targets targets
     const int64_t *order
@@ -82,5 +83,6 @@ cdef Py_ssize_t row_blocks(const Plan *p, Py_ssize_t step) noexcept nogil
 cdef void gather(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t rows) noexcept nogil
 cdef bint losses(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t batch) noexcept nogil
 cdef void add_losses(Plan *p, const Slot *slot, Py_ssize_t rows) noexcept nogil
+cdef void begin_update(fbp_update *update, const Plan *p, Py_ssize_t step) noexcept nogil
 cdef void keep(Plan *p, int thread, int n_threads) noexcept nogil
 cdef void keep_bytes(Plan *p, Py_ssize_t first, Py_ssize_t size) noexcept nogil

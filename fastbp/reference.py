@@ -20,6 +20,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from . import reference_rules
+
 Array = NDArray[np.floating]
 Arrays = Sequence[Array]
 Pair = tuple[Array, Array]
@@ -141,6 +143,8 @@ def dense_update(
     - ``"momentum"``: v = mu v + g, then w - lr v [1]_ (eq. 9)
     - ``"nesterov"``: v = mu v + g, then w - lr (g + mu v) [4]_ (with w taken one look ahead)
 
+    `reference_rules.descend` has these and the other rules.
+
     Parameters
     ----------
     weight, bias : [n_in, n_out], [n_out]
@@ -149,12 +153,7 @@ def dense_update(
     """
 
     def descend(w: Array, v: Array, g: Array) -> Pair:
-        if rule == "gradient":
-            return g, v
-        if rule == "sgd":
-            return w - learning_rate * g, v
-        v = momentum * v + g
-        return w - learning_rate * (g + momentum * v if rule == "nesterov" else v), v
+        return reference_rules.descend(rule, w, v, v, g, learning_rate, momentum)[:2]
 
     weight, v_weight = descend(weight, velocity[0], x.T @ dy + 2 * l2 * weight)
     bias, v_bias = descend(bias, velocity[1], dy.sum(axis=0))

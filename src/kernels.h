@@ -302,6 +302,7 @@ static void slope_panel(real *dx, const real *y, ptrdiff_t ld, ptrdiff_t rows, p
 #include "kernels_rows.h"
 #include "kernels_losses.h"
 #include "kernels_dense.h"
+#include "kernels_rules.h"
 #include "kernels_stream.h"
 
 static void KERNEL(activate)(void *z, ptrdiff_t n, fbp_activation activation)

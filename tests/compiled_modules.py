@@ -18,6 +18,6 @@ COMPILED = {
     "_regime": {"_runtime", "_forward", "_backward", "_steps", "_cpus"},
     "_workspace": {"_runtime", "_forward", "_backward", "_steps", "_regime"},
 }
-BELOW_REGION = {"_arrays", "_backward", "_split", "_wide", "_phases", "_stream"}
+BELOW_REGION = {"_arrays", "_split", "_wide", "_phases", "_stream"}
 COMPILED["_engine"] = {*COMPILED, "_pace", "errors"} - BELOW_REGION
 COMPILED["_probe"] = {"_runtime", "_forward", "_backward", "_parameters"}  # for bench/ alone
