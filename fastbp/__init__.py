@@ -26,6 +26,8 @@ from .io import load
 from .layers import Dense
 from .network import Network
 from .optimizers import SGD
+from .plateau import ReduceOnPlateau
+from .schedules import Cosine, Exponential, InverseTime, Polynomial, Step, Warmup
 from .trainer import Trainer
 
 __version__ = "0.1.0"
@@ -35,11 +37,18 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "Cosine",
     "Dense",
+    "Exponential",
     "History",
+    "InverseTime",
     "Network",
+    "Polynomial",
     "RMSprop",
+    "ReduceOnPlateau",
+    "Step",
     "Trainer",
+    "Warmup",
     "__version__",
     "errors",
     "get_num_threads",

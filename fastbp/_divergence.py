@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LastGood", "diverged"]
 
-# Where an epoch starts besides the arrays: steps done, state of the random generator.
-_Start = tuple[int, Any]
+# Where an epoch starts besides the arrays: steps done, state of the random generator, what a
+# schedule has learnt.
+_Start = tuple[int, Any, dict[str, float]]
 
 
 class LastGood:
@@ -39,7 +40,8 @@ class LastGood:
 
     def begin(self) -> None:
         """Note that an epoch begins."""
-        self._start = (self._trainer.n_steps, self._trainer._generator.state)
+        trainer = self._trainer
+        self._start = (trainer.n_steps, trainer._generator.state, trainer.optimizer.progress)
 
     def confirm(self) -> None:
         """Note that the first loss of the epoch was finite: the engine has kept its start."""
@@ -57,7 +59,8 @@ class LastGood:
             arena[...] = self._kept[: arena.size]
             state[...] = self._kept[arena.size :]
         start = self._good_start or self._start
-        self._trainer.n_steps, self._trainer._generator.state = start
+        trainer = self._trainer
+        trainer.n_steps, trainer._generator.state, trainer.optimizer.progress = start
 
 
 def diverged(

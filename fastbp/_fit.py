@@ -71,16 +71,18 @@ class Fit:
         if self._validation is not None:
             measured = trainer._measure(*self._validation)
             record |= {f"val_{name}": value for name, value in measured.items()}
+        trainer.optimizer.watch(record)
         trainer.history.append(**record)
         bar.epoch_done(**record)
 
     def _train(self, bar: NoBar) -> dict[str, float]:
         """Run the steps of one epoch; return the means, the last rate and the seconds."""
         trainer, done, loss, hits = self._trainer, 0, 0.0, 0
+        epoch = trainer.history.epochs
         begin = now = perf_counter()
         while done < self.steps:
             count = min(trainer._region, self.steps - done)
-            rates = trainer.optimizer.learning_rates(trainer.n_steps, count)
+            rates = trainer.optimizer.learning_rates(trainer.n_steps, count, epoch)
             part_loss, part_hits, part_done = advance(trainer, self._run, done, count, rates)
             done += part_done
             if done:

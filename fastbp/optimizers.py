@@ -1,6 +1,6 @@
 """Optimizers: the rule the engine applies in its update, and the learning rate of each step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from . import _check
 from .errors import ConfigError
+from .schedules import Schedule
 
 __all__ = ["SGD", "LearningRate", "Optimizer"]
 
@@ -46,9 +47,16 @@ class Optimizer:
         self._learning_rate = value
         self._constant = np.empty(0)
 
-    def learning_rates(self, first_step: int, count: int) -> NDArray[np.float64]:
-        """Return the rates of steps `first_step` .. `first_step + count - 1`, float64 [count]."""
+    def learning_rates(
+        self, first_step: int, count: int, epoch: int = 0
+    ) -> NDArray[np.float64]:
+        """Return the rates of steps `first_step` .. `first_step + count - 1`, float64 [count].
+
+        All of them are after `epoch` finished epochs.
+        """
         rate = self._learning_rate
+        if isinstance(rate, Schedule) and rate.per == "epoch":
+            return np.full(count, _scheduled(rate, epoch))
         if callable(rate):
             steps = range(first_step, first_step + count)
             return np.array([_scheduled(rate, step) for step in steps], dtype=np.float64)
@@ -56,6 +64,21 @@ class Optimizer:
         if self._constant.size < count:
             self._constant = np.full(count, rate)
         return self._constant[:count]
+
+    def watch(self, measured: Mapping[str, float]) -> None:
+        """Let a schedule see what was measured in the epoch just finished."""
+        if isinstance(self._learning_rate, Schedule):
+            self._learning_rate.watch(measured)
+
+    @property
+    def progress(self) -> dict[str, float]:
+        """What a schedule has learnt by watching; assign it to go back there."""
+        return self._learning_rate.progress if isinstance(self._learning_rate, Schedule) else {}
+
+    @progress.setter
+    def progress(self, value: Mapping[str, float]) -> None:
+        if value and isinstance(self._learning_rate, Schedule):
+            self._learning_rate.progress = dict(value)
 
     def _options(self) -> dict[str, Any]:
         """Return the options besides the learning rate, as the constructor takes them."""

@@ -178,7 +178,7 @@ class Trainer:
             Another call is training the network.
         """
         x, y = self.network._examples(x, y, self._loss)
-        rates = self.optimizer.learning_rates(self.n_steps, 1)
+        rates = self.optimizer.learning_rates(self.n_steps, 1, self.history.epochs)
         lock = self.network._claim()
         try:
             rows: int = x.shape[0]
