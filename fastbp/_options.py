@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
 from . import _check
+from .network import Network
 
 __all__ = ["Objective"]
 
@@ -32,6 +38,23 @@ class Objective:
             "l2": _check.number(l2, "l2"),
             "penalize_bias": _check.flag(penalize_bias, "penalize_bias"),
         }
+
+    def value(self, network: Network) -> float:
+        """Return the penalties of a network, in double precision."""
+        arrays = [layer.weight for layer in network.layers]
+        if self.numbers["penalize_bias"]:
+            arrays += [layer.bias for layer in network.layers]
+        l1, l2 = self.numbers["l1"], self.numbers["l2"]
+        return sum(
+            l1 * float(np.abs(a).sum(dtype=float)) + l2 * float(np.square(a, dtype=float).sum())
+            for a in arrays
+        )
+
+    def slope(self, values: NDArray[Any], bias: bool = False) -> NDArray[Any]:
+        """Return the derivative of the penalties by a weight or a bias."""
+        if bias and not self.numbers["penalize_bias"]:
+            return np.zeros_like(values)
+        return self.numbers["l1"] * np.sign(values) + 2 * self.numbers["l2"] * values
 
     def __str__(self) -> str:
         """Return the options that do something, each after a comma, as `Trainer` takes them."""
