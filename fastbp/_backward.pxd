@@ -7,6 +7,7 @@ cdef struct Block:
     # A block of a layer's weight: its update is one item of work.
     Py_ssize_t layer, first, rows, column, n    # n: columns, whole 64-byte lines
     Py_ssize_t owner                            # the thread of the team that begins with it
+    Py_ssize_t held                             # where its gradient is kept, in bytes, if all are before an update
 
 cdef fbp_update update_of(rule, dict numbers)
 

@@ -13,11 +13,11 @@ from fastbp._parameters cimport Parameters, targets_of
 from fastbp._passes cimport Passes
 from fastbp._regime cimport Cut, cut_of
 from fastbp._region cimport run_steps
-from fastbp._runtime cimport (FBP_BINARY_CROSS_ENTROPY, FBP_CROSS_ENTROPY, FBP_FOLD_ROWS, FBP_LINEAR, FBP_SGD, Memory,
+from fastbp._runtime cimport (FBP_BINARY_CROSS_ENTROPY, FBP_CROSS_ENTROPY, FBP_LINEAR, FBP_SGD, Memory,
                               code_of, fbp_delta_scratch, fbp_loss, fbp_loss_from_logits, fbp_rule_has_m, fbp_rule_has_v,
                               threads_now)
 from fastbp._shuffle cimport shuffle
-from fastbp._steps cimport Plan, Slot
+from fastbp._steps cimport THROUGH, Plan, Slot, streams
 from fastbp._workspace cimport clear_slots, make_workspace, reset_phases, slots_of_batch
 
 from fastbp._runtime import LOSSES
@@ -43,7 +43,7 @@ cdef class Run:
     n_threads : int
         Most threads a step may use.
     numbers
-        Other fields of fbp_update.
+        Other fields of fbp_update; clip_norm and max_norm, 0 for none.
 
     `state` is what the rule remembers, laid out as the parameters, one array after another; `age` counts the steps it has seen
     before this run. `kept` is None or an array where the parameters and the state of the start of an epoch go once its first loss
@@ -74,7 +74,9 @@ cdef class Run:
         p.kernels, p.layers, p.n_layers = model.kernels(), model.layers, model.n_layers
         p.loss = <fbp_loss>code_of(LOSSES, loss, "loss")
         p.to_logits = fbp_loss_from_logits(p.loss, p.layers[p.n_layers - 1].activation)
+        p.clip_norm, p.max_norm = numbers.pop("clip_norm", 0), numbers.pop("max_norm", 0)
         p.update = update_of(rule, {"momentum": momentum, "l2": l2, **numbers})
+        p.hold = update_of("gradient", {"clip_value": p.update.clip_value})
         self.make_state()
 
     cdef int make_state(self) except -1:
@@ -121,9 +123,10 @@ cdef class Run:
     @property
     def regime(self):
         """How the steps are shared out; the cost model's choice."""
-        if self.plan.batch <= FBP_FOLD_ROWS and self.updated is self.model:
+        self.plan.arena, self.plan.updated = self.model.memory.data, self.updated.memory.data
+        if streams(&self.plan):
             return "streaming"
-        return "batch-split" if self.plan.n_phases == 2 else "wide"
+        return "batch-split" if self.plan.phases[0].kind == THROUGH else "wide"
 
     def shuffle(self, bit_generator):
         """Put a new random permutation of the rows into `order`, drawing from a NumPy bit generator."""
@@ -148,7 +151,7 @@ cdef class Run:
         p.hits = p.loss_sum = 0
         reset_phases(p)
         # leaving rows out is exact while the weights are finite and nothing decays; scanning them pays over a few steps
-        p.skip_zeros = (p.batch <= FBP_FOLD_ROWS and count >= STEPS_OF_A_SCAN and p.update.rule == FBP_SGD
+        p.skip_zeros = (streams(p) and count >= STEPS_OF_A_SCAN and p.update.rule == FBP_SGD
                         and p.update.l2 == 0 and p.update.l1 == 0 and p.kernels.all_finite(p.arena, self.model.memory.bytes // p.kernels.item))
         self.running = self.updated.busy = True
         cdef double started = perf_counter()

@@ -1,4 +1,4 @@
-"""What a trainer minimises besides the loss: checked, and in the words of the engine."""
+"""What bends the steps of a trainer besides the loss: checked, and in the words of the engine."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["Objective"]
 
 
 class Objective:
-    """Penalties on the weights.
+    """Penalties on the weights, and limits on gradients and weights.
 
     Parameters
     ----------
-    l1, l2, penalize_bias
+    l1, l2, penalize_bias, clip_value, clip_norm, max_norm
         As for `Trainer`.
 
     Attributes
@@ -32,12 +32,24 @@ class Objective:
         An option is out of its range.
     """
 
-    def __init__(self, l1: float, l2: float, penalize_bias: bool) -> None:
+    def __init__(
+        self,
+        l1: float,
+        l2: float,
+        penalize_bias: bool,
+        clip_value: float | None = None,
+        clip_norm: float | None = None,
+        max_norm: float | None = None,
+    ) -> None:
         self.numbers: dict[str, float] = {
             "l1": _check.number(l1, "l1"),
             "l2": _check.number(l2, "l2"),
             "penalize_bias": _check.flag(penalize_bias, "penalize_bias"),
         }
+        limits = {"clip_value": clip_value, "clip_norm": clip_norm, "max_norm": max_norm}
+        for name, limit in limits.items():
+            if limit is not None:
+                self.numbers[name] = _check.positive(limit, name)
 
     def value(self, network: Network) -> float:
         """Return the penalties of a network, in double precision."""

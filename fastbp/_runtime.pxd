@@ -49,6 +49,9 @@ cdef extern from "fbp.h" nogil:
                               Py_ssize_t ldy) noexcept nogil
         void (*apply_gradient)(void *w, fbp_state state, const void *g, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ldw,
                                const fbp_update *update) noexcept nogil
+        void (*column_squares)(double *out, const void *a, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld) noexcept nogil
+        void (*limit_columns)(void *w, const double *squares, Py_ssize_t n_sums, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ldw,
+                              Py_ssize_t ld_sums, double max_norm) noexcept nogil
         Py_ssize_t (*active_rows)(int32_t *index, const void *x, Py_ssize_t batch, Py_ssize_t n_in,
                                   Py_ssize_t ldx) noexcept nogil
         void (*stream_forward)(void *y, const void *x, const void *w, const void *b, const int32_t *index,

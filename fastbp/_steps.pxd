@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint8_t
 from fastbp._backward cimport Block
 from fastbp._forward cimport Layer
 from fastbp._parameters cimport Targets
-from fastbp._runtime cimport fbp_barrier, fbp_coming, fbp_kernels, fbp_loss, fbp_state, fbp_update
+from fastbp._runtime cimport FBP_FOLD_ROWS, fbp_barrier, fbp_coming, fbp_kernels, fbp_loss, fbp_state, fbp_update
 
 cdef struct Slot:
     # Room for some rows of a batch and all that becomes of them in a step.
@@ -21,7 +21,9 @@ cdef enum Kind:
     FORWARD                     # columns of one layer's output
     LAST                        # rows of the last layer's output, and their losses
     DELTA                       # input units of one layer
-    UPDATE                      # a block of one layer's weight
+    UPDATE                      # the gradient of a block of one layer's weight, and its update if nothing else is to be known
+    APPLY                       # the update of a block by the gradient that is held
+    LIMIT                       # max_norm in a block
 
 cdef struct Phase:
     # One part of a step of a team, made of items that need nothing of each other.
@@ -59,6 +61,11 @@ cdef struct Plan:
     bint to_logits, count_hits
     bint skip_zeros             # streaming may leave out weight rows whose input is zero
     fbp_update update
+    fbp_update hold             # of a gradient that is held
+    double clip_norm, max_norm  # 0: none
+    char *held                  # the gradients of all blocks, if there is a clip_norm
+    double *gradient_squares    # sums, see _limits.pyx
+    double *weight_squares
     fbp_barrier barrier
     int64_t waited              # nanoseconds at the end of the region, until the last thread was there
     int *cpus                   # [threads]: where each was last
@@ -77,6 +84,11 @@ cdef struct Worker:
     Py_ssize_t gathered         # the step whose inputs are in it
     fbp_coming coming
     fbp_update update
+    Py_ssize_t scaled           # the step whose gradient scale is in the update
+
+cdef inline bint streams(const Plan *p) noexcept nogil:
+    # Does the batch fit the streaming regime? Gradients that are asked for, or must be known before an update, do without it.
+    return p.batch <= FBP_FOLD_ROWS and p.updated == p.arena and p.clip_norm == 0 and p.max_norm == 0
 
 cdef Py_ssize_t batch_of(const Plan *p, Py_ssize_t step) noexcept nogil
 cdef Py_ssize_t row_blocks(const Plan *p, Py_ssize_t step) noexcept nogil

@@ -51,6 +51,14 @@ class Trainer:
         Default: `get_num_threads` at the time of training. The result does not depend on it.
     penalize_bias : bool
         Whether the penalties count biases too.
+    clip_value : float, optional
+        Every element of the gradient is brought into [-clip_value, clip_value].
+    clip_norm : float, optional
+        The gradient of all parameters together is scaled down to this Euclidean norm if it is
+        longer, after `clip_value`. Like torch's weight decay, the penalties are added afterwards.
+    max_norm : float, optional
+        After a step the weights into each unit, a column of its layer's weight, are scaled down to
+        this norm if theirs is larger (Srivastava et al., "Dropout", 2014); biases are left out.
 
     Attributes
     ----------
@@ -78,6 +86,9 @@ class Trainer:
         *,
         l1: float = 0.0,
         penalize_bias: bool = False,
+        clip_value: float | None = None,
+        clip_norm: float | None = None,
+        max_norm: float | None = None,
     ) -> None:
         if not isinstance(network, Network):
             raise ConfigError(f"network: got {network!r}, wanted a Network")
@@ -87,7 +98,7 @@ class Trainer:
         self.optimizer = SGD(0.1) if optimizer is None else optimizer
         self._loss = network._loss(loss)
         self._batch_size = _check.optional_int(batch_size, "batch_size")
-        objective = Objective(l1, l2, penalize_bias)
+        objective = Objective(l1, l2, penalize_bias, clip_value, clip_norm, max_norm)
         self._runs = Runs(network, self._loss.name, objective)
         self._shuffle = _check.flag(shuffle, "shuffle")
         self._generator = np.random.SFC64(_check.seed(seed))

@@ -146,6 +146,14 @@ typedef struct {
     void (*apply_gradient)(void *w, fbp_state state, const void *g, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldw,
                            const fbp_update *update);
 
+    /* out[n] = sums of the squares of the columns of a[rows][ld], rows ascending. */
+    void (*column_squares)(double *out, const void *a, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld);
+
+    /* Columns of w[rows][ldw] whose norm is above the limit, scaled down to it; squares[n_sums][ld_sums] add up to the square
+     * of the norms of the whole columns. */
+    void (*limit_columns)(void *w, const double *squares, ptrdiff_t n_sums, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldw,
+                          ptrdiff_t ld_sums, double max_norm);
+
     /* Streaming, for batches of up to FBP_FOLD_ROWS rows: each weight is read, used for the delta, updated and written in one
      * pass, and weight rows whose input is zero in the whole batch are left out.
      *

@@ -303,6 +303,7 @@ static void slope_panel(real *dx, const real *y, ptrdiff_t ld, ptrdiff_t rows, p
 #include "kernels_losses.h"
 #include "kernels_dense.h"
 #include "kernels_rules.h"
+#include "kernels_norms.h"
 #include "kernels_stream.h"
 
 static void KERNEL(activate)(void *z, ptrdiff_t n, fbp_activation activation)
@@ -369,6 +370,8 @@ const fbp_kernels KERNEL(kernels) = {
     .dense_gradient = KERNEL(dense_gradient),
     .bias_gradient = KERNEL(bias_gradient),
     .apply_gradient = KERNEL(apply_gradient),
+    .column_squares = KERNEL(column_squares),
+    .limit_columns = KERNEL(limit_columns),
     .active_rows = KERNEL(active_rows),
     .stream_forward = KERNEL(stream_forward),
     .stream_backward = KERNEL(stream_backward),

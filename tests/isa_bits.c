@@ -117,6 +117,19 @@ static void check_layer(const fbp_kernels *k, const fbp_kernels *scalar, arrays 
     }
 }
 
+static void check_norms(const fbp_kernels *k, const fbp_kernels *scalar, arrays *a, arrays *s)
+{
+    double squares[2][2 * 64] = {{0}};
+    for (int part = 0; part < 2; part++) {
+        k->column_squares(squares[0] + 64 * part, a->w, N_IN - part, N_OUT, a->ldy);
+        scalar->column_squares(squares[1] + 64 * part, s->w, N_IN - part, N_OUT, s->ldy);
+    }
+    compare(k, "column_squares", 0, squares[0], squares[1], sizeof squares[0]);
+    k->limit_columns(a->w, squares[0], 2, N_IN, a->ldy, a->ldy, 64, 0.5);
+    scalar->limit_columns(s->w, squares[1], 2, N_IN, s->ldy, s->ldy, 64, 0.5);
+    compare(k, "limit_columns", 0, a->w, s->w, a->bytes_w);
+}
+
 static void check_functions(const fbp_kernels *k, const fbp_kernels *scalar, arrays *a, arrays *s)
 {
     const ptrdiff_t n = BATCH * a->ldx;
@@ -143,6 +156,7 @@ int main(void)
             make(&a, k);
             make(&s, scalar);
             check_layer(k, scalar, &a, &s);
+            check_norms(k, scalar, &a, &s);
             check_functions(k, scalar, &a, &s);
             printf("%s f%zu checked\n", k->isa, 8 * k->item);
         }
