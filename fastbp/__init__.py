@@ -19,6 +19,7 @@ except ModuleNotFoundError as error:
 
 from . import activations, errors, initializers, models, preprocess
 from ._config import show_config
+from .adaptive import Adagrad, Adam, AdamW, RMSprop
 from .callbacks import EarlyStopping, GradientNorm, TargetLoss, TimeLimit
 from .encoding import labels, one_hot
 from .gradcheck import gradient_check
@@ -27,20 +28,33 @@ from .io import load
 from .layers import Dense
 from .network import Network
 from .optimizers import SGD
+from .plateau import ReduceOnPlateau
+from .schedules import Cosine, Exponential, InverseTime, Polynomial, Step, Warmup
 from .trainer import Trainer
 
 __version__ = "0.1.0"
 
 __all__ = [
     "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Cosine",
     "Dense",
     "EarlyStopping",
+    "Exponential",
     "GradientNorm",
     "History",
+    "InverseTime",
     "Network",
+    "Polynomial",
+    "RMSprop",
+    "ReduceOnPlateau",
+    "Step",
     "TargetLoss",
     "TimeLimit",
     "Trainer",
+    "Warmup",
     "__version__",
     "activations",
     "errors",

@@ -1,12 +1,15 @@
 """The backward pass over some rows, and the update of a block of one layer's weight."""
 
 from fastbp._forward cimport Layer
-from fastbp._runtime cimport fbp_coming, fbp_kernels, fbp_part, fbp_update
+from fastbp._runtime cimport fbp_coming, fbp_kernels, fbp_part, fbp_state, fbp_update
 
 cdef struct Block:
     # A block of a layer's weight: its update is one item of work.
     Py_ssize_t layer, first, rows, column, n    # n: columns, whole 64-byte lines
     Py_ssize_t owner                            # the thread of the team that begins with it
+    Py_ssize_t held                             # where its gradient is kept, in bytes, if all are before an update
+
+cdef fbp_update update_of(rule, dict numbers)
 
 cdef list blocks_of(const Layer *layer, Py_ssize_t batch, size_t item, Py_ssize_t parts)
 
@@ -17,5 +20,5 @@ cdef char *block_gradient(char *scratch, const char *weight, const fbp_part *par
                           const fbp_kernels *kernels, Py_ssize_t batch, Py_ssize_t ldx, Py_ssize_t ld,
                           fbp_coming *coming) noexcept nogil
 
-cdef void apply_block(char *weight, char *bias, char *weight_velocity, char *bias_velocity, const char *gradient,
+cdef void apply_block(char *weight, char *bias, fbp_state weight_state, fbp_state bias_state, const char *gradient,
                       const Block *block, const fbp_kernels *kernels, Py_ssize_t ld, const fbp_update *update) noexcept nogil

@@ -31,6 +31,15 @@ def dense_update(
     isa: str | None = None,
     rows_of_parts: list[int] | None = None,
 ) -> None: ...
+def apply_gradient(
+    weight: NDArray[Any],
+    m: NDArray[Any] | None,
+    v: NDArray[Any] | None,
+    gradient: NDArray[Any],
+    rule: str,
+    isa: str | None = None,
+    **numbers: float,
+) -> None: ...
 def loss_delta(
     delta: NDArray[Any],
     row_loss: NDArray[np.float64],

@@ -6,9 +6,9 @@ cimport numpy as cnp
 from libc.stdint cimport uint8_t
 
 from fastbp._forward cimport activation_of
-from fastbp._runtime cimport (FBP_F32, FBP_F64, FBP_KEPT, FBP_LINE_BYTES, Memory, code_of, fbp_activation,
-                              fbp_delta_scratch, fbp_loss, fbp_rule, fbp_update_block, fbp_update_block_lines, fbp_update_block_rows,
-                              fbp_update_scratch, kernels_of)
+from fastbp._runtime cimport (FBP_F32, FBP_F64, FBP_KEPT, FBP_LINE_BYTES, Memory, code_of, fbp_activation, fbp_bias_update,
+                              fbp_delta_scratch, fbp_loss, fbp_rule, fbp_state_at, fbp_update_block, fbp_update_block_lines,
+                              fbp_update_block_rows, fbp_update_of, fbp_update_scratch, kernels_of)
 
 from fastbp._runtime import LOSSES, RULES
 
@@ -73,19 +73,24 @@ cdef char *block_gradient(char *scratch, const char *weight, const fbp_part *par
     return gradient
 
 
-cdef void apply_block(char *weight, char *bias, char *weight_velocity, char *bias_velocity, const char *gradient,
+cdef void apply_block(char *weight, char *bias, fbp_state weight_state, fbp_state bias_state, const char *gradient,
                       const Block *block, const fbp_kernels *kernels, Py_ssize_t ld, const fbp_update *update) noexcept nogil:
-    """Weights and biases of a block by what block_gradient gave; the velocities may be NULL."""
+    """Weights and biases of a block, and their states, by what block_gradient gave."""
     cdef size_t item = kernels.item
     cdef Py_ssize_t at = offset(block, ld, item), column = block.column * item
-    cdef fbp_update plain
-    kernels.apply_gradient(weight + at, weight_velocity + at if weight_velocity != NULL else NULL,
-                           gradient + block.n * item, block.rows, block.n, ld, update)
+    cdef fbp_update of_bias
+    kernels.apply_gradient(weight + at, fbp_state_at(weight_state, at), gradient + block.n * item, block.rows, block.n, ld,
+                           update)
     if block.first == 0:
-        plain = update[0]
-        plain.l2 = 0  # a bias carries no penalty
-        kernels.apply_gradient(bias + column, bias_velocity + column if bias_velocity != NULL else NULL, gradient, 1,
-                               block.n, ld, &plain)
+        of_bias = fbp_bias_update(update)
+        kernels.apply_gradient(bias + column, fbp_state_at(bias_state, column), gradient, 1, block.n, ld, &of_bias)
+
+
+cdef fbp_update update_of(rule, dict numbers):
+    """The update by a rule, with these of its fields set; the names are those of fbp_update."""
+    cdef fbp_update update = fbp_update_of(<fbp_rule>code_of(RULES, rule, "rule"))
+    cdef dict fields = update
+    return {**fields, **numbers}
 
 
 # The kernels one by one, for the tests: padded C-contiguous arrays of one dtype, written in place.
@@ -116,8 +121,11 @@ def dense_update(cnp.ndarray weight, cnp.ndarray bias, weight_velocity, bias_vel
     `rows_of_parts` cuts the batch in pieces; they do not show in the result.
     """
     cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if weight.dtype == np.float32 else FBP_F64)
-    cdef fbp_update update = fbp_update(rule=<fbp_rule>code_of(RULES, rule, "rule"), learning_rate=learning_rate,
-                                        momentum=momentum, l2=l2)
+    cdef fbp_update update = update_of(rule, {"learning_rate": learning_rate, "momentum": momentum, "l2": l2})
+    cdef fbp_state no_state
+    no_state.m = no_state.v = NULL
+    cdef fbp_state weight_state = no_state, bias_state = no_state
+    weight_state.m, bias_state.m = data_or_null(weight_velocity), data_or_null(bias_velocity)
     cdef Py_ssize_t batch = x.shape[0], item = kernels.item, first, row = 0
     cdef Layer layer
     cdef Block block
@@ -136,8 +144,18 @@ def dense_update(cnp.ndarray weight, cnp.ndarray bias, weight_velocity, bias_vel
             row += rows
         gradient = block_gradient(scratch.data, <char *>cnp.PyArray_DATA(weight), parts, len(cuts), &block, kernels, batch,
                                   x.shape[1], dy.shape[1], NULL)
-        apply_block(<char *>cnp.PyArray_DATA(weight), <char *>cnp.PyArray_DATA(bias), <char *>data_or_null(weight_velocity),
-                    <char *>data_or_null(bias_velocity), gradient, &block, kernels, weight.shape[1], &update)
+        apply_block(<char *>cnp.PyArray_DATA(weight), <char *>cnp.PyArray_DATA(bias), weight_state, bias_state, gradient,
+                    &block, kernels, weight.shape[1], &update)
+
+
+def apply_gradient(cnp.ndarray weight, m, v, cnp.ndarray gradient, rule, isa=None, **numbers):
+    """weight [rows, ld], m and v of its shape (or None) INOUT, by gradient [rows, ld] and the fields of fbp_update given."""
+    cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if weight.dtype == np.float32 else FBP_F64)
+    cdef fbp_update update = update_of(rule, numbers)
+    cdef fbp_state state
+    state.m, state.v = data_or_null(m), data_or_null(v)
+    kernels.apply_gradient(cnp.PyArray_DATA(weight), state, cnp.PyArray_DATA(gradient), weight.shape[0], weight.shape[1],
+                           weight.shape[1], &update)
 
 
 def loss_delta(cnp.ndarray delta, cnp.ndarray row_loss, hit, cnp.ndarray output, cnp.ndarray target, Py_ssize_t n_out,

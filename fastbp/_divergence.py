@@ -17,47 +17,50 @@ if TYPE_CHECKING:
 
 __all__ = ["LastGood", "diverged"]
 
-# Where an epoch starts besides the arrays: steps done, state of the random generator.
-_Start = tuple[int, Any]
+# Where an epoch starts besides the arrays: steps done, state of the random generator, what a
+# schedule has learnt.
+_Start = tuple[int, Any, dict[str, float]]
 
 
 class LastGood:
     """The state that training goes back to: where the last epoch began whose first loss was finite.
 
-    One copy of the parameters and the velocity, which the engine makes in that first step, when
-    its loss is known and before its update: until then the copy is of the epoch before, and a
-    step whose loss is not finite changes nothing.
+    One copy of the parameters and the optimizer's state, which the engine makes in that first
+    step, when its loss is known and before its update: until then the copy is of the epoch
+    before, and a step whose loss is not finite changes nothing.
     """
 
     def __init__(self, trainer: Trainer, run: Run) -> None:
         self._trainer = trainer
-        self._live = (trainer.network._model.arena, run.velocity)
+        self._live = (trainer.network._model.arena, run.state)
         size = sum(array.size for array in self._live)
-        self._kept = run.kept = np.empty(size, run.velocity.dtype)
+        self._kept = run.kept = np.empty(size, run.state.dtype)
         self._start: _Start
         self._good_start: _Start | None = None
 
     def begin(self) -> None:
         """Note that an epoch begins."""
-        self._start = (self._trainer.n_steps, self._trainer._generator.state)
+        trainer = self._trainer
+        self._start = (trainer.n_steps, trainer._generator.state, trainer.optimizer.progress)
 
     def confirm(self) -> None:
         """Note that the first loss of the epoch was finite: the engine has kept its start."""
         self._good_start = self._start
 
     def live_is_finite(self) -> bool:
-        """Return whether the parameters and the velocity, as they are now, are finite."""
-        arena, velocity = self._live
-        return all_finite(arena) and all_finite(velocity)
+        """Return whether the parameters and the optimizer's state, as they are now, are finite."""
+        arena, state = self._live
+        return all_finite(arena) and all_finite(state)
 
     def restore(self) -> None:
         """Put everything back; without a good epoch only the random state has changed."""
-        arena, velocity = self._live
+        arena, state = self._live
         if self._good_start is not None:
             arena[...] = self._kept[: arena.size]
-            velocity[...] = self._kept[arena.size :]
+            state[...] = self._kept[arena.size :]
         start = self._good_start or self._start
-        self._trainer.n_steps, self._trainer._generator.state = start
+        trainer = self._trainer
+        trainer.n_steps, trainer._generator.state, trainer.optimizer.progress = start
 
 
 def diverged(

@@ -29,7 +29,8 @@ class Model:
     ) -> tuple[float, Model, NDArray[Any] | None]: ...
 
 class Run:
-    velocity: NDArray[Any]
+    state: NDArray[Any]
+    age: int
     order: NDArray[np.int64]
     done: int
     seed: int
@@ -42,10 +43,12 @@ class Run:
         model: Model,
         loss: str,
         rule: str,
-        momentum: float,
-        l2: float,
-        batch_size: int,
-        n_threads: int,
+        momentum: float = 0,
+        l2: float = 0,
+        batch_size: int = 1,
+        n_threads: int = 1,
+        updated: Model | None = None,
+        **numbers: float,
     ) -> None: ...
     @property
     def regime(self) -> str: ...

@@ -7,19 +7,20 @@ import numpy as np
 cimport numpy as cnp
 from libc.stdint cimport int64_t, uint64_t
 
+from fastbp._backward cimport update_of
 from fastbp._forward cimport Dropout, Layer
 from fastbp._parameters cimport Parameters, targets_of
 from fastbp._passes cimport Passes
 from fastbp._regime cimport Cut, cut_of
 from fastbp._region cimport run_steps
-from fastbp._runtime cimport (FBP_BINARY_CROSS_ENTROPY, FBP_CROSS_ENTROPY, FBP_FOLD_ROWS, FBP_LINEAR, FBP_SGD, Memory,
-                              code_of, fbp_activation, fbp_delta_scratch, fbp_loss, fbp_loss_from_logits, fbp_rule,
-                              fbp_update, threads_now)
+from fastbp._runtime cimport (FBP_BINARY_CROSS_ENTROPY, FBP_CROSS_ENTROPY, FBP_LINEAR, FBP_SGD, Memory, code_of,
+                              fbp_activation, fbp_delta_scratch, fbp_loss, fbp_loss_from_logits, fbp_rule_has_m,
+                              fbp_rule_has_v, threads_now)
 from fastbp._shuffle cimport shuffle
-from fastbp._steps cimport Plan, Slot
+from fastbp._steps cimport THROUGH, Plan, Slot, streams
 from fastbp._workspace cimport clear_slots, make_workspace, reset_phases, slots_of_batch
 
-from fastbp._runtime import LOSSES, RULES
+from fastbp._runtime import LOSSES
 from fastbp._pace import Pace
 from fastbp.errors import BusyError
 
@@ -41,28 +42,31 @@ cdef class Run:
         Rows of a step.
     n_threads : int
         Most threads a step may use.
+    numbers
+        Other fields of fbp_update; clip_norm and max_norm, 0 for none.
 
-    `kept` is None or an array where the parameters and the velocity of the start of an epoch go once its first loss is known
-    to be finite. `seed` and `step`, the number of the step that comes next in the whole training, are what dropout is drawn
-    from. `done` counts the steps, also those of a call that an interrupt ends before it can return.
+    `state` is what the rule remembers, laid out as the parameters, one array after another; `age` counts the steps it has seen
+    before this run. `kept` is None or an array where the parameters and the state of the start of an epoch go once its first loss
+    is known to be finite. `seed` and `step`, the number of the step that comes next in the whole training, are what dropout is
+    drawn from. `done` counts the steps, also those of a call that an interrupt ends before it can return.
     """
 
     cdef Parameters model, updated
     cdef Plan plan
-    cdef Memory workspace, velocity_memory
+    cdef Memory workspace, state_memory
     cdef int n_threads
     cdef Py_ssize_t batch_size
     cdef bint running
     cdef object x, y, pace
-    cdef readonly object velocity, order
+    cdef readonly object state, order
     cdef readonly Py_ssize_t done
     cdef public object kept
     cdef public uint64_t seed
-    cdef public int64_t step
+    cdef public int64_t step, age
     cdef public bint always_share  # for tests: a step too small to be worth a team gets one all the same
 
-    def __init__(self, Parameters model, loss, rule, double momentum, double l2, Py_ssize_t batch_size, int n_threads,
-                 Parameters updated=None):
+    def __init__(self, Parameters model, loss, rule, double momentum=0, double l2=0, Py_ssize_t batch_size=1,
+                 int n_threads=1, Parameters updated=None, **numbers):
         cdef Plan *p = &self.plan
         self.model = model
         self.updated = model if updated is None else updated
@@ -73,13 +77,23 @@ cdef class Run:
         p.kernels, p.layers, p.n_layers = model.kernels(), model.layers, model.n_layers
         p.loss = <fbp_loss>code_of(LOSSES, loss, "loss")
         p.to_logits = fbp_loss_from_logits(p.loss, p.layers[p.n_layers - 1].activation.code)
-        p.update = fbp_update(rule=<fbp_rule>code_of(RULES, rule, "rule"), learning_rate=0, momentum=momentum, l2=l2)
-        if p.update.rule > FBP_SGD:
-            self.velocity_memory = Memory(model.memory.bytes)
-            p.velocity = self.velocity_memory.data
-            self.velocity = np.frombuffer(self.velocity_memory, model.dtype)
-        else:
-            self.velocity = np.empty(0, model.dtype)
+        p.clip_norm, p.max_norm = numbers.pop("clip_norm", 0), numbers.pop("max_norm", 0)
+        p.update = update_of(rule, {"momentum": momentum, "l2": l2, **numbers})
+        p.hold = update_of("gradient", {"clip_value": p.update.clip_value})
+        self.make_state()
+
+    cdef int make_state(self) except -1:
+        """All zero, as if nothing had been seen."""
+        cdef Plan *p = &self.plan
+        cdef bint m = fbp_rule_has_m(p.update.rule), v = fbp_rule_has_v(p.update.rule)
+        if not (m or v):
+            self.state = np.empty(0, self.model.dtype)
+            return 0
+        self.state_memory = Memory((m + v) * self.model.memory.bytes)
+        self.state = np.frombuffer(self.state_memory, self.model.dtype)
+        p.state.m = self.state_memory.data if m else NULL
+        p.state.v = self.state_memory.data + m * self.model.memory.bytes if v else NULL
+        return 0
 
     def bind(self, cnp.ndarray x, cnp.ndarray y):
         """Train on x [n, n_inputs] and y (float [n, n_outputs] or int64 labels [n]); order becomes 0 .. n-1."""
@@ -112,9 +126,10 @@ cdef class Run:
     @property
     def regime(self):
         """How the steps are shared out; the cost model's choice."""
-        if self.plan.batch <= FBP_FOLD_ROWS and self.updated is self.model:
+        self.plan.arena, self.plan.updated = self.model.memory.data, self.updated.memory.data
+        if streams(&self.plan):
             return "streaming"
-        return "batch-split" if self.plan.n_phases == 2 else "wide"
+        return "batch-split" if self.plan.phases[0].kind == THROUGH else "wide"
 
     def shuffle(self, bit_generator):
         """Put a new random permutation of the rows into `order`, drawing from a NumPy bit generator."""
@@ -135,12 +150,13 @@ cdef class Run:
         p.order = <const int64_t *>cnp.PyArray_DATA(self.order)
         p.learning_rates = <const double *>cnp.PyArray_DATA(learning_rates)
         p.first_step, p.n_steps, p.failed = first, count, -1
+        p.age = self.age + self.done
         p.hits = p.loss_sum = 0
         p.dropout = Dropout(seed=self.seed, step=self.step)
         reset_phases(p)
         # leaving rows out is exact while the weights are finite and nothing decays; scanning them pays over a few steps
-        p.skip_zeros = (p.batch <= FBP_FOLD_ROWS and count >= STEPS_OF_A_SCAN and p.update.rule == FBP_SGD
-                        and p.update.l2 == 0 and p.kernels.all_finite(p.arena, self.model.memory.bytes // p.kernels.item))
+        p.skip_zeros = (streams(p) and count >= STEPS_OF_A_SCAN and p.update.rule == FBP_SGD
+                        and p.update.l2 == 0 and p.update.l1 == 0 and p.kernels.all_finite(p.arena, self.model.memory.bytes // p.kernels.item))
         self.running = self.updated.busy = True
         cdef double started = perf_counter()
         with nogil:

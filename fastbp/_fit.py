@@ -86,6 +86,7 @@ class Fit:
         if self._validation is not None:
             measured = trainer._measure(*self._validation)
             record |= {f"val_{name}": value for name, value in measured.items()}
+        trainer.optimizer.watch(record)
         trainer.history.append(**record)
         bar.epoch_done(**record)
         return cut
@@ -96,10 +97,11 @@ class Fit:
         Returns means, the last rate and seconds; the steps done; why they are not all, if so.
         """
         trainer, done, loss, hits, cut = self._trainer, 0, 0.0, 0, None
+        epoch = trainer.history.epochs
         begin = now = perf_counter()
         while done < self.steps and not cut:
             count = min(trainer._region, self.steps - done)
-            rates = trainer.optimizer.learning_rates(trainer.n_steps, count)
+            rates = trainer.optimizer.learning_rates(trainer.n_steps, count, epoch)
             part_loss, part_hits, part_done = advance(trainer, self._run, done, count, rates)
             done += part_done
             if done:

@@ -6,10 +6,11 @@ finish, because something else has its core, is computed again by another that w
 
 from libc.stdint cimport int64_t
 
+from fastbp._limits cimport limit_weights
 from fastbp._runtime cimport (fbp_end_phase, fbp_item_apply, fbp_item_claim, fbp_item_done, fbp_item_pending, fbp_items_done,
                               fbp_phase, pause, spread)
-from fastbp._split cimport foresee, gradient_of, through, update, work_alone
-from fastbp._steps cimport LAST, THROUGH, UPDATE, Phase, Worker, row_blocks
+from fastbp._split cimport apply_held, foresee, gradient_of, through, update, work_alone
+from fastbp._steps cimport APPLY, LAST, LIMIT, THROUGH, UPDATE, Phase, Worker, row_blocks
 from fastbp._wide cimport compute_part, gather_own, publish_part
 
 cdef enum:
@@ -32,7 +33,7 @@ cdef void do_item(Worker *w, const Phase *part, int64_t phase, Py_ssize_t i, Py_
         finite = through(w, w.slot, step, i)
     elif part.kind == UPDATE:
         gradient = gradient_of(w, step, i)
-    else:
+    elif part.kind < UPDATE:
         finite = compute_part(w, part.kind, part.layer, step, i, n)
     if not fbp_item_apply(&part.states[i], phase):
         return
@@ -42,6 +43,10 @@ cdef void do_item(Worker *w, const Phase *part, int64_t phase, Py_ssize_t i, Py_
         p.taken[i], w.slot = w.slot, p.taken[i]  # nobody needs what the slot held in the step before
     elif part.kind == UPDATE:
         update(w, gradient, step, i)
+    elif part.kind == APPLY:
+        apply_held(w, step, i)
+    elif part.kind == LIMIT:
+        limit_weights(p, i)
     else:
         publish_part(w, part.kind, part.layer, step, i, n)
     fbp_item_done(&part.states[i], phase)
@@ -50,7 +55,7 @@ cdef void do_item(Worker *w, const Phase *part, int64_t phase, Py_ssize_t i, Py_
 cdef Py_ssize_t share_of(const Worker *w, const Phase *part, Py_ssize_t n) noexcept nogil:
     """The first of this thread's items: the same in each step, so that what it works on stays in its cache."""
     cdef Py_ssize_t i = 0
-    if part.kind != UPDATE:
+    if part.kind < UPDATE:
         return n * w.thread // w.n_threads
     while i < n - 1 and w.plan.blocks[i].owner * w.n_threads < w.thread * w.plan.team:
         i += 1
@@ -109,7 +114,7 @@ cdef void team_worker(Plan *p, int thread, int n_threads) noexcept nogil:
     cdef Worker w
     w.plan, w.thread, w.n_threads, w.gathered = p, thread, n_threads, -1
     w.scratch = p.scratch + thread * p.scratch_bytes
-    w.update = p.update
+    w.update, w.scaled = p.update, -1
     w.slot = &p.slots[(p.batch + p.rows - 1) // p.rows + thread]
     if n_threads == 1:
         work_alone(&w)

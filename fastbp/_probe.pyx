@@ -13,7 +13,7 @@ from fastbp._forward cimport Layer, activation_of
 from fastbp._parameters cimport team_size
 from fastbp._runtime cimport (FBP_F32, FBP_F64, FBP_SGD, Memory, barrier_init, barrier_wait, code_of, fbp_activation,
                               fbp_barrier, fbp_delta_scratch, fbp_kernels, fbp_leading_dimension, fbp_loss, fbp_part,
-                              fbp_update, fbp_update_block, fbp_update_scratch, kernels_of, threads_now)
+                              fbp_state, fbp_update, fbp_update_block, fbp_update_of, fbp_update_scratch, kernels_of, threads_now)
 
 from fastbp._runtime import LOSSES
 
@@ -56,7 +56,8 @@ cdef class KernelCalls:
 
     def set_learning_rate(self, double rate):
         """Of plain SGD, the rule of both updates; small, because the weights add up the calls."""
-        self.update = fbp_update(rule=FBP_SGD, learning_rate=rate, momentum=0, l2=0)
+        self.update = fbp_update_of(FBP_SGD)
+        self.update.learning_rate = rate
 
     def list_inputs(self):
         """Take note of the inputs that are not zero in the whole batch: the streaming kernels visit no others."""
@@ -85,6 +86,7 @@ cdef class KernelCalls:
         cdef Py_ssize_t item = self.kernels.item
         cdef fbp_part part
         cdef char *gradient
+        cdef fbp_state none = no_state()
         layer.n_in, layer.n_out = rows, self.n_out
         blocks = blocks_of(&layer, self.batch, item, 1)
         for _, block.first, block.rows, block.column, block.n in blocks:
@@ -93,7 +95,7 @@ cdef class KernelCalls:
             for _ in range(times):
                 gradient = block_gradient(self.scratch.data, <char *>data(self.weight), &part, 1, &block, self.kernels,
                                           self.batch, self.ld_in, self.ld, NULL)
-                apply_block(<char *>data(self.weight), <char *>data(self.bias), NULL, NULL, gradient, &block, self.kernels,
+                apply_block(<char *>data(self.weight), <char *>data(self.bias), none, none, gradient, &block, self.kernels,
                             self.ld, &self.update)
 
     def stream_forward(self, Py_ssize_t times, activation):
@@ -107,7 +109,7 @@ cdef class KernelCalls:
     def stream_backward(self, Py_ssize_t times):
         """dx, before any f', and weight at the listed inputs."""
         for _ in range(times):
-            self.kernels.stream_backward(data(self.dx), data(self.weight), NULL, data(self.x), data(self.dy),
+            self.kernels.stream_backward(data(self.dx), data(self.weight), no_state(), data(self.x), data(self.dy),
                                          <const int32_t *>data(self.index), self.n_index, self.batch, self.n_out, self.ld,
                                          self.ld_in, self.ld, &self.update)
 
@@ -130,6 +132,12 @@ cdef class KernelCalls:
         cdef fbp_activation f = activation_of(activation)
         for _ in range(times):
             self.kernels.activate(data(self.y), self.batch * self.ld, f)
+
+
+cdef inline fbp_state no_state() noexcept:
+    cdef fbp_state state
+    state.m = state.v = NULL
+    return state
 
 
 cdef inline void *data(array) noexcept:

@@ -5,7 +5,8 @@ from libc.stdint cimport uint64_t
 
 from fastbp._parameters cimport team_size
 from fastbp._phases cimport team_worker
-from fastbp._runtime cimport FBP_FOLD_ROWS, barrier_init, flush_denormals, pause, restore_denormals
+from fastbp._runtime cimport barrier_init, flush_denormals, pause, restore_denormals
+from fastbp._steps cimport streams
 from fastbp._stream cimport stream_worker
 
 cdef extern from *:
@@ -17,11 +18,6 @@ cdef extern from *:
     #endif
     """
     void openmp_barrier() noexcept nogil
-
-
-cdef inline bint streams(const Plan *p) noexcept nogil:
-    """Does the batch fit the streaming regime? It has barriers, and gradients that are only asked for do without it."""
-    return p.batch <= FBP_FOLD_ROWS and p.updated == p.arena
 
 
 cdef void work(Plan *p, int thread, int n_threads) noexcept nogil:

@@ -13,14 +13,20 @@ cdef extern from "fbp.h" nogil:
     ctypedef enum fbp_loss:
         FBP_CROSS_ENTROPY, FBP_BINARY_CROSS_ENTROPY, FBP_N_LOSSES
     ctypedef enum fbp_rule:
-        FBP_GRADIENT, FBP_SGD, FBP_MOMENTUM, FBP_NESTEROV, FBP_N_RULES
+        FBP_GRADIENT, FBP_SGD, FBP_ADAM, FBP_N_RULES
     ctypedef enum fbp_function:
         FBP_N_FUNCTIONS
     enum:
         FBP_LINE_BYTES, FBP_FOLD_ROWS, FBP_LEAST_PART
     ctypedef struct fbp_update:
         fbp_rule rule
-        double learning_rate, momentum, l2
+        int penalize_bias, decay_bias
+        double learning_rate, momentum, square_decay, eps
+        double step_correction, root_correction, weight_decay
+        double l1, l2, clip_value, gradient_scale
+    ctypedef struct fbp_state:
+        void *m
+        void *v
     ctypedef struct fbp_part:
         const void *x
         const void *dy
@@ -48,17 +54,20 @@ cdef extern from "fbp.h" nogil:
                                fbp_coming *coming) noexcept nogil
         void (*bias_gradient)(void *g, void *scratch, const fbp_part *parts, Py_ssize_t n_parts, Py_ssize_t n,
                               Py_ssize_t ldy) noexcept nogil
-        void (*apply_gradient)(void *w, void *velocity, const void *g, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ldw,
+        void (*apply_gradient)(void *w, fbp_state state, const void *g, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ldw,
                                const fbp_update *update) noexcept nogil
+        void (*column_squares)(double *out, const void *a, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld) noexcept nogil
+        void (*limit_columns)(void *w, const double *squares, Py_ssize_t n_sums, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ldw,
+                              Py_ssize_t ld_sums, double max_norm) noexcept nogil
         Py_ssize_t (*active_rows)(int32_t *index, const void *x, Py_ssize_t batch, Py_ssize_t n_in,
                                   Py_ssize_t ldx) noexcept nogil
         void (*stream_forward)(void *y, void *slope, const void *x, const void *w, const void *b, const int32_t *index,
                                Py_ssize_t n_index, Py_ssize_t batch, Py_ssize_t n_out, Py_ssize_t ldy, Py_ssize_t ldx,
                                Py_ssize_t ldw, fbp_activation activation) noexcept nogil
-        void (*stream_backward)(void *dx, void *w, void *velocity, const void *x, const void *dy, const int32_t *index,
+        void (*stream_backward)(void *dx, void *w, fbp_state state, const void *x, const void *dy, const int32_t *index,
                                 Py_ssize_t n_index, Py_ssize_t batch, Py_ssize_t n_out, Py_ssize_t ldw, Py_ssize_t ldx,
                                 Py_ssize_t ldy, const fbp_update *update) noexcept nogil
-        void (*stream_bias)(void *b, void *velocity, const void *dy, Py_ssize_t batch, Py_ssize_t n_out, Py_ssize_t ldy,
+        void (*stream_bias)(void *b, fbp_state state, const void *dy, Py_ssize_t batch, Py_ssize_t n_out, Py_ssize_t ldy,
                             const fbp_update *update) noexcept nogil
         void (*activation_delta)(void *dx, const void *x, Py_ssize_t batch, Py_ssize_t n, Py_ssize_t ld,
                                  fbp_activation activation) noexcept nogil
@@ -78,6 +87,11 @@ cdef extern from "fbp.h" nogil:
     ctypedef struct fbp_barrier:
         int64_t asleep
     # inline in the header: these need no linking
+    fbp_update fbp_update_of(fbp_rule rule)
+    fbp_update fbp_bias_update(const fbp_update *update)
+    int fbp_rule_has_m(fbp_rule rule)
+    int fbp_rule_has_v(fbp_rule rule)
+    fbp_state fbp_state_at(fbp_state state, Py_ssize_t bytes)
     Py_ssize_t fbp_leading_dimension(Py_ssize_t n, size_t item)
     Py_ssize_t fbp_delta_scratch(Py_ssize_t n_out, Py_ssize_t rows, size_t item)
     Py_ssize_t fbp_update_block_rows(Py_ssize_t batch)

@@ -6,4 +6,5 @@ cdef bint through(Worker *w, const Slot *slot, Py_ssize_t step, Py_ssize_t i) no
 cdef void foresee(Worker *w, Py_ssize_t step) noexcept nogil
 cdef char *gradient_of(Worker *w, Py_ssize_t step, Py_ssize_t i) noexcept nogil
 cdef void update(Worker *w, const char *gradient, Py_ssize_t step, Py_ssize_t i) noexcept nogil
+cdef void apply_held(Worker *w, Py_ssize_t step, Py_ssize_t i) noexcept nogil
 cdef void work_alone(Worker *w) noexcept nogil

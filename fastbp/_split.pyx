@@ -2,8 +2,10 @@
 
 from fastbp._backward cimport Block, apply_block, backward_rows, block_gradient
 from fastbp._forward cimport Dropout, Layer, forward_rows
-from fastbp._runtime cimport fbp_coming, fbp_part
-from fastbp._steps cimport Plan, add_losses, batch_of, dropout_of, gather, keep, keep_bytes, losses, row_blocks
+from fastbp._limits cimport hold_gradient, limit_weights, note_weights, scale_of_gradient
+from fastbp._runtime cimport fbp_coming, fbp_part, fbp_state_at
+from fastbp._steps cimport (Plan, add_losses, batch_of, begin_update, dropout_of, gather, keep, keep_bytes, losses,
+                            row_blocks)
 
 cdef enum:
     BYTES_AHEAD = 1 << 18   # of the next batch that a thread fetches: what its L2 has room for
@@ -50,19 +52,37 @@ cdef char *gradient_of(Worker *w, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
 
 
 cdef void update(Worker *w, const char *gradient, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
-    """Block i of the weights updated; whoever does the first block adds up the losses."""
+    """Block i of the weights updated, or its gradient held; whoever does the first block adds up the losses."""
     cdef Plan *p = w.plan
-    cdef const Block *block = &p.blocks[i]
-    cdef char *velocity = p.velocity
-    cdef Py_ssize_t weight = p.layers[block.layer].weight, bias = p.layers[block.layer].bias, b
-    if step == 0 and p.kept != NULL and w.n_threads > 1:
-        keep_block(p, block)
-    w.update.learning_rate = p.learning_rates[step]
-    apply_block(p.updated + weight, p.updated + bias, velocity + weight if velocity != NULL else NULL,
-                velocity + bias if velocity != NULL else NULL, gradient, block, p.kernels, p.layers[block.layer].ld, &w.update)
+    cdef Py_ssize_t b
+    if p.held == NULL:
+        change_block(w, gradient, step, i)
+    else:
+        hold_gradient(p, gradient, i)
     if i == 0:
         for b in range(row_blocks(p, step)):
             add_losses(p, p.taken[b], min(p.rows, batch_of(p, step) - b * p.rows))
+
+
+cdef void change_block(Worker *w, const char *gradient, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
+    cdef Plan *p = w.plan
+    cdef const Block *block = &p.blocks[i]
+    cdef Py_ssize_t weight = p.layers[block.layer].weight, bias = p.layers[block.layer].bias
+    if step == 0 and p.kept != NULL and w.n_threads > 1:
+        keep_block(p, block)
+    begin_update(&w.update, p, step)
+    apply_block(p.updated + weight, p.updated + bias, fbp_state_at(p.state, weight), fbp_state_at(p.state, bias), gradient,
+                block, p.kernels, p.layers[block.layer].ld, &w.update)
+    if p.max_norm > 0:
+        note_weights(p, i)
+
+
+cdef void apply_held(Worker *w, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
+    """Block i of the weights updated by the gradient that is held, once all are."""
+    cdef Plan *p = w.plan
+    if w.scaled != step:
+        w.update.gradient_scale, w.scaled = scale_of_gradient(p), step
+    change_block(w, p.held + p.blocks[i].held, step, i)
 
 
 cdef void keep_block(Plan *p, const Block *block) noexcept nogil:
@@ -91,3 +111,9 @@ cdef void work_alone(Worker *w) noexcept nogil:
         foresee(w, step + 1)
         for i in range(p.n_blocks):
             update(w, gradient_of(w, step, i), step, i)
+        if p.held != NULL:
+            for i in range(p.n_blocks):
+                apply_held(w, step, i)
+        if p.max_norm > 0:
+            for i in range(p.n_blocks):
+                limit_weights(p, i)

@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint8_t
 from fastbp._backward cimport Block
 from fastbp._forward cimport Dropout, Layer
 from fastbp._parameters cimport Targets
-from fastbp._runtime cimport fbp_barrier, fbp_coming, fbp_kernels, fbp_loss, fbp_update
+from fastbp._runtime cimport FBP_FOLD_ROWS, fbp_barrier, fbp_coming, fbp_kernels, fbp_loss, fbp_state, fbp_update
 
 cdef struct Slot:
     # Room for some rows of a batch and all that becomes of them in a step.
@@ -22,7 +22,9 @@ cdef enum Kind:
     FORWARD                     # columns of one layer's output
     LAST                        # rows of the last layer's output, and their losses
     DELTA                       # input units of one layer
-    UPDATE                      # a block of one layer's weight
+    UPDATE                      # the gradient of a block of one layer's weight, and its update if nothing else is to be known
+    APPLY                       # the update of a block by the gradient that is held
+    LIMIT                       # max_norm in a block
 
 cdef struct Phase:
     # One part of a step of a team, made of items that need nothing of each other.
@@ -40,9 +42,10 @@ cdef struct Plan:
     const Block *blocks         # of all weights
     char *arena                 # what the forward pass reads
     char *updated               # what an update writes: the arena, or gradients
-    char *velocity
-    char *kept                  # NULL, or where the state before the first step goes: parameters, then velocity
-    Py_ssize_t bytes            # of the parameters, and of the velocity
+    fbp_state state             # of the optimizer, laid out as the parameters
+    int64_t age                 # steps that the state has seen before the first one
+    char *kept                  # NULL, or where everything before the first step goes: parameters, then state
+    Py_ssize_t bytes            # of the parameters, and of each array of the state
     const char *x
     Targets targets
     const int64_t *order
@@ -61,6 +64,11 @@ cdef struct Plan:
     bint to_logits, count_hits
     bint skip_zeros             # streaming may leave out weight rows whose input is zero
     fbp_update update
+    fbp_update hold             # of a gradient that is held
+    double clip_norm, max_norm  # 0: none
+    char *held                  # the gradients of all blocks, if there is a clip_norm
+    double *gradient_squares    # sums, see _limits.pyx
+    double *weight_squares
     fbp_barrier barrier
     int64_t waited              # nanoseconds at the end of the region, until the last thread was there
     int *cpus                   # [threads]: where each was last
@@ -79,6 +87,11 @@ cdef struct Worker:
     Py_ssize_t gathered         # the step whose inputs are in it
     fbp_coming coming
     fbp_update update
+    Py_ssize_t scaled           # the step whose gradient scale is in the update
+
+cdef inline bint streams(const Plan *p) noexcept nogil:
+    # Does the batch fit the streaming regime? Gradients that are asked for, or must be known before an update, do without it.
+    return p.batch <= FBP_FOLD_ROWS and p.updated == p.arena and p.clip_norm == 0 and p.max_norm == 0
 
 cdef Py_ssize_t batch_of(const Plan *p, Py_ssize_t step) noexcept nogil
 cdef Dropout dropout_of(const Plan *p, Py_ssize_t step) noexcept nogil
@@ -86,5 +99,6 @@ cdef Py_ssize_t row_blocks(const Plan *p, Py_ssize_t step) noexcept nogil
 cdef void gather(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t rows) noexcept nogil
 cdef bint losses(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t batch) noexcept nogil
 cdef void add_losses(Plan *p, const Slot *slot, Py_ssize_t rows) noexcept nogil
+cdef void begin_update(fbp_update *update, const Plan *p, Py_ssize_t step) noexcept nogil
 cdef void keep(Plan *p, int thread, int n_threads) noexcept nogil
 cdef void keep_bytes(Plan *p, Py_ssize_t first, Py_ssize_t size) noexcept nogil

@@ -1,11 +1,11 @@
 """What a step of any regime does: gather rows, their losses and output deltas, the sums for the history."""
 
-from libc.math cimport isfinite
+from libc.math cimport isfinite, sqrt
 from libc.string cimport memcpy
 
 from fastbp._forward cimport Dropout, kept_slope
 from fastbp._parameters cimport gather_targets
-from fastbp._runtime cimport FBP_GRADIENT, barrier_wait
+from fastbp._runtime cimport FBP_ADAM, FBP_GRADIENT, barrier_wait, fbp_state_at
 
 
 cdef Py_ssize_t batch_of(const Plan *p, Py_ssize_t step) noexcept nogil:
@@ -65,7 +65,34 @@ cdef void keep(Plan *p, int thread, int n_threads) noexcept nogil:
 
 
 cdef void keep_bytes(Plan *p, Py_ssize_t first, Py_ssize_t size) noexcept nogil:
-    """Some of the parameters, and of their velocity."""
-    memcpy(p.kept + first, p.arena + first, size)
-    if p.velocity != NULL:
-        memcpy(p.kept + p.bytes + first, p.velocity + first, size)
+    """Some of the parameters, and of their state."""
+    cdef char *kept = p.kept + first
+    cdef fbp_state state = fbp_state_at(p.state, first)
+    memcpy(kept, p.arena + first, size)
+    if state.m != NULL:
+        kept += p.bytes
+        memcpy(kept, state.m, size)
+    if state.v != NULL:
+        memcpy(kept + p.bytes, state.v, size)
+
+
+cdef void begin_update(fbp_update *update, const Plan *p, Py_ssize_t step) noexcept nogil:
+    """The numbers of the update that belong to a step: its rate, and what makes up for Adam's means having begun at zero.
+
+    With b = 1 - decay^t, t counted from 1: the means are divided by their b. Powers by multiplications alone, the same on any
+    machine and for any number of steps in a call.
+    """
+    update.learning_rate = p.learning_rates[step]
+    if update.rule == FBP_ADAM:
+        update.step_correction = 1 / (1 - power(update.momentum, p.age + step + 1))
+        update.root_correction = 1 / sqrt(1 - power(update.square_decay, p.age + step + 1))
+
+
+cdef double power(double base, int64_t exponent) noexcept nogil:
+    cdef double result = 1
+    while exponent:
+        if exponent & 1:
+            result *= base
+        base *= base
+        exponent >>= 1
+    return result

@@ -4,8 +4,8 @@ step, once forward and once backward, and a team splits columns forward and weig
 from libc.stdint cimport int32_t
 
 from fastbp._forward cimport Dropout, Layer, drop, kept_slope, up_to
-from fastbp._runtime cimport FBP_LINE_BYTES, FBP_RELU, FBP_SOFTMAX, barrier_wait, fbp_update
-from fastbp._steps cimport Plan, Slot, add_losses, batch_of, dropout_of, gather, keep, losses
+from fastbp._runtime cimport FBP_LINE_BYTES, FBP_RELU, FBP_SOFTMAX, barrier_wait, fbp_state_at, fbp_update
+from fastbp._steps cimport Plan, Slot, add_losses, batch_of, begin_update, dropout_of, gather, keep, losses
 
 
 cdef enum:
@@ -42,14 +42,13 @@ cdef void backward_rows(Plan *p, const Layer *layer, Py_ssize_t l, const int32_t
                         Py_ssize_t batch, const fbp_update *update, int thread, int n_threads) noexcept nogil:
     """This thread's share of the listed weight rows of one layer: delta below, update."""
     cdef Py_ssize_t first = count * thread // n_threads, end = count * (thread + 1) // n_threads
-    cdef char *velocity = p.velocity + layer.weight if p.velocity != NULL else NULL
     cdef const Slot *slot = p.slots
-    p.kernels.stream_backward(slot.deltas[l - 1] if l else NULL, p.updated + layer.weight, velocity,
+    p.kernels.stream_backward(slot.deltas[l - 1] if l else NULL, p.updated + layer.weight,
+                              fbp_state_at(p.state, layer.weight),
                               slot.outputs[l - 1] if l else slot.inputs, slot.deltas[l], index + first, end - first, batch,
                               layer.n_out, layer.ld, layer.ld_in, layer.ld, update)
     if thread == 0:
-        p.kernels.stream_bias(p.updated + layer.bias, p.velocity + layer.bias if p.velocity != NULL else NULL,
-                              slot.deltas[l], batch, layer.n_out, layer.ld, update)
+        p.kernels.stream_bias(p.updated + layer.bias, fbp_state_at(p.state, layer.bias), slot.deltas[l], batch, layer.n_out, layer.ld, update)
 
 
 cdef void list_rows(Plan *p, int32_t *index, Py_ssize_t l, Py_ssize_t batch, Py_ssize_t step) noexcept nogil:
@@ -78,7 +77,7 @@ cdef void stream_worker(Plan *p, int thread, int n_threads) noexcept nogil:
     cdef Py_ssize_t step, batch, l
     for step in range(p.n_steps):
         batch = batch_of(p, step)
-        update.learning_rate = p.learning_rates[step]
+        begin_update(&update, p, step)
         dropout = dropout_of(p, step)
         if thread == 0:
             gather(p, slot, (p.first_step + step) * p.batch, batch)

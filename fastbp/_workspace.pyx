@@ -5,9 +5,10 @@ from libc.string cimport memset
 
 from fastbp._backward cimport Block
 from fastbp._forward cimport Layer
+from fastbp._limits cimport squares_before
 from fastbp._regime cimport blocks_of_team, phases_of
 from fastbp._runtime cimport (FBP_KEPT, FBP_LINE_BYTES, fbp_delta_scratch, fbp_part, fbp_update_block, fbp_update_scratch)
-from fastbp._steps cimport UPDATE, Kind, Phase, Slot
+from fastbp._steps cimport APPLY, LIMIT, UPDATE, Kind, Phase, Slot
 
 cdef enum:
     PAGE = 4096
@@ -32,13 +33,17 @@ cdef Memory make_workspace(Plan *p, Py_ssize_t batch, Cut cut, int n_threads, co
     phases = phases_of(p.layers, p.n_layers, batch, cut, item)
     blocks = blocks_of_team(p.layers, p.n_layers, batch, cut, item)
     p.batch, p.rows, p.team = batch, cut.rows, cut.team
-    p.n_phases, p.n_blocks = len(phases) + 1, len(blocks)
+    phases += [(kind, 0, len(blocks)) for kind in last_phases(p)]
+    p.n_phases, p.n_blocks = len(phases), len(blocks)
     p.n_slots = slots_of_batch(p) + (cut.team if cut.team > 1 else 0)
-    n_states = sum([n for _, _, n in phases]) + len(blocks)
+    n_states = sum([n for _, _, n in phases])
+    n_squares = squares_before(p, p.n_layers)
     p.scratch_bytes = bytes_of_scratch(p)
     sizes = [p.n_slots * lay_out(p, NULL, NULL), n_threads * p.scratch_bytes, p.n_slots * sizeof(Slot),
              p.n_slots * sizeof(Slot *),
-             p.n_blocks * sizeof(Block), p.n_phases * sizeof(Phase), n_states * sizeof(int64_t), n_threads * sizeof(int)]
+             p.n_blocks * sizeof(Block), p.n_phases * sizeof(Phase), n_states * sizeof(int64_t), n_threads * sizeof(int),
+             sum([(rows + 1) * n for _, _, rows, _, n, _ in blocks]) * item if p.clip_norm > 0 else 0,
+             n_squares * sizeof(double) if p.clip_norm > 0 else 0, n_squares * sizeof(double) if p.max_norm > 0 else 0]
     cdef Memory memory = Memory(sum([line_bytes(size) for size in sizes]) + PAGE)
     cdef char *end = memory.data + (<uintptr_t>follow - <uintptr_t>memory.data) % PAGE
     pieces = []
@@ -49,9 +54,11 @@ cdef Memory make_workspace(Plan *p, Py_ssize_t batch, Cut cut, int n_threads, co
     p.slots, p.taken = <Slot *><uintptr_t>pieces[2], <Slot **><uintptr_t>pieces[3]
     for i in range(p.n_slots):
         lay_out(p, &p.slots[i], <char *><uintptr_t>pieces[0] + i * lay_out(p, NULL, NULL))
-    p.blocks = fill_blocks(<Block *><uintptr_t>pieces[4], blocks)
-    p.phases = fill_phases(<Phase *><uintptr_t>pieces[5], phases, len(blocks), <int64_t *><uintptr_t>pieces[6])
+    p.blocks = fill_blocks(<Block *><uintptr_t>pieces[4], blocks, item)
+    p.phases = fill_phases(<Phase *><uintptr_t>pieces[5], phases, <int64_t *><uintptr_t>pieces[6])
     p.cpus = <int *><uintptr_t>pieces[7]
+    p.held = <char *><uintptr_t>pieces[8] if p.clip_norm > 0 else NULL
+    p.gradient_squares, p.weight_squares = <double *><uintptr_t>pieces[9], <double *><uintptr_t>pieces[10]
     return memory
 
 
@@ -90,16 +97,22 @@ cdef Py_ssize_t lay_out(const Plan *p, Slot *slot, char *end) noexcept:
     return end - begin
 
 
-cdef Block *fill_blocks(Block *out, list blocks):
-    cdef Py_ssize_t i
+cdef Block *fill_blocks(Block *out, list blocks, Py_ssize_t item):
+    cdef Py_ssize_t i, held = 0
     for i in range(len(blocks)):
         out[i].layer, out[i].first, out[i].rows, out[i].column, out[i].n, out[i].owner = blocks[i]
+        out[i].held = held
+        held += (out[i].rows + 1) * out[i].n * item
     return out
 
 
-cdef Phase *fill_phases(Phase *out, list phases, Py_ssize_t n_blocks, int64_t *states):
+cdef list last_phases(const Plan *p):
+    """The phases whose items are the blocks."""
+    return [UPDATE] + ([APPLY] if p.clip_norm > 0 else []) + ([LIMIT] if p.max_norm > 0 else [])
+
+
+cdef Phase *fill_phases(Phase *out, list phases, int64_t *states):
     cdef Py_ssize_t i
-    phases = [*phases, (UPDATE, 0, n_blocks)]
     for i in range(len(phases)):
         kind, out[i].layer, out[i].n = phases[i]
         out[i].kind, out[i].states = <Kind><int>kind, states

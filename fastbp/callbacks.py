@@ -208,11 +208,11 @@ class GradientNorm:
 
     def on_epoch_end(self, trainer: Trainer, history: History) -> str | None:
         """Compute the norm and compare."""
-        network = trainer.network
+        network, penalties, total = trainer.network, trainer._runs.objective, 0.0
         _, pairs = network.gradients(*self._rows, trainer._loss.name)
-        total = 0.0
         for layer, (dw, db) in zip(network.layers, pairs, strict=True):
-            dw += 2 * trainer._l2 * layer.weight
+            dw += penalties.slope(layer.weight)
+            db += penalties.slope(layer.bias, bias=True)
             total += sum(float(np.sum(np.square(g, dtype=np.float64))) for g in (dw, db))
         self.norm = float(np.sqrt(total))
         short = self.norm < self._bound

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check
+from ._options import Objective
 from .network import Network
 
 __all__ = ["GradientCheck", "LayerCheck", "gradient_check"]
@@ -99,6 +100,9 @@ def gradient_check(
     l2: float = 0.0,
     eps: float = 1e-6,
     tolerance: float = 1e-5,
+    *,
+    l1: float = 0.0,
+    penalize_bias: bool = False,
 ) -> GradientCheck:
     """Compare the gradients of backpropagation with central differences, weight by weight.
 
@@ -114,8 +118,9 @@ def gradient_check(
         Rows and targets, as for `Network.gradients`.
     loss : str
         Name of the loss.
-    l2 : float
-        Checks the gradient of ``loss + l2 * sum(weight ** 2)``, as `Trainer` minimises it.
+    l2, l1, penalize_bias
+        Penalties added to the loss, as `Trainer` minimises it. A weight closer to zero than `eps`
+        has no derivative with `l1` and shows as an error.
     eps : float
         The central difference is ``(L(w + eps) - L(w - eps)) / (2 eps)``.
     tolerance : float
@@ -132,7 +137,7 @@ def gradient_check(
     InputError, LabelError, ShapeError, DTypeError, ConfigError
         An argument cannot be used.
     """
-    l2 = _check.number(l2, "l2")
+    penalties = Objective(l1=l1, l2=l2, penalize_bias=penalize_bias)
     eps, tolerance = _check.positive(eps, "eps"), _check.positive(tolerance, "tolerance")
     net = network.copy("float64")
     resolved = net._loss(loss)
@@ -141,14 +146,13 @@ def gradient_check(
 
     def objective() -> float:
         total, _ = net._model.evaluate(resolved.name, x, y, 1)
-        penalty = l2 * sum(float(np.sum(layer.weight**2)) for layer in net.layers) if l2 else 0.0
-        return total / len(x) + penalty
+        return total / len(x) + penalties.value(net)
 
     checks = []
     for i, (layer, (dw, db)) in enumerate(zip(net.layers, pairs, strict=True)):
         numerical = [_central_differences(objective, p, eps) for p in (layer.weight, layer.bias)]
-        analytic = [dw + 2 * l2 * layer.weight, db]
-        checks.append(_compare(f"{i} {layer!r}", analytic, numerical, tolerance))
+        dw, db = dw + penalties.slope(layer.weight), db + penalties.slope(layer.bias, bias=True)
+        checks.append(_compare(f"{i} {layer!r}", [dw, db], numerical, tolerance))
     return GradientCheck(tuple(checks), tolerance)
 
 

@@ -1,19 +1,96 @@
 """Optimizers: the rule the engine applies in its update, and the learning rate of each step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _check
 from .errors import ConfigError
+from .schedules import Schedule
 
-__all__ = ["SGD", "LearningRate"]
+__all__ = ["SGD", "LearningRate", "Optimizer"]
 
 LearningRate = float | Callable[[int], float]
 
 
-class SGD:
+class Optimizer:
+    """What all optimizers have in common: the learning rate, and a rule of the engine.
+
+    Attributes
+    ----------
+    rule : str
+        The engine's name of the update.
+    memory : str
+        What the rule remembers of each parameter, "" for nothing; rules with the same memory
+        may take each other's place in a trainer.
+    numbers : dict
+        The constants of the update, by their names in the engine.
+    """
+
+    rule = memory = ""
+
+    def __init__(self, learning_rate: LearningRate, **numbers: float) -> None:
+        self.numbers = numbers
+        self.learning_rate = learning_rate
+
+    @property
+    def learning_rate(self) -> LearningRate:
+        """The rate, or the function of the step that gives it."""
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: LearningRate) -> None:
+        if not callable(value) or isinstance(value, type):
+            value = _check.number(value, "learning_rate")
+        self._learning_rate = value
+        self._constant = np.empty(0)
+
+    def learning_rates(
+        self, first_step: int, count: int, epoch: int = 0
+    ) -> NDArray[np.float64]:
+        """Return the rates of steps `first_step` .. `first_step + count - 1`, float64 [count].
+
+        All of them are after `epoch` finished epochs.
+        """
+        rate = self._learning_rate
+        if isinstance(rate, Schedule) and rate.per == "epoch":
+            return np.full(count, _scheduled(rate, epoch))
+        if callable(rate):
+            steps = range(first_step, first_step + count)
+            return np.array([_scheduled(rate, step) for step in steps], dtype=np.float64)
+        # A constant is kept and sliced: filling an array costs more than a small step.
+        if self._constant.size < count:
+            self._constant = np.full(count, rate)
+        return self._constant[:count]
+
+    def watch(self, measured: Mapping[str, float]) -> None:
+        """Let a schedule see what was measured in the epoch just finished."""
+        if isinstance(self._learning_rate, Schedule):
+            self._learning_rate.watch(measured)
+
+    @property
+    def progress(self) -> dict[str, float]:
+        """What a schedule has learnt by watching; assign it to go back there."""
+        return self._learning_rate.progress if isinstance(self._learning_rate, Schedule) else {}
+
+    @progress.setter
+    def progress(self, value: Mapping[str, float]) -> None:
+        if value and isinstance(self._learning_rate, Schedule):
+            self._learning_rate.progress = dict(value)
+
+    def _options(self) -> dict[str, Any]:
+        """Return the options besides the learning rate, as the constructor takes them."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        """Return the call that makes this optimizer."""
+        options = "".join(f", {name}={value!r}" for name, value in self._options().items())
+        return f"{type(self).__name__}({self._learning_rate}{options})"
+
+
+class SGD(Optimizer):
     """Stochastic gradient descent, with momentum if wanted.
 
     With the gradient g, the weights w, the velocity v, the learning rate lr and the momentum mu::
@@ -24,9 +101,10 @@ class SGD:
 
     Parameters
     ----------
-    learning_rate : float or callable
-        The rate, >= 0, or a function of the step (0, 1, 2, ... over the life of the trainer)
-        that returns it. May be set between calls of `Trainer.fit`.
+    learning_rate : float, schedule or callable
+        The rate, >= 0; a schedule of `fastbp.schedules`; or a function of the step (0, 1, 2, ...
+        over the life of the trainer) that returns the rate. May be set between calls of
+        `Trainer.fit`.
     momentum : float
         mu, in [0, 1).
     nesterov : bool
@@ -42,23 +120,13 @@ class SGD:
     def __init__(
         self, learning_rate: LearningRate = 0.1, momentum: float = 0.0, nesterov: bool = False
     ) -> None:
-        self.learning_rate = learning_rate
         self._momentum = _check.number(momentum, "momentum", below=1)
         self._nesterov = _check.flag(nesterov, "nesterov")
         if self._nesterov and not self._momentum:
             raise ConfigError("nesterov: got True with momentum 0, wanted a momentum > 0")
-
-    @property
-    def learning_rate(self) -> LearningRate:
-        """The rate, or the function of the step that gives it."""
-        return self._learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, value: LearningRate) -> None:
-        if not callable(value):
-            value = _check.number(value, "learning_rate")
-        self._learning_rate = value
-        self._constant = np.empty(0)
+        self.rule = "nesterov" if self._nesterov else "momentum" if self._momentum else "sgd"
+        self.memory = "velocity" if self._momentum else ""
+        super().__init__(learning_rate, momentum=self._momentum)
 
     @property
     def momentum(self) -> float:
@@ -70,30 +138,10 @@ class SGD:
         """Whether the step looks ahead."""
         return self._nesterov
 
-    @property
-    def rule(self) -> str:
-        """The engine's name of the update: "sgd", "momentum" or "nesterov"."""
-        if self._nesterov:
-            return "nesterov"
-        return "momentum" if self._momentum else "sgd"
-
-    def learning_rates(self, first_step: int, count: int) -> NDArray[np.float64]:
-        """Return the rates of steps `first_step` .. `first_step + count - 1`, float64 [count]."""
-        rate = self._learning_rate
-        if callable(rate):
-            steps = range(first_step, first_step + count)
-            return np.array([_scheduled(rate, step) for step in steps], dtype=np.float64)
-        # A constant is kept and sliced: filling an array costs more than a small step.
-        if self._constant.size < count:
-            self._constant = np.full(count, rate)
-        return self._constant[:count]
-
-    def __repr__(self) -> str:
-        """Return the call that makes this optimizer."""
-        options = f", momentum={self._momentum}" if self._momentum else ""
-        options += ", nesterov=True" if self._nesterov else ""
-        return f"SGD({self._learning_rate}{options})"
+    def _options(self) -> dict[str, Any]:
+        options: dict[str, Any] = {"momentum": self._momentum} if self._momentum else {}
+        return options | ({"nesterov": True} if self._nesterov else {})
 
 
-def _scheduled(rate: Callable[[int], float], step: int) -> float:
-    return _check.number(rate(step), f"learning_rate({step})")
+def _scheduled(rate: Callable[[int], float], time: int) -> float:
+    return _check.number(rate(time), f"learning_rate({time})")

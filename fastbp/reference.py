@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from . import reference_rules
 from .reference_activations import ACTIVATIONS as ACTIVATIONS
 from .reference_activations import activation_of, sigmoid, softmax
 from .reference_dropout import dropout_factors as dropout_factors
@@ -110,6 +111,8 @@ def dense_update(
     - ``"momentum"``: v = mu v + g, then w - lr v [1]_ (eq. 9)
     - ``"nesterov"``: v = mu v + g, then w - lr (g + mu v) [4]_ (with w taken one look ahead)
 
+    `reference_rules.descend` has these and the other rules.
+
     Parameters
     ----------
     weight, bias : [n_in, n_out], [n_out]
@@ -118,12 +121,7 @@ def dense_update(
     """
 
     def descend(w: Array, v: Array, g: Array) -> Pair:
-        if rule == "gradient":
-            return g, v
-        if rule == "sgd":
-            return w - learning_rate * g, v
-        v = momentum * v + g
-        return w - learning_rate * (g + momentum * v if rule == "nesterov" else v), v
+        return reference_rules.descend(rule, w, v, v, g, learning_rate, momentum)[:2]
 
     weight, v_weight = descend(weight, velocity[0], x.T @ dy + 2 * l2 * weight)
     bias, v_bias = descend(bias, velocity[1], dy.sum(axis=0))

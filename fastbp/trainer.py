@@ -10,15 +10,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _check
 from ._divergence import diverged
-from ._engine import Run
 from ._fit import Fit, advance
+from ._options import Objective
 from ._progress import progress_bar
+from ._runs import Runs
 from ._runtime import get_num_threads
 from .callbacks import Callback, Callbacks
 from .errors import ConfigError
 from .history import History
 from .network import Network
-from .optimizers import SGD
+from .optimizers import SGD, Optimizer
 
 __all__ = ["Trainer"]
 
@@ -35,19 +36,29 @@ class Trainer:
     loss : str
         "squared_error" (half the sum over outputs), "mse", "cross_entropy" (softmax output) or
         "binary_cross_entropy" (sigmoid output); the mean over rows is minimised.
-    optimizer : SGD, optional
-        Default: ``SGD(0.1)``.
+    optimizer : Optimizer, optional
+        `SGD`, `Adagrad`, `RMSprop`, `Adam` or `AdamW`. Default: ``SGD(0.1)``.
     batch_size : int or None
         Rows per step; None takes all rows, in their order.
-    l2 : float
-        Adds ``l2 * sum(weight ** 2)`` to what is minimised, biases left out, not to what is
-        reported.
+    l2, l1 : float
+        Add ``l2 * sum(weight ** 2)`` and ``l1 * sum(abs(weight))``, with the slope 0 at weight 0,
+        to what is minimised, not to what is reported.
     shuffle : bool
         Whether each epoch takes the rows in a new random order.
     seed : int, optional
         Of the shuffling (`numpy.random.SFC64`) and of dropout. Default: fresh entropy.
     n_threads : int, optional
         Default: `get_num_threads` at the time of training. The result does not depend on it.
+    penalize_bias : bool
+        Whether the penalties count biases too.
+    clip_value : float, optional
+        Every element of the gradient is brought into [-clip_value, clip_value].
+    clip_norm : float, optional
+        The gradient of all parameters together is scaled down to this Euclidean norm if it is
+        longer, after `clip_value`. Like torch's weight decay, the penalties are added afterwards.
+    max_norm : float, optional
+        After a step the weights into each unit, a column of its layer's weight, are scaled down to
+        this norm if theirs is larger (Srivastava et al., "Dropout", 2014); biases are left out.
 
     Attributes
     ----------
@@ -66,34 +77,37 @@ class Trainer:
         self,
         network: Network,
         loss: str,
-        optimizer: SGD | None = None,
+        optimizer: Optimizer | None = None,
         batch_size: int | None = 32,
         l2: float = 0.0,
         shuffle: bool = True,
         seed: int | None = None,
         n_threads: int | None = None,
+        *,
+        l1: float = 0.0,
+        penalize_bias: bool = False,
+        clip_value: float | None = None,
+        clip_norm: float | None = None,
+        max_norm: float | None = None,
     ) -> None:
         if not isinstance(network, Network):
             raise ConfigError(f"network: got {network!r}, wanted a Network")
-        if not isinstance(optimizer, SGD | None):
-            raise ConfigError(f"optimizer: got {optimizer!r}, wanted SGD(...)")
+        if not isinstance(optimizer, Optimizer | None):
+            raise ConfigError(f"optimizer: got {optimizer!r}, wanted one such as SGD(...)")
         self.network = network
         self.optimizer = SGD(0.1) if optimizer is None else optimizer
         self._loss = network._loss(loss)
         self._batch_size = _check.optional_int(batch_size, "batch_size")
-        self._l2 = _check.number(l2, "l2")
+        objective = Objective(l1, l2, penalize_bias, clip_value, clip_norm, max_norm)
         self._shuffle = _check.flag(shuffle, "shuffle")
         seeds = np.random.SeedSequence(_check.seed(seed))
         self._generator = np.random.SFC64(seeds)
         # Of a child: two words that tell nothing about the shuffling.
-        self._dropout_seed = int(seeds.spawn(1)[0].generate_state(1, np.uint64)[0])
+        dropout_seed = int(seeds.spawn(1)[0].generate_state(1, np.uint64)[0])
+        self._runs = Runs(network, self._loss.name, objective, dropout_seed)
         self._n_threads = _check.optional_int(n_threads, "n_threads")
         self.history = History()
         self.n_steps = 0
-        self._velocity: NDArray[Any] = np.empty(0)
-        self._step_run: Run | None = None
-        self._step_options: tuple[Any, ...] = ()
-        self._step_rows = 0
         self._region = 1
 
     def fit(
@@ -152,7 +166,8 @@ class Trainer:
             hooks.call("on_fit_begin", self, x, y, validation_data)
             n = len(examples[0])
             rows = min(self._batch_size or n, n)
-            fit = Fit(self, self._new_run(rows), *examples, rows, validation, hooks)
+            run = self._runs.new(self.optimizer, rows, self._threads(), self.n_steps)
+            fit = Fit(self, run, *examples, rows, validation, hooks)
             with progress_bar(progress, epochs, fit.steps) as bar:
                 fit.epochs(epochs, bar)
         finally:
@@ -177,11 +192,11 @@ class Trainer:
             Another call is training the network.
         """
         x, y = self.network._examples(x, y, self._loss)
-        rates = self.optimizer.learning_rates(self.n_steps, 1)
+        rates = self.optimizer.learning_rates(self.n_steps, 1, self.history.epochs)
         lock = self.network._claim()
         try:
             rows: int = x.shape[0]
-            run = self._run_of_step(rows)
+            run = self._runs.of_step(self.optimizer, rows, self._threads(), self.n_steps)
             run.bind(x, y)
             loss, _, done = advance(self, run, 0, 1, rates)
             if not done:
@@ -204,30 +219,11 @@ class Trainer:
         """Return the network and the options."""
         return (
             f"Trainer({self.network!r}, {self._loss.name!r}, {self.optimizer!r}, "
-            f"batch_size={self._batch_size}, l2={self._l2:g})"
+            f"batch_size={self._batch_size}{self._runs.objective})"
         )
 
-    def _run_of_step(self, rows: int) -> Run:
-        """Return the run of the last step if it can take this one, else a new one."""
-        optimizer = self.optimizer
-        n_threads = self._n_threads or get_num_threads()
-        options = (optimizer.rule, optimizer.momentum, n_threads)
-        if self._step_run is None or options != self._step_options or rows > self._step_rows:
-            self._step_run = self._new_run(rows)
-            self._step_options, self._step_rows = options, rows
-        return self._step_run
-
-    def _new_run(self, rows: int) -> Run:
-        """Return an engine's run for batches of `rows` rows that goes on with the velocity."""
-        rule, momentum = self.optimizer.rule, self.optimizer.momentum
-        n_threads = self._n_threads or get_num_threads()
-        model, loss = self.network._model, self._loss.name
-        run = Run(model, loss, rule, momentum, self._l2, rows, n_threads)
-        run.seed, run.step = self._dropout_seed, self.n_steps
-        if run.velocity.size == self._velocity.size:
-            run.velocity[...] = self._velocity
-        self._velocity, self._step_run = run.velocity, None
-        return run
+    def _threads(self) -> int:
+        return self._n_threads or get_num_threads()
 
     def _validation(self, data: tuple[ArrayLike, ArrayLike] | None) -> Arrays | None:
         if data is None:
@@ -237,8 +233,7 @@ class Trainer:
         return self.network._examples(*data, self._loss, ("validation x", "validation y"))
 
     def _measure(self, x: NDArray[Any], y: NDArray[Any]) -> dict[str, float]:
-        n_threads = self._n_threads or get_num_threads()
-        loss, hits = self.network._model.evaluate(self._loss.name, x, y, n_threads)
+        loss, hits = self.network._model.evaluate(self._loss.name, x, y, self._threads())
         return self._means(loss, hits, len(x), y)
 
     def _means(self, loss: float, hits: int, rows: int, y: NDArray[Any]) -> dict[str, float]:

@@ -29,8 +29,9 @@ typedef enum { FBP_F32, FBP_F64, FBP_N_DTYPES } fbp_dtype;
     NAME(EXP, "exp") NAME(LOG, "log") NAME(LOG1P, "log1p") NAME(TANH, "tanh") NAME(SIGMOID, "sigmoid")   \
     NAME(SOFTPLUS, "softplus") NAME(ERF, "erf") NAME(EXPM1, "expm1")
 /* What becomes of a finished gradient: kept as it is, or applied to the weight in the same pass. */
-#define FBP_RULES(NAME) \
-    NAME(GRADIENT, "gradient") NAME(SGD, "sgd") NAME(MOMENTUM, "momentum") NAME(NESTEROV, "nesterov")
+#define FBP_RULES(NAME)                                                                                       \
+    NAME(GRADIENT, "gradient") NAME(SGD, "sgd") NAME(MOMENTUM, "momentum") NAME(NESTEROV, "nesterov")         \
+    NAME(ADAGRAD, "adagrad") NAME(RMSPROP, "rmsprop") NAME(ADAM, "adam")
 
 #define FBP_ENUM(name, text) FBP_##name,
 typedef enum {
@@ -44,6 +45,15 @@ typedef enum { FBP_RULES(FBP_ENUM) FBP_N_RULES } fbp_rule;
 #define FBP_FUNCTION_ENUM(name, text) FBP_FUNCTION_##name,
 typedef enum { FBP_FUNCTIONS(FBP_FUNCTION_ENUM) FBP_N_FUNCTIONS } fbp_function;
 
+/* One update, g being the gradient; fbp_update_of gives one that does nothing but its rule. In this order:
+ * clipping g = scale * (g between -clip_value and clip_value), the penalties g += 2 * l2 * w + l1 * sign(w), then
+ *
+ * sgd       w -= lr * g
+ * momentum  m = mu * m + g, w -= lr * m             nesterov  the same m, w -= lr * (g + mu * m)
+ * adagrad   v += g^2, w -= lr * g / (sqrt(v) + eps)
+ * rmsprop   v = a * v + (1 - a) * g^2, w -= lr * g / (sqrt(v) + eps)
+ * adam      m = mu * m + (1 - mu) * g, v as in rmsprop, w *= 1 - lr * weight_decay,
+ *           w -= lr * step_correction * m / (sqrt(v) * root_correction + eps) */
 typedef struct {
     fbp_activation_code code;
     double parameter; /* the slope of a leaky ReLU, alpha of ELU */
@@ -51,9 +61,41 @@ typedef struct {
 
 typedef struct {
     fbp_rule rule;
-    double learning_rate, momentum;
-    double l2; /* the penalty is l2 * sum(weight^2); it adds 2 * l2 * weight to the gradient, never for a bias */
+    int penalize_bias, decay_bias; /* does a bias have l1 and l2, has it the weight decay? */
+    double learning_rate, momentum, square_decay, eps; /* lr, mu, a; eps > 0 keeps the padding zero */
+    double step_correction, root_correction, weight_decay;
+    double l1, l2, clip_value, gradient_scale; /* clip_value 0: none */
 } fbp_update;
+
+static inline fbp_update fbp_update_of(fbp_rule rule)
+{
+    return (fbp_update){.rule = rule, .step_correction = 1, .root_correction = 1, .gradient_scale = 1};
+}
+
+/* The same for a bias. */
+static inline fbp_update fbp_bias_update(const fbp_update *update)
+{
+    fbp_update bias = *update;
+    if (!bias.penalize_bias)
+        bias.l1 = bias.l2 = 0;
+    if (!bias.decay_bias)
+        bias.weight_decay = 0;
+    return bias;
+}
+
+/* What a rule remembers of a weight or a bias, each of its shape; NULL where the rule has none. */
+typedef struct {
+    void *m, *v;
+} fbp_state;
+
+static inline int fbp_rule_has_m(fbp_rule rule) { return rule == FBP_MOMENTUM || rule == FBP_NESTEROV || rule == FBP_ADAM; }
+static inline int fbp_rule_has_v(fbp_rule rule) { return rule == FBP_ADAGRAD || rule == FBP_RMSPROP || rule == FBP_ADAM; }
+
+/* The state so many bytes further on. */
+static inline fbp_state fbp_state_at(fbp_state s, ptrdiff_t bytes)
+{
+    return (fbp_state){s.m ? (char *)s.m + bytes : NULL, s.v ? (char *)s.v + bytes : NULL};
+}
 
 /* Indexed by the enums. */
 extern const char *const fbp_activation_names[FBP_N_ACTIVATIONS];
@@ -120,15 +162,23 @@ typedef struct {
     /* g[n] = column sums of dy, in the order of dense_gradient. */
     void (*bias_gradient)(void *g, void *scratch, const fbp_part *parts, ptrdiff_t n_parts, ptrdiff_t n, ptrdiff_t ldy);
 
-    /* w[rows][ldw] and its velocity of the same shape (NULL where the rule has none), updated by g[rows][n]. */
-    void (*apply_gradient)(void *w, void *velocity, const void *g, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldw,
+    /* w[rows][ldw] and its state of the same shape, updated by g[rows][n]. */
+    void (*apply_gradient)(void *w, fbp_state state, const void *g, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldw,
                            const fbp_update *update);
+
+    /* out[n] = sums of the squares of the columns of a[rows][ld], rows ascending. */
+    void (*column_squares)(double *out, const void *a, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld);
+
+    /* Columns of w[rows][ldw] whose norm is above the limit, scaled down to it; squares[n_sums][ld_sums] add up to the square
+     * of the norms of the whole columns. */
+    void (*limit_columns)(void *w, const double *squares, ptrdiff_t n_sums, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldw,
+                          ptrdiff_t ld_sums, double max_norm);
 
     /* Streaming, for batches of up to FBP_FOLD_ROWS rows: each weight is read, used for the delta, updated and written in one
      * pass, and weight rows whose input is zero in the whole batch are left out.
      *
      * index[n_in + 1]: the k with x[b][k] != 0 for some b, ascending; returns how many. Leaving the others out of a forward sum
-     * is exact while their weights are finite, out of an update if the rule is SGD without decay. */
+     * is exact while their weights are finite, out of an update if the rule is SGD without penalties. */
     ptrdiff_t (*active_rows)(int32_t *index, const void *x, ptrdiff_t batch, ptrdiff_t n_in, ptrdiff_t ldx);
 
     /* dense_forward over the listed inputs only; without an index, over the first n_index, which is faster. */
@@ -136,13 +186,13 @@ typedef struct {
                            ptrdiff_t n_index, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy, ptrdiff_t ldx,
                            ptrdiff_t ldw, fbp_activation activation);
 
-    /* dL/dx before any f' at the listed inputs (dx NULL: not wanted), then the listed rows of w and velocity updated. */
-    void (*stream_backward)(void *dx, void *w, void *velocity, const void *x, const void *dy, const int32_t *index,
+    /* dL/dx before any f' at the listed inputs (dx NULL: not wanted), then the listed rows of w and state updated. */
+    void (*stream_backward)(void *dx, void *w, fbp_state state, const void *x, const void *dy, const int32_t *index,
                             ptrdiff_t n_index, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldw, ptrdiff_t ldx,
                             ptrdiff_t ldy, const fbp_update *update);
 
-    /* b[n_out] and its velocity, updated by the column sums of dy[batch][ldy], without the penalty. */
-    void (*stream_bias)(void *b, void *velocity, const void *dy, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy,
+    /* b[n_out] and its state, updated by the column sums of dy[batch][ldy] as fbp_bias_update says. */
+    void (*stream_bias)(void *b, fbp_state state, const void *dy, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy,
                         const fbp_update *update);
 
     /* dx[batch][ld] from dL/dy to dL/dz of the layer whose output is x: what dense_delta does last. */

@@ -267,6 +267,8 @@ INLINE vec line_dot(const real *a, const real *b, ptrdiff_t n)
 #include "kernels_rows.h"
 #include "kernels_losses.h"
 #include "kernels_dense.h"
+#include "kernels_rules.h"
+#include "kernels_norms.h"
 #include "kernels_stream.h"
 
 static void KERNEL(elementary)(void *y, const void *x, ptrdiff_t n, fbp_function function)
@@ -328,6 +330,8 @@ const fbp_kernels KERNEL(kernels) = {
     .dense_gradient = KERNEL(dense_gradient),
     .bias_gradient = KERNEL(bias_gradient),
     .apply_gradient = KERNEL(apply_gradient),
+    .column_squares = KERNEL(column_squares),
+    .limit_columns = KERNEL(limit_columns),
     .active_rows = KERNEL(active_rows),
     .stream_forward = KERNEL(stream_forward),
     .stream_backward = KERNEL(stream_backward),

@@ -117,55 +117,6 @@ static void KERNEL(dense_delta)(void *dx, const void *dy, const void *w, const v
         KERNEL(activation_delta)(dx, x, rows, n_in, ldx, activation);
 }
 
-/* The rule's constants, spread over vectors once per call. */
-typedef struct {
-    vec minus_lr, momentum, decay;
-} rule_vecs;
-
-INLINE rule_vecs rule_constants(const fbp_update *u)
-{
-    return (rule_vecs){v_set1((real)-u->learning_rate), v_set1((real)u->momentum), v_set1((real)(2 * u->l2))};
-}
-
-/* One vector of weights and its velocity by their finished gradient g. */
-INLINE void apply_rule(real *w, real *v, vec g, const rule_vecs *c, const fbp_rule rule)
-{
-    const vec weight = v_load(w), slope = v_fma(c->decay, weight, g);
-    switch (rule) {
-    case FBP_GRADIENT: v_store(w, g); return;
-    case FBP_SGD: v_store(w, v_fma(c->minus_lr, slope, weight)); return;
-    default: break;
-    }
-    const vec velocity = v_fma(c->momentum, v_load(v), slope);
-    v_store(v, velocity);
-    v_store(w, v_fma(c->minus_lr, rule == FBP_NESTEROV ? v_fma(c->momentum, velocity, slope) : velocity, weight));
-}
-
-/* The rule as a constant: body is called with `rule` a literal. */
-#define WITH_RULE(u, body)                                                    \
-    switch ((u)->rule) {                                                      \
-    case FBP_GRADIENT: { const fbp_rule rule = FBP_GRADIENT; body; break; }   \
-    case FBP_SGD: { const fbp_rule rule = FBP_SGD; body; break; }             \
-    case FBP_MOMENTUM: { const fbp_rule rule = FBP_MOMENTUM; body; break; }   \
-    default: { const fbp_rule rule = FBP_NESTEROV; body; break; }             \
-    }
-
-/* w and v [rows][n] (leading dimension ld) by the finished gradient g[rows][n]; n a whole number of vectors. */
-INLINE void apply_to_rows(real *w, real *v, const real *g, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, const fbp_update *u,
-                          const fbp_rule rule)
-{
-    const rule_vecs c = rule_constants(u);
-    for (ptrdiff_t r = 0; r < rows; r++)
-        for (ptrdiff_t j = 0; j < n; j += LANES)
-            apply_rule(w + r * ld + j, v + r * ld + j, v_load(g + r * n + j), &c, rule);
-}
-
-static void KERNEL(apply_gradient)(void *w, void *velocity, const void *g, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldw,
-                                   const fbp_update *update)
-{
-    WITH_RULE(update, apply_to_rows(w, velocity ? velocity : w, g, rows, n, ldw, update, rule))
-}
-
 /* The rows from *done on, at most FBP_UPDATE_ROWS of them, as parts of their own; returns how many parts. */
 static ptrdiff_t next_rows(fbp_part *out, const fbp_part *parts, ptrdiff_t n_parts, ptrdiff_t *done, ptrdiff_t ldx, ptrdiff_t ldy)
 {

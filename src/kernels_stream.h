@@ -45,28 +45,38 @@ static void KERNEL(stream_forward)(void *y_, void *slope_, const void *x, const 
 }
 
 typedef struct {
-    real *dx, *w, *v;
+    real *dx, *w, *m, *v;
     const real *x, *dy;
     ptrdiff_t n_out, n, ldw, ldx, ldy; /* n: columns, padded */
     rule_vecs constants;
     fbp_rule rule;
+    int extras;
 } stream;
 
 /* One row of weights by its gradient, the chain of x[b] dy[b]. */
-INLINE void update_row(real *w, real *v, const real *x, const real *dy, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ldx,
-                       ptrdiff_t ldy, const rule_vecs *c, const fbp_rule rule)
+INLINE void update_row(real *w, real *m, real *v, const real *x, const real *dy, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ldx,
+                       ptrdiff_t ldy, const rule_vecs *c, const fbp_rule rule, const int extras)
 {
     for (ptrdiff_t j = 0; j < lines_of(n) * LINE; j += LANES) {
         vec g = v_set1(0);
         for (ptrdiff_t b = 0; b < batch; b++)
             g = v_fma(v_set1(x[b * ldx]), v_load(dy + b * ldy + j), g);
-        apply_rule(w + j, v + j, g, c, rule);
+        apply_rule(w + j, m + j, v + j, g, c, rule, extras);
     }
 }
 
+/* body with `rule` and `extras`: literals if the update is plain, that is without roots and extras; the others would slow it down
+ * if they shared its loops. */
+#define WITH_STREAM_RULE(s, plain, body)                                                         \
+    if (!plain) { const fbp_rule rule = (s)->rule; const int extras = (s)->extras; body; }       \
+    else if ((s)->rule == FBP_SGD) { const fbp_rule rule = FBP_SGD; const int extras = 0; body; } \
+    else if ((s)->rule == FBP_MOMENTUM) { const fbp_rule rule = FBP_MOMENTUM; const int extras = 0; body; } \
+    else { const fbp_rule rule = FBP_NESTEROV; const int extras = 0; body; }
+
 /* `rows` listed weight rows, read and written once: sums[b * LANES + r] takes the unfolded delta of row r from the old weight,
  * then the weight is updated. Several rows at a time, because the lanes of one row are one chain. */
-INLINE void stream_block(vec *sums, const stream *s, const int32_t *index, const int rows, const int batch, const int delta)
+INLINE void stream_block(vec *sums, const stream *s, const int32_t *index, const int rows, const int batch, const int delta,
+                         const int plain)
 {
     vec x[FBP_FOLD_ROWS * 4], dot[FBP_FOLD_ROWS * 4 * LINE_VECS];
     ptrdiff_t at[4];
@@ -101,7 +111,8 @@ INLINE void stream_block(vec *sums, const stream *s, const int32_t *index, const
 #pragma GCC unroll 8
                 for (int b = 0; b < batch; b++)
                     g = v_fma(x[r * batch + b], d[b], g);
-                apply_rule(w, s->v + at[r] + j, g, &s->constants, s->rule);
+                const ptrdiff_t i = at[r] + j;
+                WITH_STREAM_RULE(s, plain, apply_rule(w, s->m + i, s->v + i, g, &s->constants, rule, extras))
             }
         }
     if (delta)
@@ -113,7 +124,8 @@ INLINE void stream_block(vec *sums, const stream *s, const int32_t *index, const
 }
 
 /* The listed rows LANES at a time, so that their deltas can be folded together. */
-INLINE void stream_rows(const stream *s, const int32_t *index, ptrdiff_t count, const int batch, const int delta)
+INLINE void stream_rows(const stream *s, const int32_t *index, ptrdiff_t count, const int batch, const int delta,
+                        const int plain)
 {
     const int together = batch <= 2 ? 4 : batch <= 4 ? 2 : 1; /* at least 4 chains */
     for (ptrdiff_t done = 0; done < count; done += LANES) {
@@ -121,9 +133,9 @@ INLINE void stream_rows(const stream *s, const int32_t *index, ptrdiff_t count, 
         vec sums[FBP_FOLD_ROWS * LANES];
         ptrdiff_t i = 0;
         for (; i + together <= group; i += together)
-            stream_block(sums + i, s, index + done + i, together, batch, delta);
+            stream_block(sums + i, s, index + done + i, together, batch, delta, plain);
         for (; together > 1 && i < group; i++)
-            stream_block(sums + i, s, index + done + i, 1, batch, delta);
+            stream_block(sums + i, s, index + done + i, 1, batch, delta, plain);
         if (!delta)
             continue;
         for (; i < LANES; i++)
@@ -139,51 +151,71 @@ INLINE void stream_rows(const stream *s, const int32_t *index, ptrdiff_t count, 
 }
 
 /* The same for a layer of one output, where a sum over outputs has one term. */
-INLINE void stream_single(const stream *s, const int32_t *index, ptrdiff_t count, const int batch, const int delta)
+INLINE void stream_single(const stream *s, const int32_t *index, ptrdiff_t count, const int batch, const int delta,
+                          const int plain)
 {
     for (ptrdiff_t i = 0; i < count; i++) {
-        const ptrdiff_t k = index[i];
-        real *w = s->w + k * s->ldw, *v = s->v + k * s->ldw;
+        const ptrdiff_t k = index[i], at = k * s->ldw;
+        real *w = s->w + at, *m = s->m + at, *v = s->v + at;
         if (delta)
 #pragma GCC unroll 8
             for (int b = 0; b < batch; b++)
                 s->dx[b * s->ldx + k] = real_fma(s->dy[b * s->ldy], w[0], 0);
-        update_row(w, v, s->x + k, s->dy, batch, 1, s->ldx, s->ldy, &s->constants, s->rule);
+        WITH_STREAM_RULE(s, plain, update_row(w, m, v, s->x + k, s->dy, batch, 1, s->ldx, s->ldy, &s->constants, rule, extras))
     }
 }
 
-INLINE void stream_layer(const stream *s, const int32_t *index, ptrdiff_t count, const int batch)
+INLINE void stream_layer(const stream *s, const int32_t *index, ptrdiff_t count, const int batch, const int plain)
 {
     if (s->n_out == 1)
-        stream_single(s, index, count, batch, s->dx != NULL);
+        stream_single(s, index, count, batch, s->dx != NULL, plain);
     else if (s->dx)
-        stream_rows(s, index, count, batch, 1);
+        stream_rows(s, index, count, batch, 1, plain);
     else
-        stream_rows(s, index, count, batch, 0);
+        stream_rows(s, index, count, batch, 0, plain);
 }
 
-#define STREAM_BATCH(B) case B: stream_layer(&s, index, n_index, B); break;
+#define STREAM_BATCH(B) case B: stream_layer(&s, index, n_index, B, plain); break;
 
-static void KERNEL(stream_backward)(void *dx, void *w, void *velocity, const void *x, const void *dy,
-                                    const int32_t *index, ptrdiff_t n_index, ptrdiff_t batch, ptrdiff_t n_out,
-                                    ptrdiff_t ldw, ptrdiff_t ldx, ptrdiff_t ldy, const fbp_update *update)
+INLINE void stream_any(stream s, const int32_t *index, ptrdiff_t n_index, ptrdiff_t batch, const fbp_update *update,
+                       const int plain)
 {
-    const stream s = {.dx = dx, .w = w, .v = velocity ? velocity : w, .x = x, .dy = dy, .n_out = n_out, .n = lines_of(n_out) * LINE,
-                      .ldw = ldw, .ldx = ldx, .ldy = ldy, .constants = rule_constants(update), .rule = update->rule};
+    s.constants = plain ? plain_constants(update) : rule_constants(update);
+    s.rule = update->rule;
+    s.extras = !plain && has_extras(update);
     switch (batch) {
         STREAM_BATCH(1) STREAM_BATCH(2) STREAM_BATCH(3) STREAM_BATCH(4)
         STREAM_BATCH(5) STREAM_BATCH(6) STREAM_BATCH(7) STREAM_BATCH(8)
     }
 }
 
-/* A bias is a weight whose input is always 1, and carries no penalty. */
-static void KERNEL(stream_bias)(void *b, void *velocity, const void *dy, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy,
-                                const fbp_update *update)
+static void KERNEL(stream_backward)(void *dx, void *w, fbp_state state, const void *x, const void *dy,
+                                    const int32_t *index, ptrdiff_t n_index, ptrdiff_t batch, ptrdiff_t n_out,
+                                    ptrdiff_t ldw, ptrdiff_t ldx, ptrdiff_t ldy, const fbp_update *update)
+{
+    const stream s = {.dx = dx, .w = w, .m = state.m ? state.m : w, .v = state.v ? state.v : w, .x = x, .dy = dy,
+                      .n_out = n_out, .n = lines_of(n_out) * LINE, .ldw = ldw, .ldx = ldx, .ldy = ldy};
+    if (!fbp_rule_has_v(update->rule) && !has_extras(update))
+        stream_any(s, index, n_index, batch, update, 1);
+    else
+        stream_any(s, index, n_index, batch, update, 0);
+}
+
+/* A bias is a weight whose input is always 1. */
+INLINE void update_bias(real *b, real *m, real *v, const real *dy, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy,
+                        const fbp_update *u, const fbp_rule rule, const int extras)
 {
     static const real ONE = 1;
-    rule_vecs c = rule_constants(update);
-    c.decay = v_set1(0);
-    WITH_RULE(update, update_row(b, velocity ? velocity : b, &ONE, dy, batch, n_out, 0, ldy, &c, rule))
+    const rule_vecs c = extras || fbp_rule_has_v(rule) ? rule_constants(u) : plain_constants(u);
+    update_row(b, m, v, &ONE, dy, batch, n_out, 0, ldy, &c, rule, extras);
+}
+
+static void KERNEL(stream_bias)(void *b, fbp_state state, const void *dy, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy,
+                                const fbp_update *update)
+{
+    const fbp_update u = fbp_bias_update(update);
+    real *m = state.m ? state.m : b, *v = state.v ? state.v : b;
+    WITH_RULE(&u, update_bias(b, m, v, dy, batch, n_out, ldy, &u, rule, extras))
 }
 
 /* Rows are fetched two ahead: they lie anywhere in memory, and a row is over before a hardware prefetcher has found its end. */

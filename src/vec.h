@@ -80,28 +80,36 @@ INLINE real real_fma(real a, real b, real c) { return __builtin_fmaf(a, b, c); }
 INLINE real real_fma(real a, real b, real c) { return __builtin_fma(a, b, c); }
 #endif
 
-/* v_fma(a, b, c) = a * b + c, rounded once.  v_max(a, b) = a > b ? a : b: the second argument where either is NaN. */
+/* v_fma(a, b, c) = a * b + c, rounded once.  v_max(a, b) = a > b ? a : b: the second argument where either is NaN.
+ * v_sqrt is exactly rounded. */
 #if FBP_VEC_BYTES == 64 && FBP_REAL_BITS == 32
 INLINE vec v_fma(vec a, vec b, vec c) { return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
 INLINE vec v_max(vec a, vec b) { return (vec)_mm512_max_ps((__m512)a, (__m512)b); }
+INLINE vec v_sqrt(vec a) { return (vec)_mm512_sqrt_ps((__m512)a); }
 #elif FBP_VEC_BYTES == 64
 INLINE vec v_fma(vec a, vec b, vec c) { return (vec)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c); }
 INLINE vec v_max(vec a, vec b) { return (vec)_mm512_max_pd((__m512d)a, (__m512d)b); }
+INLINE vec v_sqrt(vec a) { return (vec)_mm512_sqrt_pd((__m512d)a); }
 #elif FBP_VEC_BYTES == 32 && FBP_REAL_BITS == 32
 INLINE vec v_fma(vec a, vec b, vec c) { return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
 INLINE vec v_max(vec a, vec b) { return (vec)_mm256_max_ps((__m256)a, (__m256)b); }
+INLINE vec v_sqrt(vec a) { return (vec)_mm256_sqrt_ps((__m256)a); }
 #elif FBP_VEC_BYTES == 32
 INLINE vec v_fma(vec a, vec b, vec c) { return (vec)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c); }
 INLINE vec v_max(vec a, vec b) { return (vec)_mm256_max_pd((__m256d)a, (__m256d)b); }
+INLINE vec v_sqrt(vec a) { return (vec)_mm256_sqrt_pd((__m256d)a); }
 #elif FBP_VEC_BYTES == 16 && FBP_REAL_BITS == 32
 INLINE vec v_fma(vec a, vec b, vec c) { return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
 INLINE vec v_max(vec a, vec b) { return v_select(a > b, a, b); }
+INLINE vec v_sqrt(vec a) { return (vec)vsqrtq_f32((float32x4_t)a); }
 #elif FBP_VEC_BYTES == 16
 INLINE vec v_fma(vec a, vec b, vec c) { return (vec)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b); }
 INLINE vec v_max(vec a, vec b) { return v_select(a > b, a, b); }
+INLINE vec v_sqrt(vec a) { return (vec)vsqrtq_f64((float64x2_t)a); }
 #else
 INLINE vec v_fma(vec a, vec b, vec c) { return real_fma(a, b, c); }
 INLINE vec v_max(vec a, vec b) { return a > b ? a : b; }
+INLINE vec v_sqrt(vec a) { return FBP_REAL_BITS == 32 ? (real)__builtin_sqrtf((float)a) : (real)__builtin_sqrt(a); }
 #endif
 
 INLINE vec v_abs(vec a) { return v_from_bits(v_bits(a) & ~((ireal)1 << (FBP_REAL_BITS - 1))); }

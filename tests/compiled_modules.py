@@ -10,14 +10,15 @@ COMPILED = {
     "_passes": {"_runtime", "_forward", "_parameters"},
     "_shuffle": set(),
     "_steps": {"_runtime", "_forward", "_backward", "_parameters"},
-    "_split": {"_runtime", "_forward", "_backward", "_steps"},
+    "_limits": {"_runtime", "_forward", "_backward", "_steps"},
+    "_split": {"_runtime", "_forward", "_backward", "_steps", "_limits"},
     "_wide": {"_runtime", "_forward", "_steps"},
-    "_phases": {"_runtime", "_steps", "_split", "_wide"},
+    "_phases": {"_runtime", "_steps", "_limits", "_split", "_wide"},
     "_stream": {"_runtime", "_forward", "_steps"},
     "_region": {"_runtime", "_parameters", "_steps", "_phases", "_stream"},
     "_regime": {"_runtime", "_forward", "_backward", "_steps", "_cpus"},
-    "_workspace": {"_runtime", "_forward", "_backward", "_steps", "_regime"},
+    "_workspace": {"_runtime", "_forward", "_backward", "_steps", "_regime", "_limits"},
 }
-BELOW_REGION = {"_arrays", "_backward", "_split", "_wide", "_phases", "_stream"}
+BELOW_REGION = {"_arrays", "_limits", "_split", "_wide", "_phases", "_stream"}
 COMPILED["_engine"] = {*COMPILED, "_pace", "errors"} - BELOW_REGION
 COMPILED["_probe"] = {"_runtime", "_forward", "_backward", "_parameters"}  # for bench/ alone

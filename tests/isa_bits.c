@@ -37,7 +37,8 @@ static void compare(const fbp_kernels *k, const char *what, int code, const void
 
 typedef struct {
     ptrdiff_t ldx, ldy, bytes_x, bytes_y, bytes_w;
-    char *x, *y, *w, *b, *dx, *dy, *v, *target, *scratch;
+    char *x, *y, *w, *b, *dx, *dy, *target, *scratch;
+    fbp_state state;
     double row_loss[BATCH];
     uint8_t hit[BATCH];
 } arrays;
@@ -48,7 +49,7 @@ static void make(arrays *a, const fbp_kernels *k)
     a->bytes_x = BATCH * a->ldx * k->item, a->bytes_y = BATCH * a->ldy * k->item, a->bytes_w = N_IN * a->ldy * k->item;
     a->x = fbp_alloc(a->bytes_x), a->y = fbp_alloc(a->bytes_y), a->w = fbp_alloc(a->bytes_w);
     a->b = fbp_alloc(a->ldy * k->item), a->dx = fbp_alloc(a->bytes_x), a->dy = fbp_alloc(a->bytes_y);
-    a->v = fbp_alloc(a->bytes_w), a->target = fbp_alloc(a->bytes_y);
+    a->state.m = fbp_alloc(a->bytes_w), a->state.v = fbp_alloc(a->bytes_w), a->target = fbp_alloc(a->bytes_y);
     a->scratch = fbp_alloc((fbp_delta_scratch(N_OUT, BATCH, k->item) + fbp_update_scratch(BATCH, k->item) +
                             N_IN * a->ldy) *
                            k->item);
@@ -65,9 +66,9 @@ static void apply_gradients(const fbp_kernels *k, arrays *a, const fbp_update *u
                                {a->x + first * a->ldx * k->item, a->dy + first * a->ldy * k->item, BATCH - first}};
     char *g = a->scratch + fbp_update_scratch(BATCH, k->item) * k->item;
     k->dense_gradient(g, a->scratch, parts, 2, a->w, N_IN, n, a->ldx, a->ldy, a->ldy, NULL);
-    k->apply_gradient(a->w, a->v, g, N_IN, n, a->ldy, update);
+    k->apply_gradient(a->w, a->state, g, N_IN, n, a->ldy, update);
     k->bias_gradient(g, a->scratch, parts, 2, n, a->ldy);
-    k->apply_gradient(a->b, a->v, g, 1, n, a->ldy, update);
+    k->apply_gradient(a->b, a->state, g, 1, n, a->ldy, update);
 }
 
 static void check_layer(const fbp_kernels *k, const fbp_kernels *scalar, arrays *a, arrays *s)
@@ -90,25 +91,43 @@ static void check_layer(const fbp_kernels *k, const fbp_kernels *scalar, arrays 
             compare(k, "hit", loss, a->hit, s->hit, sizeof a->hit);
         }
     }
-    for (int rule = 0; rule < FBP_N_RULES; rule++) {
-        const fbp_update update = {rule, 0.1, 0.9, 0.01};
+    for (int code = 0; code < 2 * FBP_N_RULES; code++) { /* each rule without and with clipping and the l1 penalty */
+        const int rule = code / 2;
+        fbp_update update = fbp_update_of(rule);
+        update.learning_rate = 0.1, update.momentum = 0.9, update.square_decay = 0.8, update.eps = 1e-3;
+        update.l2 = 0.01, update.weight_decay = 0.1, update.step_correction = 1.5;
+        if (code % 2)
+            update.l1 = 0.02, update.clip_value = 0.5, update.penalize_bias = 1;
         const ptrdiff_t count = k->active_rows(index[0], a->x, 3, N_IN, a->ldx);
         scalar->active_rows(index[1], s->x, 3, N_IN, s->ldx);
         apply_gradients(k, a, &update);
         apply_gradients(scalar, s, &update);
         compare(k, "dense_gradient", rule, a->w, s->w, a->bytes_w);
         compare(k, "bias_gradient", rule, a->b, s->b, a->ldy * k->item);
-        k->stream_bias(a->b, a->v, a->dy, 3, N_OUT, a->ldy, &update);
-        scalar->stream_bias(s->b, s->v, s->dy, 3, N_OUT, s->ldy, &update);
+        k->stream_bias(a->b, a->state, a->dy, 3, N_OUT, a->ldy, &update);
+        scalar->stream_bias(s->b, s->state, s->dy, 3, N_OUT, s->ldy, &update);
         compare(k, "stream_bias", rule, a->b, s->b, a->ldy * k->item);
         k->stream_forward(a->y, a->x, a->w, a->b, index[0], count, 3, N_OUT, a->ldy, a->ldx, a->ldy, FBP_TANH);
         scalar->stream_forward(s->y, s->x, s->w, s->b, index[1], count, 3, N_OUT, s->ldy, s->ldx, s->ldy, FBP_TANH);
         compare(k, "stream_forward", rule, a->y, s->y, a->bytes_y);
-        k->stream_backward(a->dx, a->w, a->v, a->x, a->dy, index[0], count, 3, N_OUT, a->ldy, a->ldx, a->ldy, &update);
-        scalar->stream_backward(s->dx, s->w, s->v, s->x, s->dy, index[1], count, 3, N_OUT, s->ldy, s->ldx, s->ldy, &update);
+        k->stream_backward(a->dx, a->w, a->state, a->x, a->dy, index[0], count, 3, N_OUT, a->ldy, a->ldx, a->ldy, &update);
+        scalar->stream_backward(s->dx, s->w, s->state, s->x, s->dy, index[1], count, 3, N_OUT, s->ldy, s->ldx, s->ldy, &update);
         compare(k, "stream_backward", rule, a->w, s->w, a->bytes_w);
         compare(k, "stream_backward dx", rule, a->dx, s->dx, a->bytes_x);
     }
+}
+
+static void check_norms(const fbp_kernels *k, const fbp_kernels *scalar, arrays *a, arrays *s)
+{
+    double squares[2][2 * 64] = {{0}};
+    for (int part = 0; part < 2; part++) {
+        k->column_squares(squares[0] + 64 * part, a->w, N_IN - part, N_OUT, a->ldy);
+        scalar->column_squares(squares[1] + 64 * part, s->w, N_IN - part, N_OUT, s->ldy);
+    }
+    compare(k, "column_squares", 0, squares[0], squares[1], sizeof squares[0]);
+    k->limit_columns(a->w, squares[0], 2, N_IN, a->ldy, a->ldy, 64, 0.5);
+    scalar->limit_columns(s->w, squares[1], 2, N_IN, s->ldy, s->ldy, 64, 0.5);
+    compare(k, "limit_columns", 0, a->w, s->w, a->bytes_w);
 }
 
 static void check_functions(const fbp_kernels *k, const fbp_kernels *scalar, arrays *a, arrays *s)
@@ -137,6 +156,7 @@ int main(void)
             make(&a, k);
             make(&s, scalar);
             check_layer(k, scalar, &a, &s);
+            check_norms(k, scalar, &a, &s);
             check_functions(k, scalar, &a, &s);
             printf("%s f%zu checked\n", k->isa, 8 * k->item);
         }

@@ -67,9 +67,9 @@ def train(net, x, y, loss, steps, rule="sgd", rate=0.05, batch=32, n_threads=1, 
 
     With `share` every step gets the whole team, however small it is.
     """
-    options = {"momentum": 0.0, "l2": 0.0, "share": False, **options}
-    run = _engine.Run(net.model, loss, rule, options["momentum"], options["l2"], batch, n_threads)
-    run.always_share = options["share"]
+    share = options.pop("share", False)
+    run = _engine.Run(net.model, loss, rule, batch_size=batch, n_threads=n_threads, **options)
+    run.always_share = share
     run.bind(x, y)
     bits = np.random.SFC64(seed)
     per_epoch = -(-len(x) // batch)

@@ -17,7 +17,7 @@ def trained():
     """A trainer with a history: a velocity that is not zero and a random state that has moved."""
     owner = trainer()
     owner.fit(X, Y, epochs=2)
-    assert owner._velocity.any()
+    assert owner._runs.state.values.any()
     return owner
 
 
@@ -50,6 +50,8 @@ def test_progress_is_a_bool(trained):
         *(({"batch_size": b}, "batch_size: got") for b in (0, -1, 2.5, 32.0, "32", True, 2**31)),
         *(({"n_threads": n}, "n_threads: got") for n in (0, -2, 1.5, "all", False)),
         *(({"l2": v}, "l2: got") for v in (-1e-9, np.nan, np.inf, "0", None, True)),
+        *(({"l1": v}, "l1: got") for v in (-1e-9, np.nan, np.inf, "0", None, True)),
+        *(({"penalize_bias": v}, "penalize_bias: got") for v in (0, None, "no")),
         *(({"seed": v}, "seed: got") for v in (-1, 0.5, "a", True)),
         *(({"shuffle": v}, "shuffle: got") for v in (0, None, "no")),
         *(({"loss": v}, "loss: got .* squared_error") for v in ("crossentropy", None, 3)),

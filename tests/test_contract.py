@@ -52,7 +52,7 @@ def trained_digest(name, dtype, n_threads):
     outputs = net.model.predict(x, n_threads)
     value, gradient, dx = net.model.gradients(loss, x, y, n_threads, True)
     total, hits = net.model.evaluate(loss, x, y, n_threads)
-    parts = [net.model.arena, run.velocity, outputs, gradient.arena, dx]
+    parts = [net.model.arena, run.state, outputs, gradient.arena, dx]
     bits = b"".join([a.tobytes() for a in parts] + [np.array([value, total, hits]).tobytes()])
     return hashlib.sha256(bits).hexdigest()
 

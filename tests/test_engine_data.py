@@ -97,7 +97,7 @@ def test_binding_other_data_goes_on_with_the_velocity(dtype):
     runs[1].bind(x[16:].copy(), y[16:].copy())
     runs[1].steps(0, 3, rates[2:].copy())
     assert nets[0].digest() == nets[1].digest()
-    assert same_bits(runs[0].velocity, runs[1].velocity)
+    assert same_bits(runs[0].state, runs[1].state)
 
 
 def test_the_run_keeps_its_data_alive_and_may_read_mapped_files(dtype, tmp_path):

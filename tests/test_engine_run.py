@@ -127,33 +127,33 @@ def test_steps_in_one_call_equal_steps_one_by_one(dtype, batch):
     assert whole[2] == n_steps
     for net, run in zip(nets, runs, strict=True):
         assert same_bits(net.model.arena, nets[0].model.arena)
-        assert same_bits(run.velocity, runs[0].velocity)
+        assert same_bits(run.state, runs[0].state)
 
 
-def test_padding_of_parameters_and_velocity_stays_zero(isa, use_isa, dtype):
+def test_padding_of_parameters_and_state_stays_zero(isa, use_isa, dtype):
     use_isa(isa)
     net = Net([6, 17, 33, 3], ["sigmoid", "softmax", "sigmoid"], dtype)
     run = train(net, *net.rows(100), "mse", 50, "nesterov", momentum=0.9, l2=0.01)
     used = sum(v.size for i in net.layers for v in (net.model.weight(i), net.model.bias(i)))
-    for array in (net.model.arena, run.velocity):
+    for array in (net.model.arena, run.state):
         assert np.count_nonzero(array) == used < array.size
 
 
-def test_velocity_is_a_view_of_the_optimizer_state(dtype):
+def test_state_is_a_view_of_the_optimizers(dtype):
     net = Net([6, 17, 3], ["tanh", "linear"], dtype)
     x, y = net.rows(8)
     plain = _engine.Run(net.model, "mse", "sgd", 0.0, 0.0, 8, 1)
-    assert plain.velocity.size == 0
+    assert plain.state.size == 0
     run = _engine.Run(net.model, "mse", "momentum", 0.5, 0.0, 8, 1)
-    assert run.velocity.shape == net.model.arena.shape
-    assert run.velocity.dtype == dtype
-    assert not run.velocity.any()
+    assert run.state.shape == net.model.arena.shape
+    assert run.state.dtype == dtype
+    assert not run.state.any()
     run.bind(x, y)
     _, gradient, _ = net.model.gradients("mse", x, y, 1, False)
-    run.velocity[...] = 2 * gradient.arena
+    run.state[...] = 2 * gradient.arena
     before = net.model.arena.copy()
     run.steps(0, 1, np.array([0.25]))  # v = 0.5 * 2 g + g = 2 g
-    np.testing.assert_allclose(run.velocity, 2 * gradient.arena, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(run.state, 2 * gradient.arena, rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(net.model.arena, before - 0.5 * gradient.arena, rtol=1e-5, atol=1e-6)
 
 
@@ -166,11 +166,11 @@ def test_the_state_of_the_start_is_kept_once_the_first_loss_is_finite(dtype, bat
         run = _engine.Run(net.model, "mse", rule, RULES[rule], 0.0, batch, n_threads)
         run.bind(x, y)
         run.steps(0, 1, np.array([0.01]))
-        before = np.concatenate([net.model.arena, run.velocity])
+        before = np.concatenate([net.model.arena, run.state])
         run.kept = np.full_like(before, 7)
         run.steps(1, 1, np.array([0.01]))  # no start of an epoch
         assert (run.kept == 7).all()
-        before = np.concatenate([net.model.arena, run.velocity])
+        before = np.concatenate([net.model.arena, run.state])
         run.steps(0, 2, np.full(2, 0.01))
         assert same_bits(run.kept, before)
         assert not same_bits(net.model.arena, before[: net.model.arena.size])
@@ -206,7 +206,7 @@ def test_divergence_stops_before_the_update_of_the_bad_step(dtype, batch):
     assert np.isfinite(loss)
     assert runs[1].steps(0, done, rates[:done].copy())[2] == done
     assert same_bits(nets[0].model.arena, nets[1].model.arena)
-    assert same_bits(runs[0].velocity, runs[1].velocity)
+    assert same_bits(runs[0].state, runs[1].state)
     assert runs[1].steps(done, 1, rates[:1].copy()) == (0.0, 0, 0)
 
 

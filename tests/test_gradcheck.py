@@ -65,10 +65,18 @@ def pre_activations(network, x):
     return np.concatenate([a @ layer.weight + layer.bias for a, layer in pairs], axis=1)
 
 
+PENALTIES = [{"l2": 0.1}, {"l1": 0.1}, {"l1": 0.1, "l2": 0.2, "penalize_bias": True}]
+
+
 @pytest.mark.parametrize("loss", ["squared_error", "cross_entropy"])
-def test_l2(loss):
+@pytest.mark.parametrize("penalties", PENALTIES, ids=str)
+def test_penalties(loss, penalties):
     output = losses.LOSSES[loss].output_activation or "tanh"
-    check = fb.gradient_check(*problem(loss, output), loss, l2=0.1)
+    network, x, y = problem(loss, output)
+    for layer in network.layers:  # away from the kink of l1
+        layer.bias[...] = np.where(abs(layer.bias) < 0.01, 0.3, layer.bias)
+        layer.weight[...] = np.where(abs(layer.weight) < 1e-4, 0.3, layer.weight)
+    check = fb.gradient_check(network, x, y, loss, **penalties)
     assert check.max_error < TOLERANCE, check
 
 
@@ -160,7 +168,9 @@ def test_str_is_a_table():
     assert [line[27:39].strip() for line in lines[2:]] == ["0 of 16", "0 of 15", "0 of 12"]
 
 
-@pytest.mark.parametrize("option", [{"eps": 0}, {"eps": -1}, {"tolerance": 0}, {"l2": -1}])
+@pytest.mark.parametrize(
+    "option", [{"eps": 0}, {"eps": -1}, {"tolerance": 0}, {"l2": -1}, {"l1": -1}]
+)
 def test_bad_options(option):
     with pytest.raises(errors.ConfigError, match=f"{next(iter(option))}: got"):
         fb.gradient_check(*problem("mse", "tanh"), "mse", **option)

@@ -175,7 +175,7 @@ def test_the_arrows_of_the_compiled_modules(path):
 def test_no_floor_imports_one_above_it(floor):
     above = set(FLOORS[floor + 1 :]) | {"__init__"}
     if floor < FLOORS.index("trainer"):
-        above |= {"_fit", "callbacks", "_divergence"}
+        above |= {"_fit", "_runs", "callbacks", "_divergence"}
     if FLOORS[floor] != "cli":
         above |= {"sklearn", "mpi", "plot"}
         assert not reachable(FLOORS[floor], lazy=False) & above
@@ -192,7 +192,8 @@ def test_only_the_command_imports_the_whole_package():
 
 def test_nothing_imports_the_reference():
     for path in PY_FILES:
-        assert ".reference" not in imports(path, lazy=True), path.name
+        found = {name for name in imports(path, lazy=True) if name.startswith(".reference")}
+        assert not found or path.stem == "reference", path.name
     for path in CYTHON_FILES:
         assert "reference" not in cython_code(path), path.name
 

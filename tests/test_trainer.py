@@ -75,24 +75,6 @@ def test_running_values_are_means_over_the_rows(batch_size):
     assert history["accuracy"][0] == before["accuracy"]
 
 
-def test_reported_losses_leave_the_penalty_out():
-    plain, penalised = (trainer(optimizer=fb.SGD(0.0), l2=l2) for l2 in (0.0, 10.0))
-    assert plain.fit(X, Y)["loss"] == penalised.fit(X, Y)["loss"]
-    assert plain.evaluate(X, Y) == penalised.evaluate(X, Y)
-
-
-def test_l2_shrinks_weights_but_not_biases():
-    network = classifier()
-    network.layers[0].bias[...] = 1
-    before = [layer.weight.copy() for layer in network.layers]
-    _, pairs = network.gradients(X, Y, "cross_entropy")
-    biases = [layer.bias.copy() for layer in network.layers]
-    trainer(network, optimizer=fb.SGD(0.1), l2=0.05).step(X, Y)
-    for layer, weight, bias, (dw, db) in zip(network.layers, before, biases, pairs, strict=True):
-        assert layer.weight == pytest.approx(weight - 0.1 * (dw + 0.1 * weight), abs=1e-6)
-        assert layer.bias == pytest.approx(bias - 0.1 * db, abs=1e-6)
-
-
 @pytest.mark.parametrize("batch_size", [None, 60, 1000])
 def test_full_batch_is_one_step(batch_size):
     stepped = trainer()

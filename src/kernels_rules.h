@@ -1,0 +1,118 @@
+/* kernels_rules.h: what becomes of a finished gradient: clipped, penalised, applied to the weight. Part of kernels.h. */
+
+/* An update's constants, spread over vectors once per call. */
+typedef struct {
+    vec minus_lr, momentum, decay;                              /* of every rule */
+    vec fresh, square_decay, fresh_square, eps, root, shrink;   /* of those that divide by a root */
+    vec l1, minus_clip, scale;                                  /* extras */
+} rule_vecs;
+
+/* Those of a rule without roots and extras: to set them all would cost a small step 5%. */
+INLINE rule_vecs plain_constants(const fbp_update *u)
+{
+    return (rule_vecs){v_set1((real)-u->learning_rate), v_set1((real)u->momentum), v_set1((real)(2 * u->l2))};
+}
+
+INLINE rule_vecs rule_constants(const fbp_update *u)
+{
+    return (rule_vecs){
+        .minus_lr = v_set1((real)-(u->learning_rate * u->step_correction)),
+        .momentum = v_set1((real)u->momentum),
+        .decay = v_set1((real)(2 * u->l2)),
+        .fresh = v_set1((real)(1 - u->momentum)),
+        .square_decay = v_set1((real)u->square_decay),
+        .fresh_square = v_set1((real)(1 - u->square_decay)),
+        .eps = v_set1((real)u->eps),
+        .root = v_set1((real)u->root_correction),
+        .shrink = v_set1((real)(1 - u->learning_rate * u->weight_decay)),
+        .l1 = v_set1((real)u->l1),
+        .minus_clip = v_set1(u->clip_value > 0 ? (real)-u->clip_value : (real)-__builtin_inf()),
+        .scale = v_set1((real)u->gradient_scale),
+    };
+}
+
+/* Does the gradient need more than the rule and the l2 penalty? */
+INLINE int has_extras(const fbp_update *u) { return u->l1 != 0 || u->clip_value > 0 || u->gradient_scale != 1; }
+
+/* g between -clip and clip, NaN as it is, times the scale. */
+INLINE vec clipped(vec g, const rule_vecs *c)
+{
+    g = v_max(c->minus_clip, g);
+    return -v_max(c->minus_clip, -g) * c->scale;
+}
+
+/* l1 with the sign of the weight, 0 at 0. */
+INLINE vec l1_slope(vec weight, const rule_vecs *c)
+{
+    return v_select(v_less(v_set1(0), v_abs(weight)), v_copysign(c->l1, weight), v_set1(0));
+}
+
+/* A vector's step by a rule that divides by the root of squares: v is their sum or mean, m the mean of gradients. */
+INLINE void apply_root(real *w, real *m, real *v, vec weight, vec slope, const rule_vecs *c, const fbp_rule rule)
+{
+    const vec square = rule == FBP_ADAGRAD ? v_fma(slope, slope, v_load(v))
+                                           : v_fma(c->square_decay, v_load(v), c->fresh_square * (slope * slope));
+    v_store(v, square);
+    if (rule == FBP_ADAM) {
+        slope = v_fma(c->momentum, v_load(m), c->fresh * slope);
+        v_store(m, slope);
+        weight = weight * c->shrink;
+        v_store(w, v_fma(c->minus_lr, slope / v_fma(v_sqrt(square), c->root, c->eps), weight));
+    } else
+        v_store(w, v_fma(c->minus_lr, slope / (v_sqrt(square) + c->eps), weight));
+}
+
+/* One vector of weights and its state by their finished gradient g. */
+INLINE void apply_rule(real *w, real *m, real *v, vec g, const rule_vecs *c, const fbp_rule rule, const int extras)
+{
+    if (extras)
+        g = clipped(g, c);
+    const vec weight = v_load(w);
+    vec slope = v_fma(c->decay, weight, g);
+    if (extras)
+        slope = slope + l1_slope(weight, c);
+    switch (rule) {
+    case FBP_GRADIENT: v_store(w, g); return;
+    case FBP_SGD: v_store(w, v_fma(c->minus_lr, slope, weight)); return;
+    case FBP_MOMENTUM:
+    case FBP_NESTEROV: break;
+    default: apply_root(w, m, v, weight, slope, c, rule); return;
+    }
+    const vec velocity = v_fma(c->momentum, v_load(m), slope);
+    v_store(m, velocity);
+    v_store(w, v_fma(c->minus_lr, rule == FBP_NESTEROV ? v_fma(c->momentum, velocity, slope) : velocity, weight));
+}
+
+/* The rule and whether it has extras as constants: body is called with `rule` and `extras` literals. */
+#define RULE_CASE(code, body)                                                             \
+    case code: {                                                                          \
+        const fbp_rule rule = code;                                                       \
+        if (has) { const int extras = 1; body; } else { const int extras = 0; body; }     \
+        break;                                                                            \
+    }
+#define WITH_RULE(u, body)                                                                \
+    {                                                                                     \
+        const int has = has_extras(u);                                                    \
+        switch ((u)->rule) {                                                              \
+        RULE_CASE(FBP_GRADIENT, body) RULE_CASE(FBP_SGD, body) RULE_CASE(FBP_MOMENTUM, body) \
+        RULE_CASE(FBP_NESTEROV, body) RULE_CASE(FBP_ADAGRAD, body) RULE_CASE(FBP_RMSPROP, body) \
+        default: RULE_CASE(FBP_ADAM, body)                                                \
+        }                                                                                 \
+    }
+
+/* w and its state [rows][n] (leading dimension ld) by the finished gradient g[rows][n]; n a whole number of vectors. */
+INLINE void apply_to_rows(real *w, real *m, real *v, const real *g, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld,
+                          const fbp_update *u, const fbp_rule rule, const int extras)
+{
+    const rule_vecs c = rule_constants(u);
+    for (ptrdiff_t r = 0; r < rows; r++)
+        for (ptrdiff_t j = 0; j < n; j += LANES)
+            apply_rule(w + r * ld + j, m + r * ld + j, v + r * ld + j, v_load(g + r * n + j), &c, rule, extras);
+}
+
+static void KERNEL(apply_gradient)(void *w, fbp_state state, const void *g, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldw,
+                                   const fbp_update *update)
+{
+    real *m = state.m ? state.m : w, *v = state.v ? state.v : w;
+    WITH_RULE(update, apply_to_rows(w, m, v, g, rows, n, ldw, update, rule, extras))
+}
