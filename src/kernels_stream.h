@@ -213,9 +213,14 @@ INLINE void update_bias(real *b, real *m, real *v, const real *dy, ptrdiff_t bat
 static void KERNEL(stream_bias)(void *b, fbp_state state, const void *dy, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy,
                                 const fbp_update *update)
 {
-    const fbp_update u = fbp_bias_update(update);
+    const int the_same = update->penalize_bias || (update->l1 == 0 && update->l2 == 0);
+    fbp_update of_bias;
+    if (!the_same || update->weight_decay != 0) { /* a copy costs a small step some per cent */
+        of_bias = fbp_bias_update(update);
+        update = &of_bias;
+    }
     real *m = state.m ? state.m : b, *v = state.v ? state.v : b;
-    WITH_RULE(&u, update_bias(b, m, v, dy, batch, n_out, ldy, &u, rule, extras))
+    WITH_RULE(update, update_bias(b, m, v, dy, batch, n_out, ldy, update, rule, extras))
 }
 
 /* Rows are fetched two ahead: they lie anywhere in memory, and a row is over before a hardware prefetcher has found its end. */
