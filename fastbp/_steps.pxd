@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint8_t
 from fastbp._backward cimport Block
 from fastbp._forward cimport Dropout, Layer
 from fastbp._parameters cimport Targets
-from fastbp._runtime cimport FBP_FOLD_ROWS, fbp_barrier, fbp_coming, fbp_kernels, fbp_loss, fbp_state, fbp_update
+from fastbp._runtime cimport FBP_ADAM, FBP_FOLD_ROWS, fbp_barrier, fbp_coming, fbp_kernels, fbp_loss, fbp_state, fbp_update
 
 cdef struct Slot:
     # Room for some rows of a batch and all that becomes of them in a step.
@@ -93,12 +93,19 @@ cdef inline bint streams(const Plan *p) noexcept nogil:
     # Does the batch fit the streaming regime? Gradients that are asked for, or must be known before an update, do without it.
     return p.batch <= FBP_FOLD_ROWS and p.updated == p.arena and p.clip_norm == 0 and p.max_norm == 0
 
+cdef void correct_means(fbp_update *update, int64_t t) noexcept nogil
+
+cdef inline void begin_update(fbp_update *update, const Plan *p, Py_ssize_t step) noexcept nogil:
+    # The numbers of the update that belong to a step.
+    update.learning_rate = p.learning_rates[step]
+    if update.rule == FBP_ADAM:
+        correct_means(update, p.age + step + 1)
+
 cdef Py_ssize_t batch_of(const Plan *p, Py_ssize_t step) noexcept nogil
 cdef Dropout dropout_of(const Plan *p, Py_ssize_t step) noexcept nogil
 cdef Py_ssize_t row_blocks(const Plan *p, Py_ssize_t step) noexcept nogil
 cdef void gather(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t rows) noexcept nogil
 cdef bint losses(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t batch) noexcept nogil
 cdef void add_losses(Plan *p, const Slot *slot, Py_ssize_t rows) noexcept nogil
-cdef void begin_update(fbp_update *update, const Plan *p, Py_ssize_t step) noexcept nogil
 cdef void keep(Plan *p, int thread, int n_threads) noexcept nogil
 cdef void keep_bytes(Plan *p, Py_ssize_t first, Py_ssize_t size) noexcept nogil

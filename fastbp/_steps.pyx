@@ -5,7 +5,7 @@ from libc.string cimport memcpy
 
 from fastbp._forward cimport Dropout, kept_slope
 from fastbp._parameters cimport gather_targets
-from fastbp._runtime cimport FBP_ADAM, FBP_GRADIENT, barrier_wait, fbp_state_at
+from fastbp._runtime cimport FBP_GRADIENT, barrier_wait, fbp_state_at
 
 
 cdef Py_ssize_t batch_of(const Plan *p, Py_ssize_t step) noexcept nogil:
@@ -76,16 +76,13 @@ cdef void keep_bytes(Plan *p, Py_ssize_t first, Py_ssize_t size) noexcept nogil:
         memcpy(kept + p.bytes, state.v, size)
 
 
-cdef void begin_update(fbp_update *update, const Plan *p, Py_ssize_t step) noexcept nogil:
-    """The numbers of the update that belong to a step: its rate, and what makes up for Adam's means having begun at zero.
+cdef void correct_means(fbp_update *update, int64_t t) noexcept nogil:
+    """What makes up for Adam's means having begun at zero t - 1 steps ago: each is divided by 1 - decay^t.
 
-    With b = 1 - decay^t, t counted from 1: the means are divided by their b. Powers by multiplications alone, the same on any
-    machine and for any number of steps in a call.
+    Powers by multiplications alone are the same on any machine, and for any number of steps in a call.
     """
-    update.learning_rate = p.learning_rates[step]
-    if update.rule == FBP_ADAM:
-        update.step_correction = 1 / (1 - power(update.momentum, p.age + step + 1))
-        update.root_correction = 1 / sqrt(1 - power(update.square_decay, p.age + step + 1))
+    update.step_correction = 1 / (1 - power(update.momentum, t))
+    update.root_correction = 1 / sqrt(1 - power(update.square_decay, t))
 
 
 cdef double power(double base, int64_t exponent) noexcept nogil:

@@ -7,12 +7,6 @@ typedef struct {
     vec l1, minus_clip, scale;                                  /* extras */
 } rule_vecs;
 
-/* Those of a rule without roots and extras: to set them all would cost a small step 5%. */
-INLINE rule_vecs plain_constants(const fbp_update *u)
-{
-    return (rule_vecs){v_set1((real)-u->learning_rate), v_set1((real)u->momentum), v_set1((real)(2 * u->l2))};
-}
-
 INLINE rule_vecs rule_constants(const fbp_update *u)
 {
     return (rule_vecs){

@@ -180,9 +180,9 @@ INLINE void stream_layer(const stream *s, const int32_t *index, ptrdiff_t count,
 INLINE void stream_any(stream s, const int32_t *index, ptrdiff_t n_index, ptrdiff_t batch, const fbp_update *update,
                        const int plain)
 {
-    s.constants = plain ? plain_constants(update) : rule_constants(update);
+    s.constants = rule_constants(update);
     s.rule = update->rule;
-    s.extras = !plain && has_extras(update);
+    s.extras = has_extras(update);
     switch (batch) {
         STREAM_BATCH(1) STREAM_BATCH(2) STREAM_BATCH(3) STREAM_BATCH(4)
         STREAM_BATCH(5) STREAM_BATCH(6) STREAM_BATCH(7) STREAM_BATCH(8)
@@ -202,20 +202,14 @@ static void KERNEL(stream_backward)(void *dx, void *w, fbp_state state, const vo
 }
 
 /* A bias is a weight whose input is always 1. */
-INLINE void update_bias(real *b, real *m, real *v, const real *dy, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy,
-                        const fbp_update *u, const fbp_rule rule, const int extras)
-{
-    static const real ONE = 1;
-    const rule_vecs c = extras || fbp_rule_has_v(rule) ? rule_constants(u) : plain_constants(u);
-    update_row(b, m, v, &ONE, dy, batch, n_out, 0, ldy, &c, rule, extras);
-}
-
 static void KERNEL(stream_bias)(void *b, fbp_state state, const void *dy, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy,
                                 const fbp_update *update)
 {
+    static const real ONE = 1;
     const fbp_update u = fbp_bias_update(update);
+    const rule_vecs c = rule_constants(&u);
     real *m = state.m ? state.m : b, *v = state.v ? state.v : b;
-    WITH_RULE(&u, update_bias(b, m, v, dy, batch, n_out, ldy, &u, rule, extras))
+    WITH_RULE(&u, update_row(b, m, v, &ONE, dy, batch, n_out, 0, ldy, &c, rule, extras))
 }
 
 /* Rows are fetched two ahead: they lie anywhere in memory, and a row is over before a hardware prefetcher has found its end. */
