@@ -17,7 +17,7 @@ except ModuleNotFoundError as error:
         "folder that holds pyproject.toml, or leave the source tree to import an installed fastbp"
     ) from error
 
-from . import errors, initializers
+from . import errors, initializers, losses
 from ._config import show_config
 from .gradcheck import gradient_check
 from .history import History
@@ -41,6 +41,7 @@ __all__ = [
     "gradient_check",
     "initializers",
     "load",
+    "losses",
     "set_num_threads",
     "show_config",
 ]

@@ -40,4 +40,8 @@ def loss_delta(
     activation: str,
     scale: float,
     isa: str | None = None,
+    parameter: float = 0,
+) -> None: ...
+def smooth_rows(
+    target: NDArray[Any], n_out: int, smoothing: float, isa: str | None = None
 ) -> None: ...

@@ -17,10 +17,21 @@ class Model:
     def predict(self, x: NDArray[Any], n_threads: int) -> NDArray[Any] | None: ...
     def activations(self, x: NDArray[Any], n_threads: int) -> list[NDArray[Any]]: ...
     def evaluate(
-        self, loss: str, x: NDArray[Any], y: NDArray[Any], n_threads: int
+        self,
+        loss: str,
+        x: NDArray[Any],
+        y: NDArray[Any],
+        n_threads: int,
+        parameter: float = 0,
     ) -> tuple[float, int]: ...
     def gradients(
-        self, loss: str, x: NDArray[Any], y: NDArray[Any], n_threads: int, inputs: bool
+        self,
+        loss: str,
+        x: NDArray[Any],
+        y: NDArray[Any],
+        n_threads: int,
+        inputs: bool,
+        parameter: float = 0,
     ) -> tuple[float, Model, NDArray[Any] | None]: ...
 
 class Run:
@@ -39,6 +50,8 @@ class Run:
         l2: float,
         batch_size: int,
         n_threads: int,
+        updated: Model | None = None,
+        parameter: float = 0,
     ) -> None: ...
     @property
     def regime(self) -> str: ...

@@ -12,9 +12,8 @@ from fastbp._parameters cimport Parameters, targets_of
 from fastbp._passes cimport Passes
 from fastbp._regime cimport Cut, cut_of
 from fastbp._region cimport run_steps
-from fastbp._runtime cimport (FBP_BINARY_CROSS_ENTROPY, FBP_CROSS_ENTROPY, FBP_FOLD_ROWS, FBP_LINEAR, FBP_SGD, Memory,
-                              code_of, fbp_delta_scratch, fbp_loss, fbp_loss_from_logits, fbp_rule, fbp_update,
-                              threads_now)
+from fastbp._runtime cimport (FBP_CROSS_ENTROPY, FBP_FOLD_ROWS, FBP_LINEAR, FBP_SGD, Memory, code_of, fbp_delta_scratch,
+                              fbp_loss, fbp_loss_classifies, fbp_loss_from_logits, fbp_rule, fbp_update, threads_now)
 from fastbp._shuffle cimport shuffle
 from fastbp._steps cimport Plan, Slot
 from fastbp._workspace cimport clear_slots, make_workspace, reset_phases, slots_of_batch
@@ -41,6 +40,8 @@ cdef class Run:
         Rows of a step.
     n_threads : int
         Most threads a step may use.
+    parameter : float
+        Of the loss (`loss_delta` in fbp.h); of cross-entropy, the label smoothing.
 
     `kept` is None or an array where the parameters and the velocity of the start of an epoch go once its first loss is known
     to be finite. `done` counts the steps, also those of a call that an interrupt ends before it can return.
@@ -59,7 +60,7 @@ cdef class Run:
     cdef public bint always_share  # for tests: a step too small to be worth a team gets one all the same
 
     def __init__(self, Parameters model, loss, rule, double momentum, double l2, Py_ssize_t batch_size, int n_threads,
-                 Parameters updated=None):
+                 Parameters updated=None, double parameter=0):
         cdef Plan *p = &self.plan
         self.model = model
         self.updated = model if updated is None else updated
@@ -67,7 +68,7 @@ cdef class Run:
         self.n_threads = n_threads
         self.pace = Pace()
         p.kernels, p.layers, p.n_layers = model.kernels(), model.layers, model.n_layers
-        p.loss = <fbp_loss>code_of(LOSSES, loss, "loss")
+        p.loss, p.parameter = <fbp_loss>code_of(LOSSES, loss, "loss"), parameter
         p.to_logits = fbp_loss_from_logits(p.loss, p.layers[p.n_layers - 1].activation)
         p.update = fbp_update(rule=<fbp_rule>code_of(RULES, rule, "rule"), learning_rate=0, momentum=momentum, l2=l2)
         if p.update.rule > FBP_SGD:
@@ -86,8 +87,9 @@ cdef class Run:
             self.make_workspace(batch)
         self.x, self.y = x, y
         self.order = np.arange(n, dtype=np.int64)
-        p.x, p.targets, p.n = <char *>cnp.PyArray_DATA(x), targets_of(y), n
-        p.count_hits = p.targets.labels != NULL or p.loss == FBP_CROSS_ENTROPY or p.loss == FBP_BINARY_CROSS_ENTROPY
+        p.targets = targets_of(y, p.parameter if p.loss == FBP_CROSS_ENTROPY else 0)
+        p.x, p.n = <char *>cnp.PyArray_DATA(x), n
+        p.count_hits = p.targets.labels != NULL or fbp_loss_classifies(p.loss)
 
     cdef int make_workspace(self, Py_ssize_t batch) except -1:
         cdef Plan *p = &self.plan
@@ -154,12 +156,12 @@ cdef class Run:
 cdef class Model(Passes):
     """The parameters of a network, with what needs a backward pass."""
 
-    def gradients(self, loss, cnp.ndarray x, cnp.ndarray y, int n_threads, bint inputs):
+    def gradients(self, loss, cnp.ndarray x, cnp.ndarray y, int n_threads, bint inputs, double parameter=0):
         """(mean loss, a Model that holds the gradients, dX [n, n_inputs] or None) of the mean loss over all rows."""
         cdef Py_ssize_t n = x.shape[0], l
         gradient = Model(self.n_inputs, [self.layers[l].n_out for l in range(self.n_layers)],
                          ["linear"] * self.n_layers, self.dtype)
-        cdef Run run = Run(self, loss, "gradient", 0, 0, n, n_threads, gradient)
+        cdef Run run = Run(self, loss, "gradient", 0, 0, n, n_threads, gradient, parameter)
         run.bind(x, y)
         total, _, _ = run.steps(0, 1, np.zeros(1))
         return total / n, gradient, input_gradient(run) if inputs else None

@@ -8,7 +8,7 @@ cdef extern from "fbp.h" nogil:
     ctypedef enum fbp_activation:
         FBP_LINEAR, FBP_RELU, FBP_SOFTMAX, FBP_N_ACTIVATIONS
     ctypedef enum fbp_loss:
-        FBP_CROSS_ENTROPY, FBP_BINARY_CROSS_ENTROPY, FBP_N_LOSSES
+        FBP_CROSS_ENTROPY, FBP_N_LOSSES
     ctypedef enum fbp_rule:
         FBP_GRADIENT, FBP_SGD, FBP_MOMENTUM, FBP_NESTEROV, FBP_N_RULES
     ctypedef enum fbp_function:
@@ -59,9 +59,11 @@ cdef extern from "fbp.h" nogil:
                             Py_ssize_t n, Py_ssize_t ld) noexcept nogil
         void (*one_hot_rows)(void *out, const int64_t *labels, const int64_t *order, Py_ssize_t first,
                              Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld) noexcept nogil
+        void (*smooth_rows)(void *target, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld,
+                            double smoothing) noexcept nogil
         void (*loss_delta)(void *delta, double *row_loss, uint8_t *hit, const void *output, const void *target,
                            Py_ssize_t batch, Py_ssize_t n_out, Py_ssize_t ld, fbp_loss loss,
-                           fbp_activation activation, double scale) noexcept nogil
+                           fbp_activation activation, double scale, double parameter) noexcept nogil
         void (*activate)(void *z, Py_ssize_t n, fbp_activation activation) noexcept nogil
         void (*elementary)(void *y, const void *x, Py_ssize_t n, fbp_function function) noexcept nogil
         int (*all_finite)(const void *x, Py_ssize_t n) noexcept nogil
@@ -83,6 +85,7 @@ cdef extern from "fbp.h" nogil:
     int64_t fbp_phase(const int64_t *phase)
     void fbp_end_phase(int64_t *current, int64_t phase)
     int fbp_loss_from_logits(fbp_loss loss, fbp_activation activation)
+    int fbp_loss_classifies(fbp_loss loss)
 
 cdef class Memory:
     """Aligned, zeroed memory of the engine; gives NumPy its bytes through the buffer protocol."""

@@ -55,6 +55,7 @@ cdef struct Plan:
     char *scratch               # per thread
     Py_ssize_t scratch_bytes
     fbp_loss loss
+    double parameter            # of the loss
     bint to_logits, count_hits
     bint skip_zeros             # streaming may leave out weight rows whose input is zero
     fbp_update update

@@ -30,7 +30,7 @@ cdef bint losses(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t r
     cdef double total = 0
     p.kernels.loss_delta(slot.deltas[p.n_layers - 1] + at, slot.row_loss + first, slot.hit + first if p.count_hits else NULL,
                          slot.outputs[p.n_layers - 1] + at, slot.target + at, rows, last.n_out, last.ld, p.loss,
-                         last.activation, 1.0 / batch)
+                         last.activation, 1.0 / batch, p.parameter)
     for i in range(first, first + rows):
         total += slot.row_loss[i]
     # a gradient that was asked for is given, finite or not

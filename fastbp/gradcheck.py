@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check
+from ._loss import Loss
 from .network import Network
 
 __all__ = ["GradientCheck", "LayerCheck", "gradient_check"]
@@ -66,7 +67,7 @@ def gradient_check(
     network: Network,
     x: ArrayLike,
     y: ArrayLike,
-    loss: str,
+    loss: str | Loss,
     l2: float = 0.0,
     eps: float = 1e-6,
     tolerance: float = 1e-5,
@@ -83,8 +84,8 @@ def gradient_check(
         Of any dtype.
     x, y : array_like
         Rows and targets, as for `Network.gradients`.
-    loss : str
-        Name of the loss.
+    loss : str or Loss
+        A name, or a loss with options: see `fastbp.losses`.
     l2 : float
         Checks the gradient of ``loss + l2 * sum(weight ** 2)``, as `Trainer` minimises it.
     eps : float
@@ -111,7 +112,7 @@ def gradient_check(
     _, pairs = net.gradients(x, y, loss)
 
     def objective() -> float:
-        total, _ = net._model.evaluate(resolved.name, x, y, 1)
+        total, _ = net._model.evaluate(resolved.name, x, y, 1, resolved.parameter)
         penalty = l2 * sum(float(np.sum(layer.weight**2)) for layer in net.layers) if l2 else 0.0
         return total / len(x) + penalty
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _check, losses
 from ._engine import Model
+from ._loss import Loss
 from ._runtime import get_num_threads
 from .errors import BusyError, InputError
 from .layers import Dense, dense_layers
@@ -140,14 +141,14 @@ class Network:
 
     @overload
     def gradients(
-        self, x: ArrayLike, y: ArrayLike, loss: str, inputs: Literal[False] = False
+        self, x: ArrayLike, y: ArrayLike, loss: str | Loss, inputs: Literal[False] = False
     ) -> tuple[float, Gradients]: ...
     @overload
     def gradients(
-        self, x: ArrayLike, y: ArrayLike, loss: str, inputs: Literal[True]
+        self, x: ArrayLike, y: ArrayLike, loss: str | Loss, inputs: Literal[True]
     ) -> tuple[float, Gradients, NDArray[Any]]: ...
     def gradients(
-        self, x: ArrayLike, y: ArrayLike, loss: str, inputs: bool = False
+        self, x: ArrayLike, y: ArrayLike, loss: str | Loss, inputs: bool = False
     ) -> tuple[float, Gradients] | tuple[float, Gradients, NDArray[Any]]:
         """Return the mean loss and its gradients, by backpropagation.
 
@@ -157,8 +158,8 @@ class Network:
             Rows [n, n_inputs].
         y : array_like
             Targets [n, n_outputs], or integer classes [n].
-        loss : str
-            "squared_error", "mse", "cross_entropy" or "binary_cross_entropy".
+        loss : str or Loss
+            A name, or a loss with options: see `fastbp.losses`.
         inputs : bool
             Also return the gradient with respect to `x`.
 
@@ -176,9 +177,12 @@ class Network:
         InputError, LabelError, ShapeError, DTypeError, ConfigError
             `x`, `y` or `loss` cannot be used.
         """
-        x, y = self._examples(x, y, self._loss(loss))
+        resolved = self._loss(loss)
+        x, y = self._examples(x, y, resolved)
         inputs = _check.flag(inputs, "inputs")
-        value, model, dx = self._model.gradients(loss, x, y, get_num_threads(), inputs)
+        value, model, dx = self._model.gradients(
+            resolved.name, x, y, get_num_threads(), inputs, resolved.parameter
+        )
         pairs = [(model.weight(i), model.bias(i)) for i in range(len(self.layers))]
         return (value, pairs) if dx is None else (value, pairs, dx)
 
@@ -228,11 +232,11 @@ class Network:
 
         return io.rebuild, (io.architecture(self), io.tensors(self))
 
-    def _loss(self, name: str) -> losses.Loss:
-        return losses.resolve(name, self.layers[-1].activation, self._n_outputs)
+    def _loss(self, loss: str | Loss) -> Loss:
+        return losses.resolve(loss, self.layers[-1].activation, self._n_outputs)
 
     def _examples(
-        self, x: ArrayLike, y: ArrayLike, loss: losses.Loss, names: tuple[str, str] = ("x", "y")
+        self, x: ArrayLike, y: ArrayLike, loss: Loss, names: tuple[str, str] = ("x", "y")
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return `x` and `y` in the form the engine takes."""
         x = _check.inputs(x, self._n_inputs, self._dtype, names[0])

@@ -20,6 +20,24 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .reference_losses import LOSSES, Loss, sigmoid, smooth_rows, softmax
+
+__all__ = [
+    "ACTIVATIONS",
+    "LOSSES",
+    "Activation",
+    "Loss",
+    "backward",
+    "dense_delta",
+    "dense_forward",
+    "dense_update",
+    "forward",
+    "gradients",
+    "loss_delta",
+    "sgd_step",
+    "smooth_rows",
+]
+
 Array = NDArray[np.floating]
 Arrays = Sequence[Array]
 Pair = tuple[Array, Array]
@@ -35,18 +53,6 @@ class Activation(NamedTuple):
     delta: Callable[[Array, Array], Array]
 
 
-def _sigmoid(z: Array) -> Array:
-    """1 / (1 + exp(-z)), from exp(-|z|) so that nothing overflows."""
-    e = np.exp(-np.abs(z))
-    return np.where(z >= 0, 1 / (1 + e), e / (1 + e))
-
-
-def _softmax(z: Array) -> Array:
-    """exp(z_j) / sum_i exp(z_i) of each row; the row's maximum is taken off first [3]_ (4.1)."""
-    e = np.exp(z - z.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
-
-
 def _softmax_delta(dy: Array, y: Array) -> Array:
     """From dy_j/dz_i = y_j (1[i = j] - y_i): dz_i = y_i (dy_i - sum_j dy_j y_j)."""
     return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
@@ -54,46 +60,10 @@ def _softmax_delta(dy: Array, y: Array) -> Array:
 
 ACTIVATIONS: dict[str, Activation] = {
     "linear": Activation(lambda z: z, lambda dy, y: dy),
-    "sigmoid": Activation(_sigmoid, lambda dy, y: dy * (y * (1 - y))),
+    "sigmoid": Activation(sigmoid, lambda dy, y: dy * (y * (1 - y))),
     "tanh": Activation(np.tanh, lambda dy, y: dy * (1 - y * y)),
     "relu": Activation(lambda z: np.maximum(z, 0), lambda dy, y: np.where(y > 0, dy, 0)),
-    "softmax": Activation(_softmax, _softmax_delta),
-}
-
-
-class Loss(NamedTuple):
-    """``rows(output, target)``: the loss of each row; ``slope(output, target)``: its derivative.
-
-    ``output`` is y and ``slope`` dL/dy; for a loss ``fused_with`` its one output activation,
-    ``output`` is z (the logits) and ``slope`` dL/dz, so that nothing saturates [3]_ (6.2.2).
-    """
-
-    rows: Callable[[Array, Array], Array]
-    slope: Callable[[Array, Array], Array]
-    fused_with: str | None = None
-
-
-def _cross_entropy(z: Array, target: Array) -> Array:
-    """-sum_j t_j log softmax(z)_j, with log softmax(z)_j = z_j - max - log sum_i exp(z_i - max)."""
-    shifted = z - z.max(axis=-1, keepdims=True)
-    log_sum = np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return (target * (log_sum - shifted)).sum(axis=-1)
-
-
-def _binary_cross_entropy(z: Array, target: Array) -> Array:
-    """-sum_j [t log p + (1 - t) log(1 - p)], p = sigmoid(z): max(z, 0) - z t + log(1 + e^-|z|)."""
-    return (np.maximum(z, 0) - z * target + np.log1p(np.exp(-np.abs(z)))).sum(axis=-1)
-
-
-LOSSES: dict[str, Loss] = {
-    # 1/2 sum_j (y_j - t_j)^2: the loss of [1]_ (eq. 3) and [2]_ (eq. 6)
-    "squared_error": Loss(lambda y, t: 0.5 * ((y - t) ** 2).sum(axis=-1), lambda y, t: y - t),
-    # 1/n sum_j (y_j - t_j)^2
-    "mse": Loss(lambda y, t: ((y - t) ** 2).mean(axis=-1), lambda y, t: 2 * (y - t) / y.shape[-1]),
-    "cross_entropy": Loss(
-        _cross_entropy, lambda z, t: _softmax(z) * t.sum(axis=-1, keepdims=True) - t, "softmax"
-    ),
-    "binary_cross_entropy": Loss(_binary_cross_entropy, lambda z, t: _sigmoid(z) - t, "sigmoid"),
+    "softmax": Activation(softmax, _softmax_delta),
 }
 
 
@@ -162,7 +132,12 @@ def dense_update(
 
 
 def loss_delta(
-    output: Array, target: Array, loss: str, activation: str, scale: float = 1.0
+    output: Array,
+    target: Array,
+    loss: str,
+    activation: str,
+    scale: float = 1.0,
+    parameter: float = 0.0,
 ) -> tuple[Array, Array, NDArray[np.bool_]]:
     """Return each row's loss and its derivative by the output layer's z [2]_ (BP1), [3]_ (6.2).
 
@@ -171,22 +146,27 @@ def loss_delta(
     output, target : [batch, n_out], y of the output layer (z for a fused loss) and what is wanted
     loss, activation : keys of ``LOSSES`` and ``ACTIVATIONS``
     scale : factor of the delta, 1/batch for the mean over rows
+    parameter : of the loss, if it has one; the targets of cross_entropy come smoothed
 
     Returns
     -------
     delta, row_loss : scale * dL/dz, [batch, n_out]; the loss without the scale, [batch]
-    hit : [batch], where the predicted class (first largest output; y > 0.5 if single) is right
+    hit : [batch], where the predicted class (first largest output; y > 0.5 if single), or for
+        losses of signs every sign, is right
     """
     row = LOSSES[loss]
-    slope, half = row.slope(output, target), 0.0  # the logit of one half
+    slope, half = row.slope(output, target, parameter), 0.0  # the logit of one half
     if row.fused_with is None:
         slope, half = ACTIVATIONS[activation].delta(slope, output), 0.5
     elif activation != row.fused_with:
         raise ValueError(f"{loss} needs a {row.fused_with} output, got {activation}")
+    row_loss = row.rows(output, target, parameter)
+    if row.hits is not None:
+        return scale * slope, row_loss, row.hits(output, target, parameter)
     single = output.shape[1] == 1
     predicted = output[:, 0] > half if single else output.argmax(axis=1)
     wanted = target[:, 0] > 0.5 if single else target.argmax(axis=1)
-    return scale * slope, row.rows(output, target), predicted == wanted
+    return scale * slope, row_loss, predicted == wanted
 
 
 def forward(weights: Arrays, biases: Arrays, activations: Sequence[str], x: Array) -> list[Array]:
@@ -198,7 +178,13 @@ def forward(weights: Arrays, biases: Arrays, activations: Sequence[str], x: Arra
 
 
 def backward(
-    weights: Arrays, biases: Arrays, activations: Sequence[str], x: Array, target: Array, loss: str
+    weights: Arrays,
+    biases: Arrays,
+    activations: Sequence[str],
+    x: Array,
+    target: Array,
+    loss: str,
+    parameter: float = 0.0,
 ) -> tuple[float, list[Array], list[Array]]:
     """Return the mean loss over the rows, every layer's input, and every dL/dz.
 
@@ -207,7 +193,9 @@ def backward(
     """
     last = "linear" if LOSSES[loss].fused_with else activations[-1]
     *inputs, output = x, *forward(weights, biases, [*activations[:-1], last], x)
-    delta, row_loss, _ = loss_delta(output, target, loss, activations[-1], 1 / len(x))
+    if loss == "cross_entropy" and parameter:
+        target = smooth_rows(target, parameter)
+    delta, row_loss, _ = loss_delta(output, target, loss, activations[-1], 1 / len(x), parameter)
     deltas = [delta]
     below = ["linear", *activations[:-1]]
     for i in reversed(range(len(weights))):
@@ -216,14 +204,20 @@ def backward(
 
 
 def gradients(
-    weights: Arrays, biases: Arrays, activations: Sequence[str], x: Array, target: Array, loss: str
+    weights: Arrays,
+    biases: Arrays,
+    activations: Sequence[str],
+    x: Array,
+    target: Array,
+    loss: str,
+    parameter: float = 0.0,
 ) -> tuple[float, list[tuple[Array, Array]], Array]:
     """Return the mean loss, the pair (dW, db) of every layer, and dX [batch, n_inputs].
 
     One row through one linear unit with ``squared_error``, for example, has dW = (y - t) x,
     db = y - t and dX = (y - t) w.
     """
-    mean_loss, inputs, deltas = backward(weights, biases, activations, x, target, loss)
+    mean_loss, inputs, deltas = backward(weights, biases, activations, x, target, loss, parameter)
     layers = zip(inputs, deltas[1:], strict=True)
     return mean_loss, [(x.T @ dy, np.sum(dy, axis=0)) for x, dy in layers], deltas[0]
 
@@ -240,9 +234,10 @@ def sgd_step(
     learning_rate: float = 0.1,
     momentum: float = 0.0,
     l2: float = 0.0,
+    parameter: float = 0.0,
 ) -> tuple[float, list[Array], list[Array], list[Pair]]:
     """Take one step down mean loss + l2 sum W^2 on these rows (``dense_update``); new arrays."""
-    mean_loss, inputs, deltas = backward(weights, biases, activations, x, target, loss)
+    mean_loss, inputs, deltas = backward(weights, biases, activations, x, target, loss, parameter)
     layers = [
         dense_update(*layer, rule, learning_rate, momentum, l2)
         for layer in zip(weights, biases, velocities, inputs, deltas[1:], strict=True)

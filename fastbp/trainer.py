@@ -12,6 +12,7 @@ from . import _check
 from ._divergence import diverged
 from ._engine import Run
 from ._fit import Fit, advance
+from ._loss import Loss
 from ._progress import progress_bar
 from ._runtime import get_num_threads
 from .callbacks import Callback
@@ -32,9 +33,9 @@ class Trainer:
     ----------
     network : Network
         Trained in place.
-    loss : str
-        "squared_error" (half the sum over outputs), "mse", "cross_entropy" (softmax output) or
-        "binary_cross_entropy" (sigmoid output); the mean over rows is minimised.
+    loss : str or Loss
+        A name or a loss with options, such as ``"cross_entropy"`` or ``fb.losses.Huber(0.5)``: see
+        `fastbp.losses`. The mean over rows is minimised.
     optimizer : SGD, optional
         Default: ``SGD(0.1)``.
     batch_size : int or None
@@ -65,7 +66,7 @@ class Trainer:
     def __init__(
         self,
         network: Network,
-        loss: str,
+        loss: str | Loss,
         optimizer: SGD | None = None,
         batch_size: int | None = 32,
         l2: float = 0.0,
@@ -200,7 +201,7 @@ class Trainer:
     def __repr__(self) -> str:
         """Return the network and the options."""
         return (
-            f"Trainer({self.network!r}, {self._loss.name!r}, {self.optimizer!r}, "
+            f"Trainer({self.network!r}, {self._loss.shown}, {self.optimizer!r}, "
             f"batch_size={self._batch_size}, l2={self._l2:g})"
         )
 
@@ -218,8 +219,9 @@ class Trainer:
         """Return an engine's run for batches of `rows` rows that goes on with the velocity."""
         rule, momentum = self.optimizer.rule, self.optimizer.momentum
         n_threads = self._n_threads or get_num_threads()
-        model, loss = self.network._model, self._loss.name
-        run = Run(model, loss, rule, momentum, self._l2, rows, n_threads)
+        model, loss = self.network._model, self._loss
+        options = {"parameter": loss.parameter}
+        run = Run(model, loss.name, rule, momentum, self._l2, rows, n_threads, **options)
         if run.velocity.size == self._velocity.size:
             run.velocity[...] = self._velocity
         self._velocity, self._step_run = run.velocity, None
@@ -234,7 +236,8 @@ class Trainer:
 
     def _measure(self, x: NDArray[Any], y: NDArray[Any]) -> dict[str, float]:
         n_threads = self._n_threads or get_num_threads()
-        loss, hits = self.network._model.evaluate(self._loss.name, x, y, n_threads)
+        options = (n_threads, self._loss.parameter)
+        loss, hits = self.network._model.evaluate(self._loss.name, x, y, *options)
         return self._means(loss, hits, len(x), y)
 
     def _means(self, loss: float, hits: int, rows: int, y: NDArray[Any]) -> dict[str, float]:

@@ -19,9 +19,12 @@ typedef enum { FBP_F32, FBP_F64, FBP_N_DTYPES } fbp_dtype;
 /* The public names. Each list makes an enum here and a table of names in dispatch.c. */
 #define FBP_ACTIVATIONS(NAME) \
     NAME(LINEAR, "linear") NAME(SIGMOID, "sigmoid") NAME(TANH, "tanh") NAME(RELU, "relu") NAME(SOFTMAX, "softmax")
-#define FBP_LOSSES(NAME)                                            \
-    NAME(SQUARED_ERROR, "squared_error") NAME(MSE, "mse")           \
-    NAME(CROSS_ENTROPY, "cross_entropy") NAME(BINARY_CROSS_ENTROPY, "binary_cross_entropy")
+/* From cross-entropy on they classify: see fbp_loss_classifies. */
+#define FBP_LOSSES(NAME)                                                                                \
+    NAME(SQUARED_ERROR, "squared_error") NAME(MSE, "mse") NAME(MAE, "mae") NAME(HUBER, "huber")          \
+    NAME(QUANTILE, "quantile") NAME(POISSON, "poisson")                                                 \
+    NAME(CROSS_ENTROPY, "cross_entropy") NAME(BINARY_CROSS_ENTROPY, "binary_cross_entropy")             \
+    NAME(HINGE, "hinge") NAME(MULTICLASS_HINGE, "multiclass_hinge") NAME(PERCEPTRON, "perceptron")
 /* The elementary functions of activations.h, for tests and measurements. */
 #define FBP_FUNCTIONS(NAME)                                                                             \
     NAME(EXP, "exp") NAME(LOG, "log") NAME(LOG1P, "log1p") NAME(TANH, "tanh") NAME(SIGMOID, "sigmoid")   \
@@ -137,12 +140,16 @@ typedef struct {
     void (*one_hot_rows)(void *out, const int64_t *labels, const int64_t *order, ptrdiff_t first, ptrdiff_t rows,
                          ptrdiff_t n, ptrdiff_t ld);
 
+    /* target[rows][ld] = (1 - smoothing) target + smoothing / n in the first n columns: labels smoothed. */
+    void (*smooth_rows)(void *target, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, double smoothing);
+
     /* delta[batch][ld] = scale * dL/dz, row_loss[batch] = L of each row, hit[batch] = predicted class is the target's.
      * output[batch][ld] is the output layer's y, or its z where fbp_loss_from_logits says so; target[batch][ld];
-     * hit may be NULL. */
+     * hit may be NULL. parameter: delta of huber, q of quantile, margin of the hinges; of perceptron 0 for targets -1 and 1,
+     * 1 for targets 0 and 1; the others have none. */
     void (*loss_delta)(void *delta, double *row_loss, uint8_t *hit, const void *output, const void *target,
                        ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ld, fbp_loss loss, fbp_activation activation,
-                       double scale);
+                       double scale, double parameter);
 
     /* z[n] = f(z[n]) in place, element-wise activations only; n a whole number of 64-byte lines. */
     void (*activate)(void *z, ptrdiff_t n, fbp_activation activation);
@@ -161,12 +168,19 @@ typedef struct {
 const char *fbp_isa_name(int index);
 const fbp_kernels *fbp_find_kernels(const char *isa, fbp_dtype dtype);
 
-/* Does the pair take the logits z because its delta has the closed form p - t? */
+/* Does the pair take the logits z, because its delta has a closed form in them: p - t, or that of a loss defined on z? */
 static inline int fbp_loss_from_logits(fbp_loss loss, fbp_activation activation)
 {
-    return (loss == FBP_CROSS_ENTROPY && activation == FBP_SOFTMAX) ||
-           (loss == FBP_BINARY_CROSS_ENTROPY && activation == FBP_SIGMOID);
+    switch (loss) {
+    case FBP_CROSS_ENTROPY: return activation == FBP_SOFTMAX;
+    case FBP_BINARY_CROSS_ENTROPY: return activation == FBP_SIGMOID;
+    case FBP_POISSON: case FBP_HINGE: case FBP_MULTICLASS_HINGE: case FBP_PERCEPTRON: return 1;
+    default: return 0;
+    }
 }
+
+/* Are hits counted whatever the form of the targets? */
+static inline int fbp_loss_classifies(fbp_loss loss) { return loss >= FBP_CROSS_ENTROPY; }
 
 /* Elements between rows of n: whole 64-byte lines, and from 8 lines on an odd number of them, because rows a multiple of
  * 4 KiB apart all fall into the same cache sets. */

@@ -300,6 +300,7 @@ static void slope_panel(real *dx, const real *y, ptrdiff_t ld, ptrdiff_t rows, p
 }
 
 #include "kernels_rows.h"
+#include "kernels_hits.h"
 #include "kernels_losses.h"
 #include "kernels_dense.h"
 #include "kernels_stream.h"
@@ -375,6 +376,7 @@ const fbp_kernels KERNEL(kernels) = {
     .activation_delta = KERNEL(activation_delta),
     .gather_rows = KERNEL(gather_rows),
     .one_hot_rows = KERNEL(one_hot_rows),
+    .smooth_rows = KERNEL(smooth_rows),
     .loss_delta = KERNEL(loss_delta),
     .activate = KERNEL(activate),
     .elementary = KERNEL(elementary),

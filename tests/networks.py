@@ -6,6 +6,7 @@ import hashlib
 from itertools import pairwise
 
 import numpy as np
+from loss_cases import LOSSES, PARAMETERS, targets
 
 from fastbp import _engine, _runtime, reference
 
@@ -46,10 +47,8 @@ class Net:
         rng = np.random.default_rng([seed, n, *self.sizes])
         x = rng.standard_normal((n, self.sizes[0])).astype(self.dtype)
         y = rng.standard_normal((n, self.sizes[-1]))
-        if loss == "cross_entropy":
-            y = np.eye(self.sizes[-1])[rng.integers(0, self.sizes[-1], n)]
-        if loss == "binary_cross_entropy":
-            y = rng.random(y.shape)
+        if LOSSES[loss].targets != "real":
+            y = targets(loss, y.shape, rng)
         return x, y.astype(self.dtype)
 
     def digest(self):
@@ -66,7 +65,8 @@ def train(net, x, y, loss, steps, rule="sgd", rate=0.05, batch=32, n_threads=1, 
     With `share` every step gets the whole team, however small it is.
     """
     options = {"momentum": 0.0, "l2": 0.0, "share": False, **options}
-    run = _engine.Run(net.model, loss, rule, options["momentum"], options["l2"], batch, n_threads)
+    momentum, l2, parameter = options["momentum"], options["l2"], PARAMETERS[loss]
+    run = _engine.Run(net.model, loss, rule, momentum, l2, batch, n_threads, parameter=parameter)
     run.always_share = options["share"]
     run.bind(x, y)
     bits = np.random.SFC64(seed)

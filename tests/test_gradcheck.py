@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from loss_cases import LOSSES, needed, targets
 from training import parameters
 
 import fastbp as fb
@@ -27,31 +28,33 @@ def problem(loss, output, hidden="tanh", dtype="float64", n_outputs=3):
     network = fb.Network(3, layers, dtype=dtype, seed=SEED)
     rng = np.random.default_rng(SEED)
     x, y = rng.standard_normal((ROWS, 3)), rng.dirichlet([1] * n_outputs, ROWS)
+    if LOSSES[loss].targets in ("sign", "count", "one_hot"):
+        y = targets(loss, y.shape, np.random.default_rng(SEED))
     return network, x, y
 
 
 def pairs():
     """Each loss with each output activation it allows."""
-    for name, loss in losses.LOSSES.items():
-        needed = loss.output_activation
-        yield from ((name, a) for a in _runtime.ACTIVATIONS if needed in (None, a))
+    for name, loss in LOSSES.items():
+        allowed = loss.outputs or _runtime.ACTIVATIONS
+        yield from ((name, a) for a in _runtime.ACTIVATIONS if a in allowed)
 
 
 @pytest.mark.parametrize(("loss", "output"), list(pairs()))
 def test_every_loss_and_output(loss, output):
-    check = fb.gradient_check(*problem(loss, output), loss)
+    check = fb.gradient_check(*problem(loss, output), LOSSES[loss])
     assert check.passed
     assert check.max_error < TOLERANCE, check
 
 
-@pytest.mark.parametrize("loss", list(losses.LOSSES))
+@pytest.mark.parametrize("loss", list(LOSSES))
 @pytest.mark.parametrize("hidden", list(_runtime.ACTIVATIONS))
 def test_every_hidden_activation(hidden, loss):
-    output = losses.LOSSES[loss].output_activation or "linear"
+    output = needed(loss, "linear")
     network, x, y = problem(loss, output, hidden)
     # A relu within eps of its kink has no central difference.
     assert hidden != "relu" or np.abs(pre_activations(network, x)).min() > 1e-3
-    check = fb.gradient_check(network, x, y, loss)
+    check = fb.gradient_check(network, x, y, LOSSES[loss])
     tolerance = HIDDEN_SOFTMAX_TOLERANCE if hidden == "softmax" else TOLERANCE
     assert check.max_error < tolerance, check
 
@@ -65,8 +68,17 @@ def pre_activations(network, x):
 
 @pytest.mark.parametrize("loss", ["squared_error", "cross_entropy"])
 def test_l2(loss):
-    output = losses.LOSSES[loss].output_activation or "tanh"
+    output = needed(loss, "tanh")
     check = fb.gradient_check(*problem(loss, output), loss, l2=0.1)
+    assert check.max_error < TOLERANCE, check
+
+
+def test_label_smoothing():
+    loss = losses.CrossEntropy(label_smoothing=0.2)
+    network, x, y = problem("cross_entropy", "softmax")
+    check = fb.gradient_check(network, x, y, loss)
+    assert check.max_error < TOLERANCE, check
+    check = fb.gradient_check(network, x, [0, 1, 2, 1, 0], loss)
     assert check.max_error < TOLERANCE, check
 
 
