@@ -102,6 +102,23 @@ def parameter(value: ArrayLike, shape: tuple[int, ...], dtype: np.dtype, name: s
     return array
 
 
+def weights(value: ArrayLike, n_rows: int, dtype: np.dtype, name: str) -> NDArray[Any]:
+    """Return `value` as a float64 array [n_rows] of numbers >= 0 that are finite in `dtype`."""
+    array = _converted(_numeric(value, name), DTYPES["float64"])
+    if array.shape != (n_rows,):
+        raise ShapeError(
+            f"{name}: got shape {array.shape}, wanted ({n_rows},), a weight for each row of x"
+        )
+    if not all_finite(array):
+        raise InputError(not_finite(array, name))
+    low, high = extremes(array)
+    if low < 0 or high > float(np.finfo(dtype).max):
+        raise InputError(
+            f"{name}: got values from {low:g} to {high:g}, wanted numbers >= 0, finite in {dtype}"
+        )
+    return array
+
+
 def _numeric(value: ArrayLike, name: str) -> NDArray[Any]:
     if isinstance(value, np.ndarray) and isinstance(value, np.ma.MaskedArray):
         raise InputError(f"{name}: got a masked array, wanted one whose gaps are filled or dropped")

@@ -23,6 +23,7 @@ class Model:
         y: NDArray[Any],
         n_threads: int,
         parameter: float = 0,
+        weights: NDArray[np.float64] | None = None,
     ) -> tuple[float, int]: ...
     def gradients(
         self,
@@ -32,6 +33,7 @@ class Model:
         n_threads: int,
         inputs: bool,
         parameter: float = 0,
+        weights: NDArray[np.float64] | None = None,
     ) -> tuple[float, Model, NDArray[Any] | None]: ...
 
 class Run:
@@ -55,7 +57,9 @@ class Run:
     ) -> None: ...
     @property
     def regime(self) -> str: ...
-    def bind(self, x: NDArray[Any], y: NDArray[Any]) -> None: ...
+    def bind(
+        self, x: NDArray[Any], y: NDArray[Any], weights: NDArray[np.float64] | None = None
+    ) -> None: ...
     def shuffle(self, bit_generator: np.random.BitGenerator) -> None: ...
     def steps(
         self, first: int, count: int, learning_rates: NDArray[np.float64]

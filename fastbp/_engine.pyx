@@ -8,7 +8,7 @@ cimport numpy as cnp
 from libc.stdint cimport int64_t
 
 from fastbp._forward cimport Layer
-from fastbp._parameters cimport Parameters, targets_of
+from fastbp._parameters cimport Parameters, targets_of, weights_or_null
 from fastbp._passes cimport Passes
 from fastbp._regime cimport Cut, cut_of
 from fastbp._region cimport run_steps
@@ -53,7 +53,7 @@ cdef class Run:
     cdef int n_threads
     cdef Py_ssize_t batch_size
     cdef bint running
-    cdef object x, y, pace
+    cdef object x, y, weights, pace
     cdef readonly object velocity, order
     cdef readonly Py_ssize_t done
     cdef public object kept
@@ -78,17 +78,20 @@ cdef class Run:
         else:
             self.velocity = np.empty(0, model.dtype)
 
-    def bind(self, cnp.ndarray x, cnp.ndarray y):
-        """Train on x [n, n_inputs] and y (float [n, n_outputs] or int64 labels [n]); order becomes 0 .. n-1."""
+    def bind(self, cnp.ndarray x, cnp.ndarray y, weights=None):
+        """Train on x [n, n_inputs] and y (float [n, n_outputs] or int64 labels [n]); order becomes 0 .. n-1.
+
+        `weights`, float64 [n], are those of the rows' losses.
+        """
         cdef Plan *p = &self.plan
         cdef Py_ssize_t n = x.shape[0], batch = min(self.batch_size, n)
         self.require_idle(self.running)
         if batch != p.batch:
             self.make_workspace(batch)
-        self.x, self.y = x, y
+        self.x, self.y, self.weights = x, y, weights
         self.order = np.arange(n, dtype=np.int64)
         p.targets = targets_of(y, p.parameter if p.loss == FBP_CROSS_ENTROPY else 0)
-        p.x, p.n = <char *>cnp.PyArray_DATA(x), n
+        p.x, p.n, p.weights = <char *>cnp.PyArray_DATA(x), n, weights_or_null(weights)
         p.count_hits = p.targets.labels != NULL or fbp_loss_classifies(p.loss)
 
     cdef int make_workspace(self, Py_ssize_t batch) except -1:
@@ -156,13 +159,14 @@ cdef class Run:
 cdef class Model(Passes):
     """The parameters of a network, with what needs a backward pass."""
 
-    def gradients(self, loss, cnp.ndarray x, cnp.ndarray y, int n_threads, bint inputs, double parameter=0):
+    def gradients(self, loss, cnp.ndarray x, cnp.ndarray y, int n_threads, bint inputs, double parameter=0,
+                  weights=None):
         """(mean loss, a Model that holds the gradients, dX [n, n_inputs] or None) of the mean loss over all rows."""
         cdef Py_ssize_t n = x.shape[0], l
         gradient = Model(self.n_inputs, [self.layers[l].n_out for l in range(self.n_layers)],
                          ["linear"] * self.n_layers, self.dtype)
         cdef Run run = Run(self, loss, "gradient", 0, 0, n, n_threads, gradient, parameter)
-        run.bind(x, y)
+        run.bind(x, y, weights)
         total, _, _ = run.steps(0, 1, np.zeros(1))
         return total / n, gradient, input_gradient(run) if inputs else None
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ._divergence import LastGood, diverged
 from ._engine import Run
+from ._measure import means
 from ._progress import NoBar
 from .errors import DivergenceError
 
@@ -41,6 +42,8 @@ class Fit:
         At most the number of rows.
     validation : (ndarray, ndarray) or None
         In the same form.
+    weights : ndarray or None
+        Of the rows' losses.
     """
 
     def __init__(
@@ -51,13 +54,14 @@ class Fit:
         y: NDArray[Any],
         batch_size: int,
         validation: Arrays | None,
+        weights: NDArray[Any] | None,
     ) -> None:
         self._trainer, self._run = trainer, run
         self._x, self._y, self._validation = x, y, validation
         self._batch_size = batch_size
         self.steps = -(-len(x) // batch_size)
         self._good = LastGood(trainer, run)
-        run.bind(x, y)
+        run.bind(x, y, weights)
 
     def epoch(self, bar: NoBar) -> None:
         """Train for one epoch, evaluate and record it."""
@@ -91,9 +95,9 @@ class Fit:
             before, now = now, perf_counter()
             trainer._region = _next_region(trainer._region, count, now - before)
             rows = min(done * self._batch_size, len(self._x))
-            means = trainer._means(loss, hits, rows, self._y)
-            bar.advance(count, **means)
-        return {**means, "learning_rate": float(rates[-1]), "seconds": now - begin}
+            found = means(trainer._loss, loss, hits, rows, self._y)
+            bar.advance(count, **found)
+        return {**found, "learning_rate": float(rates[-1]), "seconds": now - begin}
 
     def _failure(self, index: int, step: int, rate: float) -> DivergenceError:
         """Return the error of a step, `index` of this epoch, the last good state being restored."""

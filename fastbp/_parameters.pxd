@@ -12,6 +12,7 @@ cdef struct Targets:
     double smoothing            # of the rows that are gathered: (1 - smoothing) t + smoothing / n_out
 
 cdef Targets targets_of(cnp.ndarray y, double smoothing)
+cdef double *weights_or_null(weights) except? NULL
 cdef void gather_targets(char *target, const fbp_kernels *kernels, const Targets *targets, const int64_t *order,
                          Py_ssize_t first, Py_ssize_t rows, Py_ssize_t n_out, Py_ssize_t ld) noexcept nogil
 cdef int team_size() noexcept nogil

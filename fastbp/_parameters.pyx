@@ -40,6 +40,11 @@ cdef Targets targets_of(cnp.ndarray y, double smoothing):
     return targets
 
 
+cdef double *weights_or_null(weights) except? NULL:
+    """float64 [n], or None: no weights."""
+    return NULL if weights is None else <double *>cnp.PyArray_DATA(<cnp.ndarray?>weights)
+
+
 cdef void gather_targets(char *target, const fbp_kernels *kernels, const Targets *targets, const int64_t *order,
                          Py_ssize_t first, Py_ssize_t rows, Py_ssize_t n_out, Py_ssize_t ld) noexcept nogil:
     """target[rows][ld] from rows order[first:] (first, first + 1, ... without an order); labels become one-hot."""

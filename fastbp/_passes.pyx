@@ -6,7 +6,7 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastbp._forward cimport Layer, forward_rows
-from fastbp._parameters cimport Parameters, Targets, gather_targets, targets_of
+from fastbp._parameters cimport Parameters, Targets, gather_targets, targets_of, weights_or_null
 from fastbp._runtime cimport (FBP_CROSS_ENTROPY, FBP_F32, FBP_LINE_BYTES, Memory, claim, code_of, fbp_kernels, fbp_loss,
                               fbp_loss_from_logits, flush_denormals, kernels_of, restore_denormals, threads_now)
 
@@ -32,6 +32,7 @@ cdef struct Pass:
     char *buffers
     char **copies                   # [n_layers] where to put each layer's output without padding, or NULL
     Targets targets
+    const double *weights           # [n] of the rows, or NULL
     bint with_loss, to_logits
     fbp_loss loss
     double parameter                # of the loss
@@ -56,6 +57,8 @@ cdef void block_loss(Pass *p, char *output, char *target, char *delta, Py_ssize_
     p.kernels.loss_delta(delta, row_loss, hit, output, target, rows, last.n_out, last.ld, p.loss, last.activation, 1,
                          p.parameter)
     for i in range(rows):
+        if p.weights != NULL:
+            row_loss[i] *= p.weights[block * PASS_ROWS + i]
         p.block_loss[block] += row_loss[i]
         p.block_hits[block] += hit[i]
 
@@ -166,14 +169,17 @@ cdef class Passes(Parameters):
         run_pass(self, &p, outs, n_threads)
         return outs
 
-    def evaluate(self, loss, cnp.ndarray x, cnp.ndarray y, int n_threads, double parameter=0):
-        """(sum of row losses, hits) over x [n, n_inputs] and y: float [n, n_outputs] or int64 labels [n]."""
+    def evaluate(self, loss, cnp.ndarray x, cnp.ndarray y, int n_threads, double parameter=0, weights=None):
+        """(sum of row losses, hits) over x [n, n_inputs] and y: float [n, n_outputs] or int64 labels [n].
+
+        Losses, not hits, are weighted by `weights`, float64 [n].
+        """
         cdef Pass p = new_pass(self, x)
         cdef const Layer *last = &p.layers[p.n_layers - 1]
         p.with_loss = True
         p.loss = <fbp_loss>code_of(LOSSES, loss, "loss")
         p.to_logits = fbp_loss_from_logits(p.loss, last.activation)
-        p.parameter = parameter
+        p.parameter, p.weights = parameter, weights_or_null(weights)
         p.targets = targets_of(y, parameter if p.loss == FBP_CROSS_ENTROPY else 0)
         p.thread_bytes += 2 * min(p.n, <Py_ssize_t>PASS_ROWS) * last.ld * self.item
         run_pass(self, &p, [], n_threads)

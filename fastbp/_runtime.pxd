@@ -64,6 +64,8 @@ cdef extern from "fbp.h" nogil:
         void (*loss_delta)(void *delta, double *row_loss, uint8_t *hit, const void *output, const void *target,
                            Py_ssize_t batch, Py_ssize_t n_out, Py_ssize_t ld, fbp_loss loss,
                            fbp_activation activation, double scale, double parameter) noexcept nogil
+        void (*weigh_rows)(void *delta, double *row_loss, const double *weights, Py_ssize_t rows, Py_ssize_t n,
+                           Py_ssize_t ld) noexcept nogil
         void (*activate)(void *z, Py_ssize_t n, fbp_activation activation) noexcept nogil
         void (*elementary)(void *y, const void *x, Py_ssize_t n, fbp_function function) noexcept nogil
         int (*all_finite)(const void *x, Py_ssize_t n) noexcept nogil

@@ -12,6 +12,7 @@ cdef struct Slot:
     char *inputs                # [rows][ld_in]: the gathered rows
     char *target                # [rows][ld of the last layer]
     double *row_loss
+    double *weights             # of the rows, if the plan has any
     uint8_t *hit
     char **outputs              # [n_layers] of [rows][ld]
     char **deltas               # the same
@@ -44,6 +45,7 @@ cdef struct Plan:
     Py_ssize_t bytes            # of the parameters, and of the velocity
     const char *x
     Targets targets
+    const double *weights       # [n] of the rows, or NULL
     const int64_t *order
     Py_ssize_t n, batch
     Py_ssize_t rows             # of a slot: a batch is cut in so many at a time

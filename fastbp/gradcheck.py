@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _check
 from ._loss import Loss
+from ._measure import evaluate
+from ._weights import row_weights
 from .network import Network
 
 __all__ = ["GradientCheck", "LayerCheck", "gradient_check"]
@@ -71,6 +73,7 @@ def gradient_check(
     l2: float = 0.0,
     eps: float = 1e-6,
     tolerance: float = 1e-5,
+    sample_weight: ArrayLike | None = None,
 ) -> GradientCheck:
     """Compare the gradients of backpropagation with central differences, weight by weight.
 
@@ -93,6 +96,8 @@ def gradient_check(
     tolerance : float
         Of the relative error ``|a - n| / max(|a|, |n|, layer's largest / 100)``, a being the
         analytic and n the numerical gradient.
+    sample_weight : array_like, optional
+        [n], as for `Network.gradients`.
 
     Returns
     -------
@@ -109,10 +114,11 @@ def gradient_check(
     net = network.copy("float64")
     resolved = net._loss(loss)
     x, y = net._examples(x, y, resolved)
-    _, pairs = net.gradients(x, y, loss)
+    weights = row_weights(sample_weight, None, y, net.dtype)
+    _, pairs = net.gradients(x, y, loss, sample_weight=weights)
 
     def objective() -> float:
-        total, _ = net._model.evaluate(resolved.name, x, y, 1, resolved.parameter)
+        total, _ = evaluate(net._model, resolved, x, y, weights, 1)
         penalty = l2 * sum(float(np.sum(layer.weight**2)) for layer in net.layers) if l2 else 0.0
         return total / len(x) + penalty
 

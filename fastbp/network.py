@@ -6,13 +6,14 @@ import os
 import threading
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Literal, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _check, losses
 from ._engine import Model
+from ._gradients import Differentiable
 from ._loss import Loss
 from ._runtime import get_num_threads
 from .errors import BusyError, InputError
@@ -20,10 +21,8 @@ from .layers import Dense, dense_layers
 
 __all__ = ["Network"]
 
-Gradients = list[tuple[NDArray[Any], NDArray[Any]]]
 
-
-class Network:
+class Network(Differentiable):
     """A multi-layer perceptron.
 
     Parameters
@@ -138,53 +137,6 @@ class Network:
         """Return every layer's outputs [n, units], first hidden layer first; see `predict`."""
         x = _check.inputs(x, self._n_inputs, self._dtype)
         return self._model.activations(x, get_num_threads())
-
-    @overload
-    def gradients(
-        self, x: ArrayLike, y: ArrayLike, loss: str | Loss, inputs: Literal[False] = False
-    ) -> tuple[float, Gradients]: ...
-    @overload
-    def gradients(
-        self, x: ArrayLike, y: ArrayLike, loss: str | Loss, inputs: Literal[True]
-    ) -> tuple[float, Gradients, NDArray[Any]]: ...
-    def gradients(
-        self, x: ArrayLike, y: ArrayLike, loss: str | Loss, inputs: bool = False
-    ) -> tuple[float, Gradients] | tuple[float, Gradients, NDArray[Any]]:
-        """Return the mean loss and its gradients, by backpropagation.
-
-        Parameters
-        ----------
-        x : array_like
-            Rows [n, n_inputs].
-        y : array_like
-            Targets [n, n_outputs], or integer classes [n].
-        loss : str or Loss
-            A name, or a loss with options: see `fastbp.losses`.
-        inputs : bool
-            Also return the gradient with respect to `x`.
-
-        Returns
-        -------
-        loss : float
-            Mean over the rows, without any penalty.
-        gradients : list of (ndarray, ndarray)
-            One pair (dW [n_in, n_out], db [n_out]) per layer.
-        dx : ndarray
-            [n, n_inputs]; only with ``inputs=True``.
-
-        Raises
-        ------
-        InputError, LabelError, ShapeError, DTypeError, ConfigError
-            `x`, `y` or `loss` cannot be used.
-        """
-        resolved = self._loss(loss)
-        x, y = self._examples(x, y, resolved)
-        inputs = _check.flag(inputs, "inputs")
-        value, model, dx = self._model.gradients(
-            resolved.name, x, y, get_num_threads(), inputs, resolved.parameter
-        )
-        pairs = [(model.weight(i), model.bias(i)) for i in range(len(self.layers))]
-        return (value, pairs) if dx is None else (value, pairs, dx)
 
     def copy(self, dtype: DTypeLike | None = None) -> Network:
         """Return an independent network with the same parameters, in `dtype` if given."""

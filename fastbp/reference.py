@@ -20,23 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .reference_losses import LOSSES, Loss, sigmoid, smooth_rows, softmax
-
-__all__ = [
-    "ACTIVATIONS",
-    "LOSSES",
-    "Activation",
-    "Loss",
-    "backward",
-    "dense_delta",
-    "dense_forward",
-    "dense_update",
-    "forward",
-    "gradients",
-    "loss_delta",
-    "sgd_step",
-    "smooth_rows",
-]
+from .reference_losses import LOSSES, sigmoid, smooth_rows, softmax, weigh_rows
 
 Array = NDArray[np.floating]
 Arrays = Sequence[Array]
@@ -185,6 +169,7 @@ def backward(
     target: Array,
     loss: str,
     parameter: float = 0.0,
+    weights_of_rows: Array | None = None,
 ) -> tuple[float, list[Array], list[Array]]:
     """Return the mean loss over the rows, every layer's input, and every dL/dz.
 
@@ -196,6 +181,8 @@ def backward(
     if loss == "cross_entropy" and parameter:
         target = smooth_rows(target, parameter)
     delta, row_loss, _ = loss_delta(output, target, loss, activations[-1], 1 / len(x), parameter)
+    if weights_of_rows is not None:
+        delta, row_loss = weigh_rows(delta, row_loss, weights_of_rows)
     deltas = [delta]
     below = ["linear", *activations[:-1]]
     for i in reversed(range(len(weights))):
@@ -211,13 +198,16 @@ def gradients(
     target: Array,
     loss: str,
     parameter: float = 0.0,
+    weights_of_rows: Array | None = None,
 ) -> tuple[float, list[tuple[Array, Array]], Array]:
     """Return the mean loss, the pair (dW, db) of every layer, and dX [batch, n_inputs].
 
     One row through one linear unit with ``squared_error``, for example, has dW = (y - t) x,
     db = y - t and dX = (y - t) w.
     """
-    mean_loss, inputs, deltas = backward(weights, biases, activations, x, target, loss, parameter)
+    mean_loss, inputs, deltas = backward(
+        weights, biases, activations, x, target, loss, parameter, weights_of_rows
+    )
     layers = zip(inputs, deltas[1:], strict=True)
     return mean_loss, [(x.T @ dy, np.sum(dy, axis=0)) for x, dy in layers], deltas[0]
 

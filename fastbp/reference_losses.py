@@ -56,6 +56,11 @@ def smooth_rows(target: Array, smoothing: float) -> Array:
     return (1 - smoothing) * target + smoothing / target.shape[-1]
 
 
+def weigh_rows(delta: Array, row_loss: Array, weights: Array) -> tuple[Array, Array]:
+    """Both of each row times its weight: the mean loss becomes 1/n sum_i w_i L_i."""
+    return delta * weights[:, None], row_loss * weights
+
+
 def _cross_entropy(z: Array, target: Array, _: float) -> Array:
     """-sum_j t_j log softmax(z)_j, with log softmax(z)_j = z_j - max - log sum_i exp(z_i - max)."""
     shifted = z - z.max(axis=-1, keepdims=True)

@@ -11,10 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from . import _check
 from ._divergence import diverged
 from ._engine import Run
+from ._evaluates import Evaluates
 from ._fit import Fit, advance
 from ._loss import Loss
 from ._progress import progress_bar
 from ._runtime import get_num_threads
+from ._weights import check_class_weight
 from .callbacks import Callback
 from .errors import ConfigError
 from .history import History
@@ -23,10 +25,8 @@ from .optimizers import SGD
 
 __all__ = ["Trainer"]
 
-Arrays = tuple[NDArray[Any], NDArray[Any]]
 
-
-class Trainer:
+class Trainer(Evaluates):
     """Trains a network by backpropagation.
 
     Parameters
@@ -49,6 +49,9 @@ class Trainer:
         Of the shuffling (`numpy.random.SFC64`). Default: fresh entropy.
     n_threads : int, optional
         Default: `get_num_threads` at the time of training. The result does not depend on it.
+    class_weight : dict or "balanced", optional
+        Weights of the classes in `fit` and `step`, 1 for a class left out; "balanced" gives each
+        class the same share of the rows of the call. Needs integer classes.
 
     Attributes
     ----------
@@ -73,6 +76,7 @@ class Trainer:
         shuffle: bool = True,
         seed: int | None = None,
         n_threads: int | None = None,
+        class_weight: dict[int, float] | str | None = None,
     ) -> None:
         if not isinstance(network, Network):
             raise ConfigError(f"network: got {network!r}, wanted a Network")
@@ -86,6 +90,7 @@ class Trainer:
         self._shuffle = _check.flag(shuffle, "shuffle")
         self._generator = np.random.SFC64(_check.seed(seed))
         self._n_threads = _check.optional_int(n_threads, "n_threads")
+        self._class_weight = check_class_weight(class_weight, network.n_outputs)
         self.history = History()
         self.n_steps = 0
         self._velocity: NDArray[Any] = np.empty(0)
@@ -102,6 +107,7 @@ class Trainer:
         validation_data: tuple[ArrayLike, ArrayLike] | None = None,
         callbacks: Sequence[Callback] = (),
         progress: bool = False,
+        sample_weight: ArrayLike | None = None,
     ) -> History:
         """Train for some epochs; called again, go on where the last call ended.
 
@@ -119,6 +125,8 @@ class Trainer:
             Called after each epoch; training stops when one returns true.
         progress : bool
             Whether to draw a progress bar on stderr.
+        sample_weight : array_like, optional
+            [n], >= 0: a step's loss is ``sum(sample_weight * row losses) / rows``.
 
         Returns
         -------
@@ -140,6 +148,7 @@ class Trainer:
             Another call is training the network.
         """
         x, y = self.network._examples(x, y, self._loss)
+        weights = self._weights(sample_weight, y)
         validation = self._validation(validation_data)
         epochs = _check.positive_int(epochs, "epochs")
         callbacks = _check.callbacks(callbacks, "on_epoch_end")
@@ -147,7 +156,7 @@ class Trainer:
         lock = self.network._claim()
         try:
             rows = min(self._batch_size or len(x), len(x))
-            fit = Fit(self, self._new_run(rows), x, y, rows, validation)
+            fit = Fit(self, self._new_run(rows), x, y, rows, validation, weights)
             with progress_bar(progress, epochs, fit.steps) as bar:
                 for _ in range(epochs):
                     fit.epoch(bar)
@@ -157,8 +166,8 @@ class Trainer:
             lock.release()
         return self.history
 
-    def step(self, x: ArrayLike, y: ArrayLike) -> float:
-        """Do one step on these rows, as one batch; see `fit` for `x` and `y`.
+    def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Do one step on these rows, as one batch; see `fit` for the arguments.
 
         Returns
         -------
@@ -168,35 +177,26 @@ class Trainer:
         Raises
         ------
         InputError, LabelError, ShapeError, DTypeError
-            `x` or `y` cannot be used; nothing has changed.
+            An argument cannot be used; nothing has changed.
         DivergenceError
             The loss is not finite; the weights are as they were before the call.
         BusyError
             Another call is training the network.
         """
         x, y = self.network._examples(x, y, self._loss)
+        weights = self._weights(sample_weight, y)
         rates = self.optimizer.learning_rates(self.n_steps, 1)
         lock = self.network._claim()
         try:
             rows: int = x.shape[0]
             run = self._run_of_step(rows)
-            run.bind(x, y)
+            run.bind(x, y, weights)
             loss, _, done = advance(self, run, 0, 1, rates)
             if not done:
                 raise diverged(self.network, x, None, self.n_steps, float(rates[0]))
             return loss / rows
         finally:
             lock.release()
-
-    def evaluate(self, x: ArrayLike, y: ArrayLike) -> dict[str, float]:
-        """Return the mean "loss" and, in classification, the "accuracy" on these rows.
-
-        Raises
-        ------
-        InputError, LabelError, ShapeError, DTypeError
-            `x` or `y` cannot be used.
-        """
-        return self._measure(*self.network._examples(x, y, self._loss))
 
     def __repr__(self) -> str:
         """Return the network and the options."""
@@ -226,23 +226,3 @@ class Trainer:
             run.velocity[...] = self._velocity
         self._velocity, self._step_run = run.velocity, None
         return run
-
-    def _validation(self, data: tuple[ArrayLike, ArrayLike] | None) -> Arrays | None:
-        if data is None:
-            return None
-        if not isinstance(data, tuple | list) or len(data) != 2:
-            raise ConfigError(f"validation_data: got a {type(data).__name__}, wanted a pair (x, y)")
-        return self.network._examples(*data, self._loss, ("validation x", "validation y"))
-
-    def _measure(self, x: NDArray[Any], y: NDArray[Any]) -> dict[str, float]:
-        n_threads = self._n_threads or get_num_threads()
-        options = (n_threads, self._loss.parameter)
-        loss, hits = self.network._model.evaluate(self._loss.name, x, y, *options)
-        return self._means(loss, hits, len(x), y)
-
-    def _means(self, loss: float, hits: int, rows: int, y: NDArray[Any]) -> dict[str, float]:
-        means = {"loss": loss / rows}
-        # Of targets, only classes are one-dimensional behind the gate.
-        if self._loss.classification or y.ndim == 1:
-            means["accuracy"] = hits / rows
-        return means

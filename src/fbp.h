@@ -22,7 +22,7 @@ typedef enum { FBP_F32, FBP_F64, FBP_N_DTYPES } fbp_dtype;
 /* From cross-entropy on they classify: see fbp_loss_classifies. */
 #define FBP_LOSSES(NAME)                                                                                \
     NAME(SQUARED_ERROR, "squared_error") NAME(MSE, "mse") NAME(MAE, "mae") NAME(HUBER, "huber")          \
-    NAME(QUANTILE, "quantile") NAME(POISSON, "poisson")                                                 \
+    NAME(QUANTILE, "quantile") NAME(POISSON, "poisson") NAME(GIVEN, "given")                             \
     NAME(CROSS_ENTROPY, "cross_entropy") NAME(BINARY_CROSS_ENTROPY, "binary_cross_entropy")             \
     NAME(HINGE, "hinge") NAME(MULTICLASS_HINGE, "multiclass_hinge") NAME(PERCEPTRON, "perceptron")
 /* The elementary functions of activations.h, for tests and measurements. */
@@ -146,10 +146,13 @@ typedef struct {
     /* delta[batch][ld] = scale * dL/dz, row_loss[batch] = L of each row, hit[batch] = predicted class is the target's.
      * output[batch][ld] is the output layer's y, or its z where fbp_loss_from_logits says so; target[batch][ld];
      * hit may be NULL. parameter: delta of huber, q of quantile, margin of the hinges; of perceptron 0 for targets -1 and 1,
-     * 1 for targets 0 and 1; the others have none. */
+     * 1 for targets 0 and 1; the others have none. The targets of `given` are dL/dy, and its row losses are 0. */
     void (*loss_delta)(void *delta, double *row_loss, uint8_t *hit, const void *output, const void *target,
                        ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ld, fbp_loss loss, fbp_activation activation,
                        double scale, double parameter);
+
+    /* delta[rows][ld] and row_loss[rows] times weights[rows] of the rows. */
+    void (*weigh_rows)(void *delta, double *row_loss, const double *weights, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld);
 
     /* z[n] = f(z[n]) in place, element-wise activations only; n a whole number of 64-byte lines. */
     void (*activate)(void *z, ptrdiff_t n, fbp_activation activation);

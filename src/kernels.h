@@ -378,6 +378,7 @@ const fbp_kernels KERNEL(kernels) = {
     .one_hot_rows = KERNEL(one_hot_rows),
     .smooth_rows = KERNEL(smooth_rows),
     .loss_delta = KERNEL(loss_delta),
+    .weigh_rows = KERNEL(weigh_rows),
     .activate = KERNEL(activate),
     .elementary = KERNEL(elementary),
     .all_finite = KERNEL(all_finite),

@@ -125,6 +125,18 @@ static __attribute__((noinline)) void multiclass_hinge_rows(real *delta, double 
     }
 }
 
+/* The gradient comes from elsewhere, and so does the loss. */
+static void given_rows(real *delta, double *row_loss, const real *y, const real *t, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld,
+                       real scale)
+{
+    (void)y;
+    for (ptrdiff_t b = 0; b < batch; b++, delta += ld, t += ld) {
+        row_loss[b] = 0;
+        for (ptrdiff_t j = 0; j < n; j += LANES)
+            v_store(delta + j, v_set1(scale) * v_load(t + j));
+    }
+}
+
 static void KERNEL(smooth_rows)(void *target, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, double smoothing)
 {
     real *t = target;
@@ -151,6 +163,7 @@ static void KERNEL(loss_delta)(void *delta, double *row_loss, uint8_t *hit, cons
     case FBP_POISSON: poisson_rows(ROWS, 1, s, p); break;
     case FBP_HINGE: hinge_rows(ROWS, 1, s, p); break;
     case FBP_PERCEPTRON: perceptron_rows(ROWS, 1, s, p); break;
+    case FBP_GIVEN: given_rows(ROWS, s); break;
     case FBP_MULTICLASS_HINGE: multiclass_hinge_rows(ROWS, s, p); break;
     default: squared_rows(ROWS, half, s); break;
     }
@@ -162,4 +175,15 @@ static void KERNEL(loss_delta)(void *delta, double *row_loss, uint8_t *hit, cons
         hit_rows(hit, output, target, batch, n_out, ld, logits);
     if (!logits)
         KERNEL(activation_delta)(delta, output, batch, n_out, ld, activation);
+}
+
+static void KERNEL(weigh_rows)(void *delta, double *row_loss, const double *weights, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)
+{
+    real *d = delta;
+    for (ptrdiff_t r = 0; r < rows; r++, d += ld) {
+        const vec weight = v_set1((real)weights[r]);
+        row_loss[r] *= weights[r];
+        for (ptrdiff_t j = 0; j < n; j += LANES)
+            v_store(d + j, v_load(d + j) * weight);
+    }
 }

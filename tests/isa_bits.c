@@ -93,6 +93,9 @@ static void check_layer(const fbp_kernels *k, const fbp_kernels *scalar, arrays 
     k->smooth_rows(a->y, BATCH, N_OUT, a->ldy, 0.1);
     scalar->smooth_rows(s->y, BATCH, N_OUT, s->ldy, 0.1);
     compare(k, "smooth_rows", 0, a->y, s->y, a->bytes_y);
+    k->weigh_rows(a->y, a->row_loss, a->row_loss, BATCH, N_OUT, a->ldy);
+    scalar->weigh_rows(s->y, s->row_loss, s->row_loss, BATCH, N_OUT, s->ldy);
+    compare(k, "weigh_rows", 0, a->y, s->y, a->bytes_y);
     for (int rule = 0; rule < FBP_N_RULES; rule++) {
         const fbp_update update = {rule, 0.1, 0.9, 0.01};
         const ptrdiff_t count = k->active_rows(index[0], a->x, 3, N_IN, a->ldx);
