@@ -19,7 +19,7 @@ except ModuleNotFoundError as error:
 
 from . import errors, initializers, losses
 from ._config import show_config
-from .gradcheck import gradient_check
+from .gradcheck import check_loss, gradient_check
 from .history import History
 from .io import load
 from .layers import Dense
@@ -36,6 +36,7 @@ __all__ = [
     "Network",
     "Trainer",
     "__version__",
+    "check_loss",
     "errors",
     "get_num_threads",
     "gradient_check",

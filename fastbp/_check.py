@@ -94,11 +94,17 @@ def _values(y: NDArray[Any], domain: str, name: str) -> NDArray[Any]:
 
 def parameter(value: ArrayLike, shape: tuple[int, ...], dtype: np.dtype, name: str) -> NDArray[Any]:
     """Return `value` as a finite array of `shape` and `dtype`, for a layer's weight or bias."""
+    array = shaped(value, shape, dtype, name)
+    if not all_finite(array):
+        raise InputError(not_finite(array, name))
+    return array
+
+
+def shaped(value: ArrayLike, shape: tuple[int, ...], dtype: np.dtype, name: str) -> NDArray[Any]:
+    """Return `value` as an array of `shape` and `dtype`."""
     array = _converted(_numeric(value, name), dtype)
     if array.shape != shape:
         raise ShapeError(f"{name}: got shape {array.shape}, wanted {shape}")
-    if not all_finite(array):
-        raise InputError(not_finite(array, name))
     return array
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ._arrays import all_finite
 from ._engine import Run
+from ._given import GivenRun
 from .errors import DivergenceError
 from .network import Network
 
@@ -29,7 +30,7 @@ class LastGood:
     step whose loss is not finite changes nothing.
     """
 
-    def __init__(self, trainer: Trainer, run: Run) -> None:
+    def __init__(self, trainer: Trainer, run: Run | GivenRun) -> None:
         self._trainer = trainer
         self._live = (trainer.network._model.arena, run.velocity)
         size = sum(array.size for array in self._live)

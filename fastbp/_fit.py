@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ._divergence import LastGood, diverged
 from ._engine import Run
+from ._given import GivenRun
 from ._measure import means
 from ._progress import NoBar
 from .errors import DivergenceError
@@ -34,7 +35,7 @@ class Fit:
     ----------
     trainer : Trainer
         Holds the state that outlives the call.
-    run : Run
+    run : Run or GivenRun
         Of the engine; bound to the rows here.
     x, y : ndarray
         The rows and targets, as the engine takes them.
@@ -49,7 +50,7 @@ class Fit:
     def __init__(
         self,
         trainer: Trainer,
-        run: Run,
+        run: Run | GivenRun,
         x: NDArray[Any],
         y: NDArray[Any],
         batch_size: int,
@@ -110,7 +111,7 @@ class Fit:
 
 
 def advance(
-    trainer: Trainer, run: Run, first: int, count: int, rates: NDArray[np.float64]
+    trainer: Trainer, run: Run | GivenRun, first: int, count: int, rates: NDArray[np.float64]
 ) -> tuple[float, int, int]:
     """Return what `Run.steps` does; its steps are counted even if an interrupt loses the result."""
     before = run.done

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ._engine import Model
+    from ._given import LossFunction
     from ._loss import Loss
     from .layers import Dense
 
@@ -32,7 +33,7 @@ class Differentiable:
 
         @property
         def dtype(self) -> np.dtype: ...
-        def _loss(self, loss: str | Loss) -> Loss: ...
+        def _loss(self, loss: str | Loss | LossFunction) -> Loss: ...
         def _examples(
             self, x: ArrayLike, y: ArrayLike, loss: Loss
         ) -> tuple[NDArray[Any], NDArray[Any]]: ...
@@ -42,7 +43,7 @@ class Differentiable:
         self,
         x: ArrayLike,
         y: ArrayLike,
-        loss: str | Loss,
+        loss: str | Loss | LossFunction,
         inputs: Literal[False] = False,
         sample_weight: ArrayLike | None = None,
     ) -> tuple[float, Gradients]: ...
@@ -51,7 +52,7 @@ class Differentiable:
         self,
         x: ArrayLike,
         y: ArrayLike,
-        loss: str | Loss,
+        loss: str | Loss | LossFunction,
         inputs: Literal[True],
         sample_weight: ArrayLike | None = None,
     ) -> tuple[float, Gradients, NDArray[Any]]: ...
@@ -59,7 +60,7 @@ class Differentiable:
         self,
         x: ArrayLike,
         y: ArrayLike,
-        loss: str | Loss,
+        loss: str | Loss | LossFunction,
         inputs: bool = False,
         sample_weight: ArrayLike | None = None,
     ) -> tuple[float, Gradients] | tuple[float, Gradients, NDArray[Any]]:
@@ -71,8 +72,8 @@ class Differentiable:
             Rows [n, n_inputs].
         y : array_like
             Targets [n, n_outputs], or integer classes [n].
-        loss : str or Loss
-            A name, or a loss with options: see `fastbp.losses`.
+        loss : str, Loss or callable
+            A name, a loss with options, or a function of your own: see `fastbp.losses`.
         inputs : bool
             Also return the gradient with respect to `x`.
         sample_weight : array_like, optional

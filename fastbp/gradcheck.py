@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check
+from ._given import LossFunction, measured
 from ._loss import Loss
 from ._measure import evaluate
 from ._weights import row_weights
+from .errors import ConfigError, ShapeError
 from .network import Network
 
-__all__ = ["GradientCheck", "LayerCheck", "gradient_check"]
+__all__ = ["GradientCheck", "LayerCheck", "check_loss", "gradient_check"]
 
 # A difference quotient carries the rounding error of the whole loss, so a gradient far smaller
 # than its layer's largest is measured against this share of the largest.
@@ -69,7 +71,7 @@ def gradient_check(
     network: Network,
     x: ArrayLike,
     y: ArrayLike,
-    loss: str | Loss,
+    loss: str | Loss | LossFunction,
     l2: float = 0.0,
     eps: float = 1e-6,
     tolerance: float = 1e-5,
@@ -87,8 +89,8 @@ def gradient_check(
         Of any dtype.
     x, y : array_like
         Rows and targets, as for `Network.gradients`.
-    loss : str or Loss
-        A name, or a loss with options: see `fastbp.losses`.
+    loss : str, Loss or callable
+        A name, a loss with options, or a function of your own: see `fastbp.losses`.
     l2 : float
         Checks the gradient of ``loss + l2 * sum(weight ** 2)``, as `Trainer` minimises it.
     eps : float
@@ -126,8 +128,62 @@ def gradient_check(
     for i, (layer, (dw, db)) in enumerate(zip(net.layers, pairs, strict=True)):
         numerical = [_central_differences(objective, p, eps) for p in (layer.weight, layer.bias)]
         analytic = [dw + 2 * l2 * layer.weight, db]
-        checks.append(_compare(f"{i} {layer!r}", analytic, numerical))
+        checks.append(_compare(f"{i} {layer!r}", ("weight", "bias"), analytic, numerical))
     return GradientCheck(tuple(checks), tolerance)
+
+
+def check_loss(
+    function: LossFunction,
+    outputs: ArrayLike,
+    targets: ArrayLike,
+    eps: float = 1e-6,
+    tolerance: float = 1e-5,
+) -> GradientCheck:
+    """Compare the gradient that a loss of your own gives with central differences of its values.
+
+    Parameters
+    ----------
+    function : callable
+        ``f(outputs, targets)``, as in `fastbp.losses`.
+    outputs : array_like
+        [n, n_outputs], away from kinks; taken as float64.
+    targets : array_like
+        What the function takes for them.
+    eps, tolerance : float
+        As for `gradient_check`.
+
+    Returns
+    -------
+    GradientCheck
+        With one entry, for the outputs, and a table as its ``str``.
+
+    Raises
+    ------
+    ConfigError, ShapeError, DTypeError, InputError
+        An argument cannot be used, or the function gives something else than a pair of arrays of
+        these shapes.
+
+    Examples
+    --------
+    >>> import fastbp as fb
+    >>> half_square = lambda y, t: (((y - t) ** 2).sum(axis=1) / 2, y - t)
+    >>> fb.check_loss(half_square, [[0.5, 2.0]], [[1.0, 0.0]]).passed
+    True
+    """
+    eps, tolerance = _check.positive(eps, "eps"), _check.positive(tolerance, "tolerance")
+    if not callable(function):
+        raise ConfigError(f"function: got {function!r}, wanted f(outputs, targets)")
+    y = np.array(_check.parameter(outputs, np.shape(outputs), np.dtype(np.float64), "outputs"))
+    if y.ndim != 2 or not y.size:
+        raise ShapeError(f"outputs: got shape {y.shape}, wanted (n, n_outputs)")
+    t = np.asarray(targets)
+    analytic = measured(function, y.copy(), t)[1]
+
+    def objective() -> float:
+        return float(measured(function, y.copy(), t)[0].sum())
+
+    numerical = _central_differences(objective, y, eps)
+    return GradientCheck((_compare("loss", ("outputs",), [analytic], [numerical]),), tolerance)
 
 
 def _central_differences(
@@ -146,11 +202,16 @@ def _central_differences(
     return result
 
 
-def _compare(layer: str, analytic: list[NDArray[Any]], numerical: list[NDArray[Any]]) -> LayerCheck:
-    """Return the worst entry of a layer's [weight, bias]."""
+def _compare(
+    layer: str,
+    names: tuple[str, ...],
+    analytic: list[NDArray[Any]],
+    numerical: list[NDArray[Any]],
+) -> LayerCheck:
+    """Return the worst entry of the named arrays."""
     floor = _FLOOR * max(float(np.abs(a).max()) for a in analytic + numerical)
     found = []
-    for name, a, n in zip(("weight", "bias"), analytic, numerical, strict=True):
+    for name, a, n in zip(names, analytic, numerical, strict=True):
         scale = np.maximum(np.maximum(np.abs(a), np.abs(n)), max(floor, np.finfo(float).tiny))
         # A NaN compares as smaller than anything; it must count as the largest error.
         error = np.nan_to_num(np.abs(a - n) / scale, nan=np.inf)

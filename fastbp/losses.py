@@ -24,6 +24,21 @@ perceptron            sum of max(0, -t z)                         linear   -1 an
 Sums and means are over the outputs. Accuracy is reported for targets that are classes and for the
 losses from cross_entropy on: a row is right when its largest output is the class's, for hinge and
 perceptron when every output has the sign of its target.
+
+A loss of your own is a function ``f(outputs, targets)`` that returns the loss of each row, [n], and
+the gradient of each row's loss by its outputs, [n, n_outputs]; the engine takes the mean over rows,
+times `sample_weight` if there is one. It sees y [n, n_outputs] in the network's dtype, and the
+targets as [n, n_outputs] of that dtype, or as int64 classes [n] if they were given so::
+
+    def cubic(y, t):
+        d = np.abs(y - t)
+        return np.sum(d**3, axis=1), 3 * d * (y - t)
+
+    fb.check_loss(cubic, outputs, targets)  # its gradient against central differences
+    fb.Trainer(net, cubic).fit(x, t)
+
+Each step then runs the forward pass, calls the function, and runs the step: at least 30
+microseconds more than a compiled loss takes, and twice the time at 784-128-10, batch 64.
 """
 
 from __future__ import annotations
@@ -32,6 +47,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import _check
+from ._classifying import BinaryCrossEntropy, CrossEntropy, Hinge, MulticlassHinge, Perceptron
+from ._given import GivenLoss
 from ._loss import Loss
 from .errors import ConfigError
 
@@ -123,97 +140,6 @@ class Poisson(Loss):
     targets = "count"
 
 
-@dataclass(frozen=True)
-class CrossEntropy(Loss):
-    """Minus the sum over outputs of t log y, y a softmax.
-
-    Parameters
-    ----------
-    label_smoothing : float
-        epsilon in [0, 1): t becomes (1 - epsilon) t + epsilon / n_outputs (Szegedy et al.,
-        "Rethinking the Inception architecture", 2016, section 7), in `Trainer.evaluate` too.
-    """
-
-    name = "cross_entropy"
-    outputs = ("softmax",)
-    targets = "distribution"
-    classification = True
-    label_smoothing: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Check the option."""
-        smoothing = _check.number(self.label_smoothing, "label_smoothing", below=1)
-        self._set("label_smoothing", smoothing)
-
-
-class BinaryCrossEntropy(Loss):
-    """Minus the sum over sigmoid outputs of t log y + (1 - t) log(1 - y)."""
-
-    name = "binary_cross_entropy"
-    outputs = ("sigmoid",)
-    targets = "unit"
-    classification = True
-
-
-@dataclass(frozen=True)
-class Hinge(Loss):
-    """The sum over linear outputs of max(0, margin - t z), t -1 or 1.
-
-    A linear support vector machine, when there is no hidden layer (Cortes & Vapnik, 1995).
-
-    Parameters
-    ----------
-    margin : float
-        > 0.
-    """
-
-    name = "hinge"
-    outputs = ("linear",)
-    targets = "sign"
-    classification = True
-    margin: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Check the option."""
-        self._set("margin", _check.positive(self.margin, "margin"))
-
-
-class MulticlassHinge(Hinge):
-    """The sum over j != c, the row's class, of max(0, z_j - z_c + margin).
-
-    Weston & Watkins, "Support vector machines for multi-class pattern recognition", 1999.
-
-    Parameters
-    ----------
-    margin : float
-        > 0.
-    """
-
-    name = "multiclass_hinge"
-    targets = "one_hot"
-
-
-class Perceptron(Loss):
-    """The sum over outputs of max(0, -t z), t -1 or 1: the perceptron rule (Rosenblatt, 1958).
-
-    A wrong sign is a mistake, and so is z = 0: its dL/dz is -t; all others are 0.
-    """
-
-    name = "perceptron"
-    outputs = ("linear", "sign", "step")
-    targets = "sign"
-    classification = True
-
-    def on(self, output_activation: str) -> Loss:
-        """Return the loss for targets 0 and 1 if the output is a step, which gives these."""
-        return _StepPerceptron() if output_activation == "step" else self
-
-
-class _StepPerceptron(Perceptron):
-    targets = "bit"
-    parameter = 1.0  # type: ignore[assignment]
-
-
 KINDS: tuple[type[Loss], ...] = (
     SquaredError, MSE, MAE, Huber, Quantile, Poisson,
     CrossEntropy, BinaryCrossEntropy, Hinge, MulticlassHinge, Perceptron,
@@ -229,6 +155,8 @@ def resolve(loss: Any, output_activation: str, n_outputs: int) -> Loss:
     ConfigError
         The name is unknown, or the output layer does not suit the loss.
     """
+    if callable(loss) and not isinstance(loss, type):
+        return GivenLoss(loss)
     if not isinstance(loss, Loss):
         loss = LOSSES[_check.choice(loss, LOSSES, "loss")]
     wanted = loss.outputs

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _check, losses
 from ._engine import Model
+from ._given import LossFunction
 from ._gradients import Differentiable
 from ._loss import Loss
 from ._runtime import get_num_threads
@@ -184,7 +185,7 @@ class Network(Differentiable):
 
         return io.rebuild, (io.architecture(self), io.tensors(self))
 
-    def _loss(self, loss: str | Loss) -> Loss:
+    def _loss(self, loss: str | Loss | LossFunction) -> Loss:
         return losses.resolve(loss, self.layers[-1].activation, self._n_outputs)
 
     def _examples(

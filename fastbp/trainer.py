@@ -13,6 +13,7 @@ from ._divergence import diverged
 from ._engine import Run
 from ._evaluates import Evaluates
 from ._fit import Fit, advance
+from ._given import GivenLoss, GivenRun, LossFunction
 from ._loss import Loss
 from ._progress import progress_bar
 from ._runtime import get_num_threads
@@ -33,9 +34,9 @@ class Trainer(Evaluates):
     ----------
     network : Network
         Trained in place.
-    loss : str or Loss
-        A name or a loss with options, such as ``"cross_entropy"`` or ``fb.losses.Huber(0.5)``: see
-        `fastbp.losses`. The mean over rows is minimised.
+    loss : str, Loss or callable
+        A name, a loss with options, such as ``fb.losses.Huber(0.5)``, or a function of your own:
+        see `fastbp.losses`. The mean over rows is minimised.
     optimizer : SGD, optional
         Default: ``SGD(0.1)``.
     batch_size : int or None
@@ -69,7 +70,7 @@ class Trainer(Evaluates):
     def __init__(
         self,
         network: Network,
-        loss: str | Loss,
+        loss: str | Loss | LossFunction,
         optimizer: SGD | None = None,
         batch_size: int | None = 32,
         l2: float = 0.0,
@@ -94,7 +95,7 @@ class Trainer(Evaluates):
         self.history = History()
         self.n_steps = 0
         self._velocity: NDArray[Any] = np.empty(0)
-        self._step_run: Run | None = None
+        self._step_run: Run | GivenRun | None = None
         self._step_options: tuple[Any, ...] = ()
         self._step_rows = 0
         self._region = 1
@@ -205,7 +206,7 @@ class Trainer(Evaluates):
             f"batch_size={self._batch_size}, l2={self._l2:g})"
         )
 
-    def _run_of_step(self, rows: int) -> Run:
+    def _run_of_step(self, rows: int) -> Run | GivenRun:
         """Return the run of the last step if it can take this one, else a new one."""
         optimizer = self.optimizer
         n_threads = self._n_threads or get_num_threads()
@@ -215,13 +216,15 @@ class Trainer(Evaluates):
             self._step_options, self._step_rows = options, rows
         return self._step_run
 
-    def _new_run(self, rows: int) -> Run:
+    def _new_run(self, rows: int) -> Run | GivenRun:
         """Return an engine's run for batches of `rows` rows that goes on with the velocity."""
         rule, momentum = self.optimizer.rule, self.optimizer.momentum
         n_threads = self._n_threads or get_num_threads()
         model, loss = self.network._model, self._loss
         options = {"parameter": loss.parameter}
         run = Run(model, loss.name, rule, momentum, self._l2, rows, n_threads, **options)
+        if isinstance(loss, GivenLoss):
+            run = GivenRun(run, model, loss.function, rows, n_threads)
         if run.velocity.size == self._velocity.size:
             run.velocity[...] = self._velocity
         self._velocity, self._step_run = run.velocity, None
