@@ -34,9 +34,9 @@ def problem(loss, output, hidden="tanh", dtype="float64", n_outputs=3):
 
 
 def pairs():
-    """Each loss with each output activation it allows."""
+    """Each loss with each output activation it allows, or the one in whose z it is defined."""
     for name, loss in LOSSES.items():
-        allowed = loss.outputs or _runtime.ACTIVATIONS
+        allowed = loss.outputs[:1] or _runtime.ACTIVATIONS
         yield from ((name, a) for a in _runtime.ACTIVATIONS if a in allowed)
 
 
