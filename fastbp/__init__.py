@@ -17,7 +17,7 @@ except ModuleNotFoundError as error:
         "folder that holds pyproject.toml, or leave the source tree to import an installed fastbp"
     ) from error
 
-from . import activations, errors, initializers, models, preprocess
+from . import activations, errors, initializers, losses, models, preprocess
 from ._config import show_config
 from .adaptive import Adagrad, Adam, AdamW, RMSprop
 from .callbacks import EarlyStopping, GradientNorm, TargetLoss, TimeLimit
@@ -26,6 +26,7 @@ from .gradcheck import gradient_check
 from .history import History
 from .io import load
 from .layers import Dense
+from .losscheck import check_loss
 from .network import Network
 from .optimizers import SGD
 from .plateau import ReduceOnPlateau
@@ -57,12 +58,14 @@ __all__ = [
     "Warmup",
     "__version__",
     "activations",
+    "check_loss",
     "errors",
     "get_num_threads",
     "gradient_check",
     "initializers",
     "labels",
     "load",
+    "losses",
     "models",
     "one_hot",
     "preprocess",

@@ -52,4 +52,8 @@ def loss_delta(
     scale: float,
     isa: str | None = None,
     slope: NDArray[Any] | None = None,
+    parameter: float = 0,
+) -> None: ...
+def smooth_rows(
+    target: NDArray[Any], n_out: int, smoothing: float, isa: str | None = None
 ) -> None: ...

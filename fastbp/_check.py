@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._arrays import all_finite, in_form
+from ._domains import WITHOUT_CLASSES, extremes, fault
 from .errors import ConfigError, DTypeError, InputError, LabelError, ShapeError
 
 INT64 = np.dtype(np.int64)
@@ -20,10 +21,6 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "float32": np.dtype(np.float32),
     "float64": np.dtype(np.float64),
 }
-PROBABILITY_SUM_TOLERANCE = 1e-3
-
-# Up to here Python's min and max over a list beat NumPy's reductions.
-_SMALL = 64
 
 
 def inputs(
@@ -46,6 +43,7 @@ def targets(
 
     One-dimensional integers are classes when there are several outputs; for one output
     anything one-dimensional is a column of plain targets. `domain` is `Loss.targets`.
+    See `_domains`.
     """
     if type(y) is np.ndarray and (y.dtype is INT64 or y.dtype is dtype):
         array = y
@@ -55,8 +53,13 @@ def targets(
     if shape and shape[0] != n_rows:
         raise ShapeError(f"{name}: got {shape[0]} rows, wanted {n_rows}, as many as x has")
     if len(shape) == 1:
-        if n_outputs > 1:
+        if n_outputs > 1 and domain not in WITHOUT_CLASSES:
             return _classes(array, n_outputs, name)
+        if n_outputs > 1:
+            raise LabelError(
+                f"{name}: got one dimension, classes, wanted {WITHOUT_CLASSES[domain]} of shape "
+                f"({n_rows}, {n_outputs}) for this loss"
+            )
         array = array.reshape(-1, 1)
     elif shape != (n_rows, n_outputs):
         _reject_targets(shape, n_rows, n_outputs, name)
@@ -70,7 +73,7 @@ def _classes(y: NDArray[Any], n_outputs: int, name: str) -> NDArray[Any]:
             f"({name}.astype(int)), or targets of shape ({len(y)}, {n_outputs})"
         )
     y = _converted(y, INT64)
-    low, high = _extremes(y)
+    low, high = extremes(y)
     if low < 0 or high >= n_outputs:
         row = int(np.flatnonzero((y < 0) | (y >= n_outputs))[0])
         raise LabelError(
@@ -83,44 +86,42 @@ def _classes(y: NDArray[Any], n_outputs: int, name: str) -> NDArray[Any]:
 def _values(y: NDArray[Any], domain: str, name: str) -> NDArray[Any]:
     if not all_finite(y):
         raise LabelError(not_finite(y, name))
-    if domain == "unit":
-        low, high = _extremes(y)
-        if low < 0 or high > 1:
-            raise LabelError(f"{name}: got values from {low:g} to {high:g}, wanted [0, 1]")
-    elif domain == "distribution" and not _are_distributions(y):
-        sums, lows = y.sum(axis=1), y.min(axis=1)
-        row = int(np.argmax(np.maximum(np.abs(sums - 1), -lows)))
-        raise LabelError(
-            f"{name}: got the sum {sums[row]:g} and the least value {lows[row]:g} in row {row}, "
-            "wanted probabilities that sum to 1 (one-hot or soft), or one-dimensional classes"
-        )
+    wrong = fault(y, domain)
+    if wrong:
+        raise LabelError(f"{name}: {wrong}")
     return y
-
-
-def _are_distributions(y: NDArray[Any]) -> bool:
-    if y.size <= _SMALL:
-        for row in y.tolist():
-            if min(row) < 0 or abs(sum(row) - 1) > PROBABILITY_SUM_TOLERANCE:
-                return False
-        return True
-    sums_agree = np.abs(y.sum(axis=1) - 1) <= PROBABILITY_SUM_TOLERANCE
-    return bool(y.min() >= 0 and sums_agree.all())
-
-
-def _extremes(array: NDArray[Any]) -> tuple[Any, Any]:
-    if array.size <= _SMALL:
-        values = (array if array.ndim == 1 else array.ravel()).tolist()
-        return min(values), max(values)
-    return array.min(), array.max()
 
 
 def parameter(value: ArrayLike, shape: tuple[int, ...], dtype: np.dtype, name: str) -> NDArray[Any]:
     """Return `value` as a finite array of `shape` and `dtype`, for a layer's weight or bias."""
+    array = shaped(value, shape, dtype, name)
+    if not all_finite(array):
+        raise InputError(not_finite(array, name))
+    return array
+
+
+def shaped(value: ArrayLike, shape: tuple[int, ...], dtype: np.dtype, name: str) -> NDArray[Any]:
+    """Return `value` as an array of `shape` and `dtype`."""
     array = _converted(_numeric(value, name), dtype)
     if array.shape != shape:
         raise ShapeError(f"{name}: got shape {array.shape}, wanted {shape}")
+    return array
+
+
+def weights(value: ArrayLike, n_rows: int, dtype: np.dtype, name: str) -> NDArray[Any]:
+    """Return `value` as a float64 array [n_rows] of numbers >= 0 that are finite in `dtype`."""
+    array = _converted(_numeric(value, name), DTYPES["float64"])
+    if array.shape != (n_rows,):
+        raise ShapeError(
+            f"{name}: got shape {array.shape}, wanted ({n_rows},), a weight for each row of x"
+        )
     if not all_finite(array):
         raise InputError(not_finite(array, name))
+    low, high = extremes(array)
+    if low < 0 or high > float(np.finfo(dtype).max):
+        raise InputError(
+            f"{name}: got values from {low:g} to {high:g}, wanted numbers >= 0, finite in {dtype}"
+        )
     return array
 
 

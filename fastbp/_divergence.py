@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ._arrays import all_finite
 from ._engine import Run
+from ._given import GivenRun
 from .errors import DivergenceError
 from .network import Network
 
@@ -30,7 +31,7 @@ class LastGood:
     before, and a step whose loss is not finite changes nothing.
     """
 
-    def __init__(self, trainer: Trainer, run: Run) -> None:
+    def __init__(self, trainer: Trainer, run: Run | GivenRun) -> None:
         self._trainer = trainer
         self._live = (trainer.network._model.arena, run.state)
         size = sum(array.size for array in self._live)

@@ -22,10 +22,23 @@ class Model:
     def predict(self, x: NDArray[Any], n_threads: int) -> NDArray[Any] | None: ...
     def activations(self, x: NDArray[Any], n_threads: int) -> list[NDArray[Any]]: ...
     def evaluate(
-        self, loss: str, x: NDArray[Any], y: NDArray[Any], n_threads: int
+        self,
+        loss: str,
+        x: NDArray[Any],
+        y: NDArray[Any],
+        n_threads: int,
+        parameter: float = 0,
+        weights: NDArray[np.float64] | None = None,
     ) -> tuple[float, int]: ...
     def gradients(
-        self, loss: str, x: NDArray[Any], y: NDArray[Any], n_threads: int, inputs: bool
+        self,
+        loss: str,
+        x: NDArray[Any],
+        y: NDArray[Any],
+        n_threads: int,
+        inputs: bool,
+        parameter: float = 0,
+        weights: NDArray[np.float64] | None = None,
     ) -> tuple[float, Model, NDArray[Any] | None]: ...
 
 class Run:
@@ -48,11 +61,14 @@ class Run:
         batch_size: int = 1,
         n_threads: int = 1,
         updated: Model | None = None,
+        parameter: float = 0,
         **numbers: float,
     ) -> None: ...
     @property
     def regime(self) -> str: ...
-    def bind(self, x: NDArray[Any], y: NDArray[Any]) -> None: ...
+    def bind(
+        self, x: NDArray[Any], y: NDArray[Any], weights: NDArray[np.float64] | None = None
+    ) -> None: ...
     def shuffle(self, bit_generator: np.random.BitGenerator) -> None: ...
     def steps(
         self, first: int, count: int, learning_rates: NDArray[np.float64]

@@ -9,13 +9,13 @@ from libc.stdint cimport int64_t, uint64_t
 
 from fastbp._backward cimport update_of
 from fastbp._forward cimport Dropout, Layer
-from fastbp._parameters cimport Parameters, targets_of
+from fastbp._parameters cimport Parameters, targets_of, weights_or_null
 from fastbp._passes cimport Passes
 from fastbp._regime cimport Cut, cut_of
 from fastbp._region cimport run_steps
-from fastbp._runtime cimport (FBP_BINARY_CROSS_ENTROPY, FBP_CROSS_ENTROPY, FBP_LINEAR, FBP_SGD, Memory, code_of,
-                              fbp_activation, fbp_delta_scratch, fbp_loss, fbp_loss_from_logits, fbp_rule_has_m,
-                              fbp_rule_has_v, threads_now)
+from fastbp._runtime cimport (FBP_CROSS_ENTROPY, FBP_LINEAR, FBP_SGD, Memory, code_of, fbp_activation, fbp_delta_scratch,
+                              fbp_loss, fbp_loss_classifies, fbp_loss_from_logits, fbp_rule_has_m, fbp_rule_has_v,
+                              threads_now)
 from fastbp._shuffle cimport shuffle
 from fastbp._steps cimport THROUGH, Plan, Slot, streams
 from fastbp._workspace cimport clear_slots, make_workspace, reset_phases, slots_of_batch
@@ -42,6 +42,8 @@ cdef class Run:
         Rows of a step.
     n_threads : int
         Most threads a step may use.
+    parameter : float
+        Of the loss (`loss_delta` in fbp.h); of cross-entropy, the label smoothing.
     numbers
         Other fields of fbp_update; clip_norm and max_norm, 0 for none.
 
@@ -57,7 +59,7 @@ cdef class Run:
     cdef int n_threads
     cdef Py_ssize_t batch_size
     cdef bint running
-    cdef object x, y, pace
+    cdef object x, y, weights, pace
     cdef readonly object state, order
     cdef readonly Py_ssize_t done
     cdef public object kept
@@ -66,7 +68,7 @@ cdef class Run:
     cdef public bint always_share  # for tests: a step too small to be worth a team gets one all the same
 
     def __init__(self, Parameters model, loss, rule, double momentum=0, double l2=0, Py_ssize_t batch_size=1,
-                 int n_threads=1, Parameters updated=None, **numbers):
+                 int n_threads=1, Parameters updated=None, double parameter=0, **numbers):
         cdef Plan *p = &self.plan
         self.model = model
         self.updated = model if updated is None else updated
@@ -75,7 +77,7 @@ cdef class Run:
         self.pace = Pace()
         p.drops = updated is None and model.drops()
         p.kernels, p.layers, p.n_layers = model.kernels(), model.layers, model.n_layers
-        p.loss = <fbp_loss>code_of(LOSSES, loss, "loss")
+        p.loss, p.parameter = <fbp_loss>code_of(LOSSES, loss, "loss"), parameter
         p.to_logits = fbp_loss_from_logits(p.loss, p.layers[p.n_layers - 1].activation.code)
         p.clip_norm, p.max_norm = numbers.pop("clip_norm", 0), numbers.pop("max_norm", 0)
         p.update = update_of(rule, {"momentum": momentum, "l2": l2, **numbers})
@@ -95,17 +97,21 @@ cdef class Run:
         p.state.v = self.state_memory.data + m * self.model.memory.bytes if v else NULL
         return 0
 
-    def bind(self, cnp.ndarray x, cnp.ndarray y):
-        """Train on x [n, n_inputs] and y (float [n, n_outputs] or int64 labels [n]); order becomes 0 .. n-1."""
+    def bind(self, cnp.ndarray x, cnp.ndarray y, weights=None):
+        """Train on x [n, n_inputs] and y (float [n, n_outputs] or int64 labels [n]); order becomes 0 .. n-1.
+
+        `weights`, float64 [n], are those of the rows' losses.
+        """
         cdef Plan *p = &self.plan
         cdef Py_ssize_t n = x.shape[0], batch = min(self.batch_size, n)
         self.require_idle(self.running)
         if batch != p.batch:
             self.make_workspace(batch)
-        self.x, self.y = x, y
+        self.x, self.y, self.weights = x, y, weights
         self.order = np.arange(n, dtype=np.int64)
-        p.x, p.targets, p.n = <char *>cnp.PyArray_DATA(x), targets_of(y), n
-        p.count_hits = p.targets.labels != NULL or p.loss == FBP_CROSS_ENTROPY or p.loss == FBP_BINARY_CROSS_ENTROPY
+        p.targets = targets_of(y, p.parameter if p.loss == FBP_CROSS_ENTROPY else 0)
+        p.x, p.n, p.weights = <char *>cnp.PyArray_DATA(x), n, weights_or_null(weights)
+        p.count_hits = p.targets.labels != NULL or fbp_loss_classifies(p.loss)
 
     cdef int make_workspace(self, Py_ssize_t batch) except -1:
         cdef Plan *p = &self.plan
@@ -176,13 +182,14 @@ cdef class Run:
 cdef class Model(Passes):
     """The parameters of a network, with what needs a backward pass."""
 
-    def gradients(self, loss, cnp.ndarray x, cnp.ndarray y, int n_threads, bint inputs):
+    def gradients(self, loss, cnp.ndarray x, cnp.ndarray y, int n_threads, bint inputs, double parameter=0,
+                  weights=None):
         """(mean loss, a Model that holds the gradients, dX [n, n_inputs] or None) of the mean loss over all rows."""
         cdef Py_ssize_t n = x.shape[0], l
         gradient = Model(self.n_inputs, [self.layers[l].n_out for l in range(self.n_layers)],
                          ["linear"] * self.n_layers, self.dtype)
-        cdef Run run = Run(self, loss, "gradient", 0, 0, n, n_threads, gradient)
-        run.bind(x, y)
+        cdef Run run = Run(self, loss, "gradient", 0, 0, n, n_threads, gradient, parameter)
+        run.bind(x, y, weights)
         total, _, _ = run.steps(0, 1, np.zeros(1))
         return total / n, gradient, input_gradient(run) if inputs else None
 

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from ._divergence import LastGood, diverged
 from ._engine import Run
+from ._given import GivenRun
+from ._measure import means
 from ._progress import NoBar
 from .callbacks import Callbacks
 from .errors import DivergenceError
@@ -34,7 +36,7 @@ class Fit:
     ----------
     trainer : Trainer
         Holds the state that outlives the call.
-    run : Run
+    run : Run or GivenRun
         Of the engine; bound to the rows here.
     x, y : ndarray
         The rows and targets, as the engine takes them.
@@ -42,6 +44,8 @@ class Fit:
         At most the number of rows.
     validation : (ndarray, ndarray) or None
         In the same form.
+    weights : ndarray or None
+        Of the rows' losses.
     callbacks : Callbacks
         Their ``on_fit_begin`` has been called.
     """
@@ -49,11 +53,12 @@ class Fit:
     def __init__(
         self,
         trainer: Trainer,
-        run: Run,
+        run: Run | GivenRun,
         x: NDArray[Any],
         y: NDArray[Any],
         batch_size: int,
         validation: Arrays | None,
+        weights: NDArray[Any] | None,
         callbacks: Callbacks,
     ) -> None:
         self._trainer, self._run, self._callbacks = trainer, run, callbacks
@@ -61,7 +66,7 @@ class Fit:
         self._batch_size = batch_size
         self.steps = -(-len(x) // batch_size)
         self._good = LastGood(trainer, run)
-        run.bind(x, y)
+        run.bind(x, y, weights)
 
     def epochs(self, count: int, bar: NoBar) -> None:
         """Train for `count` epochs, or until a callback stops it."""
@@ -112,10 +117,10 @@ class Fit:
             before, now = now, perf_counter()
             trainer._region = _next_region(trainer._region, count, now - before)
             rows = min(done * self._batch_size, len(self._x))
-            means = trainer._means(loss, hits, rows, self._y)
-            bar.advance(count, **means)
+            found = means(trainer._loss, loss, hits, rows, self._y)
+            bar.advance(count, **found)
             cut = self._callbacks.call("on_region_end", trainer)
-        return {**means, "learning_rate": float(rates[-1]), "seconds": now - begin}, done, cut
+        return {**found, "learning_rate": float(rates[-1]), "seconds": now - begin}, done, cut
 
     def _failure(self, index: int, step: int, rate: float) -> DivergenceError:
         """Return the error of a step, `index` of this epoch, the last good state being restored."""
@@ -128,7 +133,7 @@ class Fit:
 
 
 def advance(
-    trainer: Trainer, run: Run, first: int, count: int, rates: NDArray[np.float64]
+    trainer: Trainer, run: Run | GivenRun, first: int, count: int, rates: NDArray[np.float64]
 ) -> tuple[float, int, int]:
     """Return what `Run.steps` does; its steps are counted even if an interrupt loses the result."""
     before = run.done

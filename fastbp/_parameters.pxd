@@ -9,8 +9,10 @@ from fastbp._runtime cimport Memory, fbp_kernels
 cdef struct Targets:
     const char *values          # [n][n_out], or NULL
     const int64_t *labels       # [n] classes, or NULL
+    double smoothing            # of the rows that are gathered: (1 - smoothing) t + smoothing / n_out
 
-cdef Targets targets_of(cnp.ndarray y)
+cdef Targets targets_of(cnp.ndarray y, double smoothing)
+cdef double *weights_or_null(weights) except? NULL
 cdef void gather_targets(char *target, const fbp_kernels *kernels, const Targets *targets, const int64_t *order,
                          Py_ssize_t first, Py_ssize_t rows, Py_ssize_t n_out, Py_ssize_t ld) noexcept nogil
 cdef int team_size() noexcept nogil

@@ -29,14 +29,19 @@ cdef int team_size() noexcept nogil:
     return FBP_TEAM_SIZE
 
 
-cdef Targets targets_of(cnp.ndarray y):
+cdef Targets targets_of(cnp.ndarray y, double smoothing):
     """Class labels are int64, anything else is an array of targets."""
-    cdef Targets targets = Targets(values=NULL, labels=NULL)
+    cdef Targets targets = Targets(values=NULL, labels=NULL, smoothing=smoothing)
     if cnp.PyArray_TYPE(y) == cnp.NPY_INT64:
         targets.labels = <const int64_t *>cnp.PyArray_DATA(y)
     else:
         targets.values = <const char *>cnp.PyArray_DATA(y)
     return targets
+
+
+cdef double *weights_or_null(weights) except? NULL:
+    """float64 [n], or None: no weights."""
+    return NULL if weights is None else <double *>cnp.PyArray_DATA(<cnp.ndarray?>weights)
 
 
 cdef void gather_targets(char *target, const fbp_kernels *kernels, const Targets *targets, const int64_t *order,
@@ -46,6 +51,8 @@ cdef void gather_targets(char *target, const fbp_kernels *kernels, const Targets
         kernels.one_hot_rows(target, targets.labels, order, first, rows, n_out, ld)
     else:
         kernels.gather_rows(target, targets.values, order, first, rows, n_out, ld)
+    if targets.smoothing:
+        kernels.smooth_rows(target, rows, n_out, ld, targets.smoothing)
 
 
 cdef class Parameters:

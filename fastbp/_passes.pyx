@@ -6,8 +6,8 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastbp._forward cimport Layer, forward_rows
-from fastbp._parameters cimport Parameters, Targets, gather_targets, targets_of
-from fastbp._runtime cimport (FBP_F32, FBP_LINE_BYTES, Memory, claim, code_of, fbp_kernels, fbp_loss,
+from fastbp._parameters cimport Parameters, Targets, gather_targets, targets_of, weights_or_null
+from fastbp._runtime cimport (FBP_CROSS_ENTROPY, FBP_F32, FBP_LINE_BYTES, Memory, claim, code_of, fbp_kernels, fbp_loss,
                               fbp_loss_from_logits, flush_denormals, kernels_of, restore_denormals, threads_now)
 
 from fastbp._runtime import LOSSES
@@ -32,8 +32,10 @@ cdef struct Pass:
     char *buffers
     char **copies                   # [n_layers] where to put each layer's output without padding, or NULL
     Targets targets
+    const double *weights           # [n] of the rows, or NULL
     bint with_loss, to_logits
     fbp_loss loss
+    double parameter                # of the loss
     double *block_loss              # one per block, so that the order of the sum is fixed
     Py_ssize_t *block_hits
     double loss_sum
@@ -52,8 +54,11 @@ cdef void block_loss(Pass *p, char *output, char *target, char *delta, Py_ssize_
     cdef uint8_t hit[PASS_ROWS]
     cdef Py_ssize_t i
     gather_targets(target, p.kernels, &p.targets, NULL, block * PASS_ROWS, rows, last.n_out, last.ld)
-    p.kernels.loss_delta(delta, row_loss, hit, output, NULL, target, rows, last.n_out, last.ld, p.loss, last.activation, 1)
+    p.kernels.loss_delta(delta, row_loss, hit, output, NULL, target, rows, last.n_out, last.ld, p.loss, last.activation, 1,
+                         p.parameter)
     for i in range(rows):
+        if p.weights != NULL:
+            row_loss[i] *= p.weights[block * PASS_ROWS + i]
         p.block_loss[block] += row_loss[i]
         p.block_hits[block] += hit[i]
 
@@ -165,14 +170,18 @@ cdef class Passes(Parameters):
         run_pass(self, &p, outs, n_threads)
         return outs
 
-    def evaluate(self, loss, cnp.ndarray x, cnp.ndarray y, int n_threads):
-        """(sum of row losses, hits) over x [n, n_inputs] and y: float [n, n_outputs] or int64 labels [n]."""
+    def evaluate(self, loss, cnp.ndarray x, cnp.ndarray y, int n_threads, double parameter=0, weights=None):
+        """(sum of row losses, hits) over x [n, n_inputs] and y: float [n, n_outputs] or int64 labels [n].
+
+        Losses, not hits, are weighted by `weights`, float64 [n].
+        """
         cdef Pass p = new_pass(self, x)
         cdef const Layer *last = &p.layers[p.n_layers - 1]
         p.with_loss = True
         p.loss = <fbp_loss>code_of(LOSSES, loss, "loss")
         p.to_logits = fbp_loss_from_logits(p.loss, last.activation.code)
-        p.targets = targets_of(y)
+        p.parameter, p.weights = parameter, weights_or_null(weights)
+        p.targets = targets_of(y, parameter if p.loss == FBP_CROSS_ENTROPY else 0)
         p.thread_bytes += 2 * min(p.n, <Py_ssize_t>PASS_ROWS) * last.ld * self.item
         run_pass(self, &p, [], n_threads)
         return p.loss_sum, p.hits

@@ -119,13 +119,13 @@ cdef class KernelCalls:
             self.kernels.gather_rows(data(self.x), data(source), <const int64_t *>data(order), 0, rows, self.n_in,
                                      self.ld_in)
 
-    def loss_delta(self, Py_ssize_t times, Py_ssize_t rows, loss, activation):
+    def loss_delta(self, Py_ssize_t times, Py_ssize_t rows, loss, activation, double parameter=0):
         """dy, row_loss and hit from y and target."""
         cdef fbp_loss code = <fbp_loss>code_of(LOSSES, loss, "loss")
         cdef fbp_activation f = activation_of(activation)
         for _ in range(times):
             self.kernels.loss_delta(data(self.dy), <double *>data(self.row_loss), <uint8_t *>data(self.hit), data(self.y),
-                                    NULL, data(self.target), rows, self.n_out, self.ld, code, f, 1.0 / self.batch)
+                                    NULL, data(self.target), rows, self.n_out, self.ld, code, f, 1.0 / self.batch, parameter)
 
     def activate(self, Py_ssize_t times, activation):
         """y = f(y), padding and all."""

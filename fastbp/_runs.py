@@ -8,11 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._engine import Run
+from ._given import GivenLoss, GivenRun
+from ._loss import Loss
 from ._options import Objective
+from .errors import ConfigError
 from .network import Network
 from .optimizers import Optimizer
 
 __all__ = ["Runs", "State"]
+
+AnyRun = Run | GivenRun
 
 
 class State:
@@ -49,37 +54,46 @@ class Runs:
     Parameters
     ----------
     network : Network
-    loss : str
+    loss : Loss
     objective : Objective
     seed : int
         Of dropout.
     """
 
-    def __init__(self, network: Network, loss: str, objective: Objective, seed: int) -> None:
+    def __init__(self, network: Network, loss: Loss, objective: Objective, seed: int) -> None:
         self._network, self._loss, self.objective = network, loss, objective
         self._seed = seed
+        if isinstance(loss, GivenLoss) and any(layer.dropout for layer in network.layers):
+            raise ConfigError(
+                f"loss: got the function {loss.shown} for a network with dropout, wanted one of "
+                "fastbp.losses: the function would see other outputs than the step has"
+            )
         self.state = State()
-        self._step_run: Run | None = None
+        self._step_run: AnyRun | None = None
         self._step_options: tuple[Any, ...] = ()
         self._step_rows = 0
 
-    def new(self, optimizer: Optimizer, rows: int, n_threads: int, n_steps: int) -> Run:
+    def new(self, optimizer: Optimizer, rows: int, n_threads: int, n_steps: int) -> AnyRun:
         """Return a run for batches of `rows` rows, after `n_steps` steps."""
         numbers = optimizer.numbers | self.objective.numbers
+        model, loss = self._network._model, self._loss
         run = Run(
-            self._network._model,
-            self._loss,
+            model,
+            loss.name,
             optimizer.rule,
             batch_size=rows,
             n_threads=n_threads,
+            parameter=loss.parameter,
             **numbers,
         )
         run.seed, run.step = self._seed, n_steps
         self.state.attach(run, optimizer, n_steps)
         self._step_run = None
+        if isinstance(loss, GivenLoss):
+            return GivenRun(run, model, loss.function, rows, n_threads)
         return run
 
-    def of_step(self, optimizer: Optimizer, rows: int, n_threads: int, n_steps: int) -> Run:
+    def of_step(self, optimizer: Optimizer, rows: int, n_threads: int, n_steps: int) -> AnyRun:
         """Return the run of the last step if it can take this one, else a new one."""
         options = (optimizer.rule, optimizer.numbers, n_threads)
         if self._step_run is None or options != self._step_options or rows > self._step_rows:

@@ -11,7 +11,7 @@ cdef extern from "fbp.h" nogil:
         fbp_activation_code code
         double parameter
     ctypedef enum fbp_loss:
-        FBP_CROSS_ENTROPY, FBP_BINARY_CROSS_ENTROPY, FBP_N_LOSSES
+        FBP_CROSS_ENTROPY, FBP_N_LOSSES
     ctypedef enum fbp_rule:
         FBP_GRADIENT, FBP_SGD, FBP_ADAM, FBP_N_RULES
     ctypedef enum fbp_function:
@@ -75,9 +75,13 @@ cdef extern from "fbp.h" nogil:
                             Py_ssize_t n, Py_ssize_t ld) noexcept nogil
         void (*one_hot_rows)(void *out, const int64_t *labels, const int64_t *order, Py_ssize_t first,
                              Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld) noexcept nogil
+        void (*smooth_rows)(void *target, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld,
+                            double smoothing) noexcept nogil
         void (*loss_delta)(void *delta, double *row_loss, uint8_t *hit, const void *output, const void *slope,
                            const void *target, Py_ssize_t batch, Py_ssize_t n_out, Py_ssize_t ld, fbp_loss loss,
-                           fbp_activation activation, double scale) noexcept nogil
+                           fbp_activation activation, double scale, double parameter) noexcept nogil
+        void (*weigh_rows)(void *delta, double *row_loss, const double *weights, Py_ssize_t rows, Py_ssize_t n,
+                           Py_ssize_t ld) noexcept nogil
         void (*drop_units)(void *y, void *slope, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld,
                            const fbp_dropout *dropout) noexcept nogil
         void (*activate)(void *z, Py_ssize_t n, fbp_activation activation) noexcept nogil
@@ -106,6 +110,7 @@ cdef extern from "fbp.h" nogil:
     int64_t fbp_phase(const int64_t *phase)
     void fbp_end_phase(int64_t *current, int64_t phase)
     int fbp_loss_from_logits(fbp_loss loss, fbp_activation_code activation)
+    int fbp_loss_classifies(fbp_loss loss)
     uint64_t fbp_dropout_key(uint64_t seed, int64_t step, Py_ssize_t layer)
     int fbp_needs_slope(fbp_activation_code activation)
 

@@ -12,6 +12,7 @@ cdef struct Slot:
     char *inputs                # [rows][ld_in]: the gathered rows
     char *target                # [rows][ld of the last layer]
     double *row_loss
+    double *weights             # of the rows, if the plan has any
     uint8_t *hit
     char **outputs              # [n_layers] of [rows][ld]
     char **slopes               # what each layer's slope is computed from: its outputs, or what is kept for it
@@ -48,6 +49,7 @@ cdef struct Plan:
     Py_ssize_t bytes            # of the parameters, and of each array of the state
     const char *x
     Targets targets
+    const double *weights       # [n] of the rows, or NULL
     const int64_t *order
     Py_ssize_t n, batch
     Py_ssize_t rows             # of a slot: a batch is cut in so many at a time
@@ -61,6 +63,7 @@ cdef struct Plan:
     char *scratch               # per thread
     Py_ssize_t scratch_bytes
     fbp_loss loss
+    double parameter            # of the loss
     bint to_logits, count_hits
     bint skip_zeros             # streaming may leave out weight rows whose input is zero
     fbp_update update

@@ -22,10 +22,14 @@ cdef Py_ssize_t row_blocks(const Plan *p, Py_ssize_t step) noexcept nogil:
 
 
 cdef void gather(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
-    """Inputs and targets of `rows` rows of the order, from `first` on."""
+    """Inputs, targets and weights of `rows` rows of the order, from `first` on."""
     cdef const Layer *last = &p.layers[p.n_layers - 1]
+    cdef Py_ssize_t i
     p.kernels.gather_rows(slot.inputs, p.x, p.order, first, rows, p.layers[0].n_in, p.layers[0].ld_in)
     gather_targets(slot.target, p.kernels, &p.targets, p.order, first, rows, last.n_out, last.ld)
+    if p.weights != NULL:
+        for i in range(rows):
+            slot.weights[i] = p.weights[p.order[first + i]]
 
 
 cdef bint losses(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t batch) noexcept nogil:
@@ -35,7 +39,10 @@ cdef bint losses(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t r
     cdef double total = 0
     p.kernels.loss_delta(slot.deltas[p.n_layers - 1] + at, slot.row_loss + first, slot.hit + first if p.count_hits else NULL,
                          slot.outputs[p.n_layers - 1] + at, kept_slope(last, slot.slopes[p.n_layers - 1], at),
-                         slot.target + at, rows, last.n_out, last.ld, p.loss, last.activation, 1.0 / batch)
+                         slot.target + at, rows, last.n_out, last.ld, p.loss, last.activation, 1.0 / batch, p.parameter)
+    if p.weights != NULL:
+        p.kernels.weigh_rows(slot.deltas[p.n_layers - 1] + at, slot.row_loss + first, slot.weights + first, rows, last.n_out,
+                             last.ld)
     for i in range(first, first + rows):
         total += slot.row_loss[i]
     # a gradient that was asked for is given, finite or not

@@ -81,6 +81,7 @@ cdef Py_ssize_t lay_out(const Plan *p, Slot *slot, char *end) noexcept:
     made.inputs, end = end, end + line_bytes(p.rows * p.layers[0].ld_in * item)
     made.target, end = end, end + line_bytes(p.rows * last.ld * item)
     made.row_loss, end = <double *>end, end + line_bytes(p.rows * sizeof(double))
+    made.weights, end = <double *>end, end + line_bytes(p.rows * sizeof(double))
     made.hit, end = <uint8_t *>end, end + line_bytes(p.rows)
     made.outputs, end = <char **>end, end + line_bytes(p.n_layers * sizeof(char *))
     made.slopes, end = <char **>end, end + line_bytes(p.n_layers * sizeof(char *))

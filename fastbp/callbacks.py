@@ -209,7 +209,7 @@ class GradientNorm:
     def on_epoch_end(self, trainer: Trainer, history: History) -> str | None:
         """Compute the norm and compare."""
         network, penalties, total = trainer.network, trainer._runs.objective, 0.0
-        _, pairs = network.gradients(*self._rows, trainer._loss.name)
+        _, pairs = network.gradients(*self._rows, trainer._loss)
         for layer, (dw, db) in zip(network.layers, pairs, strict=True):
             dw += penalties.slope(layer.weight)
             db += penalties.slope(layer.bias, bias=True)

@@ -10,7 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check
+from ._given import LossFunction
+from ._loss import Loss
+from ._measure import evaluate
 from ._options import Objective
+from ._weights import row_weights
 from .network import Network
 
 __all__ = ["GradientCheck", "LayerCheck", "gradient_check"]
@@ -96,13 +100,14 @@ def gradient_check(
     network: Network,
     x: ArrayLike,
     y: ArrayLike,
-    loss: str,
+    loss: str | Loss | LossFunction,
     l2: float = 0.0,
     eps: float = 1e-6,
     tolerance: float = 1e-5,
     *,
     l1: float = 0.0,
     penalize_bias: bool = False,
+    sample_weight: ArrayLike | None = None,
 ) -> GradientCheck:
     """Compare the gradients of backpropagation with central differences, weight by weight.
 
@@ -116,8 +121,8 @@ def gradient_check(
         Of any dtype.
     x, y : array_like
         Rows and targets, as for `Network.gradients`.
-    loss : str
-        Name of the loss.
+    loss : str, Loss or callable
+        A name, a loss with options, or a function of your own: see `fastbp.losses`.
     l2, l1, penalize_bias
         Penalties added to the loss, as `Trainer` minimises it. A weight closer to zero than `eps`
         has no derivative with `l1` and shows as an error.
@@ -126,6 +131,8 @@ def gradient_check(
     tolerance : float
         Of the relative error ``|a - n| / max(|a|, |n|, layer's largest / 100)``, a being the
         analytic and n the numerical gradient.
+    sample_weight : array_like, optional
+        [n], as for `Network.gradients`.
 
     Returns
     -------
@@ -141,22 +148,24 @@ def gradient_check(
     eps, tolerance = _check.positive(eps, "eps"), _check.positive(tolerance, "tolerance")
     net = network.copy("float64")
     resolved = net._loss(loss)
-    _, pairs = net.gradients(x, y, loss)
+    _, pairs = net.gradients(x, y, loss, sample_weight=sample_weight)
     x, y = net._examples(x, y, resolved)
+    weights = row_weights(sample_weight, None, y, net.dtype)
 
     def objective() -> float:
-        total, _ = net._model.evaluate(resolved.name, x, y, 1)
+        total, _ = evaluate(net._model, resolved, x, y, weights, 1)
         return total / len(x) + penalties.value(net)
 
     checks = []
     for i, (layer, (dw, db)) in enumerate(zip(net.layers, pairs, strict=True)):
-        numerical = [_central_differences(objective, p, eps) for p in (layer.weight, layer.bias)]
+        numerical = [central_differences(objective, p, eps) for p in (layer.weight, layer.bias)]
         dw, db = dw + penalties.slope(layer.weight), db + penalties.slope(layer.bias, bias=True)
-        checks.append(_compare(f"{i} {layer!r}", [dw, db], numerical, tolerance))
+        names = ("weight", "bias")
+        checks.append(compare(f"{i} {layer!r}", names, [dw, db], numerical, tolerance))
     return GradientCheck(tuple(checks), tolerance)
 
 
-def _central_differences(
+def central_differences(
     objective: Callable[[], float], values: NDArray[Any], eps: float
 ) -> NDArray[Any]:
     result = np.empty(values.shape)
@@ -172,13 +181,17 @@ def _central_differences(
     return result
 
 
-def _compare(
-    layer: str, analytic: list[NDArray[Any]], numerical: list[NDArray[Any]], tolerance: float
+def compare(
+    layer: str,
+    names: tuple[str, ...],
+    analytic: list[NDArray[Any]],
+    numerical: list[NDArray[Any]],
+    tolerance: float,
 ) -> LayerCheck:
-    """Return the worst entry of a layer's [weight, bias]."""
+    """Return the worst entry of the named arrays."""
     floor = _FLOOR * max(float(np.abs(a).max()) for a in analytic + numerical)
     found, wrong, checked = [], 0, 0
-    for name, a, n in zip(("weight", "bias"), analytic, numerical, strict=True):
+    for name, a, n in zip(names, analytic, numerical, strict=True):
         scale = np.maximum(np.maximum(np.abs(a), np.abs(n)), max(floor, np.finfo(float).tiny))
         # A NaN compares as smaller than anything; it must count as the largest error.
         error = np.nan_to_num(np.abs(a - n) / scale, nan=np.inf)

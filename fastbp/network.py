@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Literal, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -14,6 +14,9 @@ from . import _check, losses
 from ._affine import Affine, first_layer_inputs, folded
 from ._description import Described
 from ._engine import Model
+from ._given import LossFunction
+from ._gradients import Differentiable
+from ._loss import Loss
 from ._runtime import get_num_threads
 from .errors import BusyError, InputError
 from .layers import Dense, dense_layers
@@ -21,10 +24,8 @@ from .trace import trace_example
 
 __all__ = ["Network"]
 
-Gradients = list[tuple[NDArray[Any], NDArray[Any]]]
 
-
-class Network(Described):
+class Network(Described, Differentiable):
     """A multi-layer perceptron.
 
     Parameters
@@ -131,52 +132,6 @@ class Network(Described):
         x = _check.inputs(x, self._n_inputs, self._dtype)
         return self._model.activations(x, get_num_threads())
 
-    @overload
-    def gradients(
-        self, x: ArrayLike, y: ArrayLike, loss: str, inputs: Literal[False] = False
-    ) -> tuple[float, Gradients]: ...
-    @overload
-    def gradients(
-        self, x: ArrayLike, y: ArrayLike, loss: str, inputs: Literal[True]
-    ) -> tuple[float, Gradients, NDArray[Any]]: ...
-    def gradients(
-        self, x: ArrayLike, y: ArrayLike, loss: str, inputs: bool = False
-    ) -> tuple[float, Gradients] | tuple[float, Gradients, NDArray[Any]]:
-        """Return the mean loss and its gradients, by backpropagation.
-
-        Parameters
-        ----------
-        x : array_like
-            Rows [n, n_inputs].
-        y : array_like
-            Targets [n, n_outputs], or integer classes [n].
-        loss : str
-            "squared_error", "mse", "cross_entropy" or "binary_cross_entropy".
-        inputs : bool
-            Also return the gradient with respect to `x`.
-
-        Returns
-        -------
-        loss : float
-            Mean over the rows, without any penalty.
-        gradients : list of (ndarray, ndarray)
-            One pair (dW [n_in, n_out], db [n_out]) per layer.
-        dx : ndarray
-            [n, n_inputs]; only with ``inputs=True``.
-
-        Raises
-        ------
-        InputError, LabelError, ShapeError, DTypeError, ConfigError
-            `x`, `y` or `loss` cannot be used.
-        """
-        x, y = self._examples(x, y, self._loss(loss))
-        inputs = _check.flag(inputs, "inputs")
-        value, model, dx = self._model.gradients(loss, x, y, get_num_threads(), inputs)
-        pairs = [(model.weight(i), model.bias(i)) for i in range(len(self.layers))]
-        if dx is None:
-            return value, pairs
-        return value, pairs, dx if self._ahead is None else self._ahead._pulled_back(dx)
-
     def fold(self) -> Network:
         """Return a copy without `preprocessing` that takes the same raw rows.
 
@@ -197,11 +152,11 @@ class Network(Described):
             other.bias[...] = mine.bias
         return twin
 
-    def _loss(self, name: str) -> losses.Loss:
-        return losses.resolve(name, self.layers[-1].activation, self._n_outputs)
+    def _loss(self, loss: str | Loss | LossFunction) -> Loss:
+        return losses.resolve(loss, self.layers[-1].activation, self._n_outputs)
 
     def _examples(
-        self, x: ArrayLike, y: ArrayLike, loss: losses.Loss, names: tuple[str, str] = ("x", "y")
+        self, x: ArrayLike, y: ArrayLike, loss: Loss, names: tuple[str, str] = ("x", "y")
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return `x` and `y` in the form the engine takes."""
         if self._ahead is not None:

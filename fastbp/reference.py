@@ -14,57 +14,21 @@ Rows of ``x`` are samples and ``weight`` is ``[n_in, n_out]``, so a layer is ``f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import reference_rules
 from .reference_activations import ACTIVATIONS as ACTIVATIONS
-from .reference_activations import activation_of, sigmoid, softmax
+from .reference_activations import activation_of
 from .reference_dropout import dropout_factors as dropout_factors
+from .reference_losses import LOSSES, smooth_rows, weigh_rows
 
 Array = NDArray[np.floating]
 Arrays = Sequence[Array]
 Pair = tuple[Array, Array]
 Name = str | tuple[str, float]  # of an activation, or with its parameter
-
-
-class Loss(NamedTuple):
-    """``rows(output, target)``: the loss of each row; ``slope(output, target)``: its derivative.
-
-    ``output`` is y and ``slope`` dL/dy; for a loss ``fused_with`` its one output activation,
-    ``output`` is z (the logits) and ``slope`` dL/dz, so that nothing saturates [3]_ (6.2.2).
-    """
-
-    rows: Callable[[Array, Array], Array]
-    slope: Callable[[Array, Array], Array]
-    fused_with: str | None = None
-
-
-def _cross_entropy(z: Array, target: Array) -> Array:
-    """-sum_j t_j log softmax(z)_j, with log softmax(z)_j = z_j - max - log sum_i exp(z_i - max)."""
-    shifted = z - z.max(axis=-1, keepdims=True)
-    log_sum = np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return (target * (log_sum - shifted)).sum(axis=-1)
-
-
-def _binary_cross_entropy(z: Array, target: Array) -> Array:
-    """-sum_j [t log p + (1 - t) log(1 - p)], p = sigmoid(z): max(z, 0) - z t + log(1 + e^-|z|)."""
-    return (np.maximum(z, 0) - z * target + np.log1p(np.exp(-np.abs(z)))).sum(axis=-1)
-
-
-LOSSES: dict[str, Loss] = {
-    # 1/2 sum_j (y_j - t_j)^2: the loss of [1]_ (eq. 3) and [2]_ (eq. 6)
-    "squared_error": Loss(lambda y, t: 0.5 * ((y - t) ** 2).sum(axis=-1), lambda y, t: y - t),
-    # 1/n sum_j (y_j - t_j)^2
-    "mse": Loss(lambda y, t: ((y - t) ** 2).mean(axis=-1), lambda y, t: 2 * (y - t) / y.shape[-1]),
-    "cross_entropy": Loss(
-        _cross_entropy, lambda z, t: softmax(z) * t.sum(axis=-1, keepdims=True) - t, "softmax"
-    ),
-    "binary_cross_entropy": Loss(_binary_cross_entropy, lambda z, t: sigmoid(z) - t, "sigmoid"),
-}
 
 
 def dense_forward(x: Array, weight: Array, bias: Array, activation: Name) -> Array:
@@ -134,6 +98,7 @@ def loss_delta(
     loss: str,
     activation: Name,
     scale: float = 1.0,
+    parameter: float = 0.0,
     z: Array | None = None,
 ) -> tuple[Array, Array, NDArray[np.bool_]]:
     """Return each row's loss and its derivative by the output layer's z [2]_ (BP1), [3]_ (6.2).
@@ -143,24 +108,29 @@ def loss_delta(
     output, target : [batch, n_out], y of the output layer (z for a fused loss) and what is wanted
     loss, activation : keys of ``LOSSES`` and ``ACTIVATIONS``
     scale : factor of the delta, 1/batch for the mean over rows
+    parameter : of the loss, if it has one; the targets of cross_entropy come smoothed
     z : of the output layer, where its activation is ``from_z``
 
     Returns
     -------
     delta, row_loss : scale * dL/dz, [batch, n_out]; the loss without the scale, [batch]
-    hit : [batch], where the predicted class (first largest output; y > 0.5 if single) is right
+    hit : [batch], where the predicted class (first largest output; y > 0.5 if single), or for
+        losses of signs every sign, is right
     """
     row = LOSSES[loss]
-    slope, half = row.slope(output, target), 0.0  # the logit of one half
+    slope, half = row.slope(output, target, parameter), 0.0  # the logit of one half
     if row.fused_with is None:
         f, half = activation_of(activation), 0.5
         slope = f.delta(slope, z if f.from_z and z is not None else output)
     elif activation != row.fused_with:
         raise ValueError(f"{loss} needs a {row.fused_with} output, got {activation}")
+    row_loss = row.rows(output, target, parameter)
+    if row.hits is not None:
+        return scale * slope, row_loss, row.hits(output, target, parameter)
     single = output.shape[1] == 1
     predicted = output[:, 0] > half if single else output.argmax(axis=1)
     wanted = target[:, 0] > 0.5 if single else target.argmax(axis=1)
-    return scale * slope, row.rows(output, target), predicted == wanted
+    return scale * slope, row_loss, predicted == wanted
 
 
 def forward(weights: Arrays, biases: Arrays, activations: Sequence[Name], x: Array) -> list[Array]:
@@ -172,7 +142,14 @@ def forward(weights: Arrays, biases: Arrays, activations: Sequence[Name], x: Arr
 
 
 def backward(
-    weights: Arrays, biases: Arrays, activations: Sequence[Name], x: Array, target: Array, loss: str
+    weights: Arrays,
+    biases: Arrays,
+    activations: Sequence[Name],
+    x: Array,
+    target: Array,
+    loss: str,
+    parameter: float = 0.0,
+    weights_of_rows: Array | None = None,
 ) -> tuple[float, list[Array], list[Array]]:
     """Return the mean loss over the rows, every layer's input, and every dL/dz.
 
@@ -182,7 +159,14 @@ def backward(
     last = "linear" if LOSSES[loss].fused_with else activations[-1]
     *inputs, output = x, *forward(weights, biases, [*activations[:-1], last], x)
     zs = [x @ w + b for x, w, b in zip(inputs, weights, biases, strict=True)]
-    delta, row_loss, _ = loss_delta(output, target, loss, activations[-1], 1 / len(x), zs[-1])
+    if loss == "cross_entropy" and parameter:
+        target = smooth_rows(target, parameter)
+    scale = 1 / len(x)
+    delta, row_loss, _ = loss_delta(
+        output, target, loss, activations[-1], scale, parameter, zs[-1]
+    )
+    if weights_of_rows is not None:
+        delta, row_loss = weigh_rows(delta, row_loss, weights_of_rows)
     deltas = [delta]
     below = ["linear", *activations[:-1]]
     for i in reversed(range(len(weights))):
@@ -192,14 +176,23 @@ def backward(
 
 
 def gradients(
-    weights: Arrays, biases: Arrays, activations: Sequence[Name], x: Array, target: Array, loss: str
+    weights: Arrays,
+    biases: Arrays,
+    activations: Sequence[Name],
+    x: Array,
+    target: Array,
+    loss: str,
+    parameter: float = 0.0,
+    weights_of_rows: Array | None = None,
 ) -> tuple[float, list[tuple[Array, Array]], Array]:
     """Return the mean loss, the pair (dW, db) of every layer, and dX [batch, n_inputs].
 
     One row through one linear unit with ``squared_error``, for example, has dW = (y - t) x,
     db = y - t and dX = (y - t) w.
     """
-    mean_loss, inputs, deltas = backward(weights, biases, activations, x, target, loss)
+    mean_loss, inputs, deltas = backward(
+        weights, biases, activations, x, target, loss, parameter, weights_of_rows
+    )
     layers = zip(inputs, deltas[1:], strict=True)
     return mean_loss, [(x.T @ dy, np.sum(dy, axis=0)) for x, dy in layers], deltas[0]
 
@@ -216,9 +209,10 @@ def sgd_step(
     learning_rate: float = 0.1,
     momentum: float = 0.0,
     l2: float = 0.0,
+    parameter: float = 0.0,
 ) -> tuple[float, list[Array], list[Array], list[Pair]]:
     """Take one step down mean loss + l2 sum W^2 on these rows (``dense_update``); new arrays."""
-    mean_loss, inputs, deltas = backward(weights, biases, activations, x, target, loss)
+    mean_loss, inputs, deltas = backward(weights, biases, activations, x, target, loss, parameter)
     layers = [
         dense_update(*layer, rule, learning_rate, momentum, l2)
         for layer in zip(weights, biases, velocities, inputs, deltas[1:], strict=True)

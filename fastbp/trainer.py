@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from . import _check
 from ._divergence import diverged
+from ._evaluates import Evaluates
 from ._fit import Fit, advance
+from ._given import LossFunction
+from ._loss import Loss
 from ._options import Objective
 from ._progress import progress_bar
 from ._runs import Runs
 from ._runtime import get_num_threads
+from ._weights import check_class_weight
 from .callbacks import Callback, Callbacks
 from .errors import ConfigError
 from .history import History
@@ -23,19 +26,17 @@ from .optimizers import SGD, Optimizer
 
 __all__ = ["Trainer"]
 
-Arrays = tuple[NDArray[Any], NDArray[Any]]
 
-
-class Trainer:
+class Trainer(Evaluates):
     """Trains a network by backpropagation.
 
     Parameters
     ----------
     network : Network
         Trained in place.
-    loss : str
-        "squared_error" (half the sum over outputs), "mse", "cross_entropy" (softmax output) or
-        "binary_cross_entropy" (sigmoid output); the mean over rows is minimised.
+    loss : str, Loss or callable
+        A name, a loss with options, such as ``fb.losses.Huber(0.5)``, or a function of your own:
+        see `fastbp.losses`. The mean over rows is minimised.
     optimizer : Optimizer, optional
         `SGD`, `Adagrad`, `RMSprop`, `Adam` or `AdamW`. Default: ``SGD(0.1)``.
     batch_size : int or None
@@ -59,6 +60,9 @@ class Trainer:
     max_norm : float, optional
         After a step the weights into each unit, a column of its layer's weight, are scaled down to
         this norm if theirs is larger (Srivastava et al., "Dropout", 2014); biases are left out.
+    class_weight : dict or "balanced", optional
+        Weights of the classes in `fit` and `step`, 1 for a class left out; "balanced" gives each
+        class the same share of the rows of the call. Needs integer classes.
 
     Attributes
     ----------
@@ -76,7 +80,7 @@ class Trainer:
     def __init__(
         self,
         network: Network,
-        loss: str,
+        loss: str | Loss | LossFunction,
         optimizer: Optimizer | None = None,
         batch_size: int | None = 32,
         l2: float = 0.0,
@@ -89,6 +93,7 @@ class Trainer:
         clip_value: float | None = None,
         clip_norm: float | None = None,
         max_norm: float | None = None,
+        class_weight: dict[int, float] | str | None = None,
     ) -> None:
         if not isinstance(network, Network):
             raise ConfigError(f"network: got {network!r}, wanted a Network")
@@ -104,8 +109,9 @@ class Trainer:
         self._generator = np.random.SFC64(seeds)
         # Of a child: two words that tell nothing about the shuffling.
         dropout_seed = int(seeds.spawn(1)[0].generate_state(1, np.uint64)[0])
-        self._runs = Runs(network, self._loss.name, objective, dropout_seed)
+        self._runs = Runs(network, self._loss, objective, dropout_seed)
         self._n_threads = _check.optional_int(n_threads, "n_threads")
+        self._class_weight = check_class_weight(class_weight, network.n_outputs)
         self.history = History()
         self.n_steps = 0
         self._region = 1
@@ -118,6 +124,7 @@ class Trainer:
         validation_data: tuple[ArrayLike, ArrayLike] | None = None,
         callbacks: Sequence[Callback] = (),
         progress: bool = False,
+        sample_weight: ArrayLike | None = None,
     ) -> History:
         """Train for some epochs; called again, go on where the last call ended.
 
@@ -136,6 +143,8 @@ class Trainer:
             `TargetLoss`, `GradientNorm`, `TimeLimit`, or any object as in `fastbp.callbacks`.
         progress : bool
             Whether to draw a progress bar on stderr.
+        sample_weight : array_like, optional
+            [n], >= 0: a step's loss is ``sum(sample_weight * row losses) / rows``.
 
         Returns
         -------
@@ -157,6 +166,7 @@ class Trainer:
             Another call is training the network.
         """
         examples = self.network._examples(x, y, self._loss)
+        weights = self._weights(sample_weight, examples[1])
         validation = self._validation(validation_data)
         epochs = _check.positive_int(epochs, "epochs")
         hooks = Callbacks(_check.callbacks(callbacks, "on_epoch_end"))
@@ -167,15 +177,15 @@ class Trainer:
             n = len(examples[0])
             rows = min(self._batch_size or n, n)
             run = self._runs.new(self.optimizer, rows, self._threads(), self.n_steps)
-            fit = Fit(self, run, *examples, rows, validation, hooks)
+            fit = Fit(self, run, *examples, rows, validation, weights, hooks)
             with progress_bar(progress, epochs, fit.steps) as bar:
                 fit.epochs(epochs, bar)
         finally:
             lock.release()
         return self.history
 
-    def step(self, x: ArrayLike, y: ArrayLike) -> float:
-        """Do one step on these rows, as one batch; see `fit` for `x` and `y`.
+    def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Do one step on these rows, as one batch; see `fit` for the arguments.
 
         Returns
         -------
@@ -185,19 +195,20 @@ class Trainer:
         Raises
         ------
         InputError, LabelError, ShapeError, DTypeError
-            `x` or `y` cannot be used; nothing has changed.
+            An argument cannot be used; nothing has changed.
         DivergenceError
             The loss is not finite; the weights are as they were before the call.
         BusyError
             Another call is training the network.
         """
         x, y = self.network._examples(x, y, self._loss)
+        weights = self._weights(sample_weight, y)
         rates = self.optimizer.learning_rates(self.n_steps, 1, self.history.epochs)
         lock = self.network._claim()
         try:
             rows: int = x.shape[0]
             run = self._runs.of_step(self.optimizer, rows, self._threads(), self.n_steps)
-            run.bind(x, y)
+            run.bind(x, y, weights)
             loss, _, done = advance(self, run, 0, 1, rates)
             if not done:
                 raise diverged(self.network, x, None, self.n_steps, float(rates[0]))
@@ -205,40 +216,12 @@ class Trainer:
         finally:
             lock.release()
 
-    def evaluate(self, x: ArrayLike, y: ArrayLike) -> dict[str, float]:
-        """Return the mean "loss" and, in classification, the "accuracy" on these rows.
-
-        Raises
-        ------
-        InputError, LabelError, ShapeError, DTypeError
-            `x` or `y` cannot be used.
-        """
-        return self._measure(*self.network._examples(x, y, self._loss))
-
     def __repr__(self) -> str:
         """Return the network and the options."""
         return (
-            f"Trainer({self.network!r}, {self._loss.name!r}, {self.optimizer!r}, "
+            f"Trainer({self.network!r}, {self._loss.shown}, {self.optimizer!r}, "
             f"batch_size={self._batch_size}{self._runs.objective})"
         )
 
     def _threads(self) -> int:
         return self._n_threads or get_num_threads()
-
-    def _validation(self, data: tuple[ArrayLike, ArrayLike] | None) -> Arrays | None:
-        if data is None:
-            return None
-        if not isinstance(data, tuple | list) or len(data) != 2:
-            raise ConfigError(f"validation_data: got a {type(data).__name__}, wanted a pair (x, y)")
-        return self.network._examples(*data, self._loss, ("validation x", "validation y"))
-
-    def _measure(self, x: NDArray[Any], y: NDArray[Any]) -> dict[str, float]:
-        loss, hits = self.network._model.evaluate(self._loss.name, x, y, self._threads())
-        return self._means(loss, hits, len(x), y)
-
-    def _means(self, loss: float, hits: int, rows: int, y: NDArray[Any]) -> dict[str, float]:
-        means = {"loss": loss / rows}
-        # Of targets, only classes are one-dimensional behind the gate.
-        if self._loss.classification or y.ndim == 1:
-            means["accuracy"] = hits / rows
-        return means

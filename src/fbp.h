@@ -21,9 +21,12 @@ typedef enum { FBP_F32, FBP_F64, FBP_N_DTYPES } fbp_dtype;
     NAME(LINEAR, "linear") NAME(SIGMOID, "sigmoid") NAME(TANH, "tanh") NAME(RELU, "relu") NAME(SOFTMAX, "softmax")  \
     NAME(LEAKY_RELU, "leaky_relu") NAME(ELU, "elu") NAME(SELU, "selu") NAME(SOFTPLUS, "softplus")                   \
     NAME(GELU, "gelu") NAME(SILU, "silu") NAME(SIGN, "sign") NAME(STEP, "step")
-#define FBP_LOSSES(NAME)                                            \
-    NAME(SQUARED_ERROR, "squared_error") NAME(MSE, "mse")           \
-    NAME(CROSS_ENTROPY, "cross_entropy") NAME(BINARY_CROSS_ENTROPY, "binary_cross_entropy")
+/* From cross-entropy on they classify: see fbp_loss_classifies. */
+#define FBP_LOSSES(NAME)                                                                                \
+    NAME(SQUARED_ERROR, "squared_error") NAME(MSE, "mse") NAME(MAE, "mae") NAME(HUBER, "huber")          \
+    NAME(QUANTILE, "quantile") NAME(POISSON, "poisson") NAME(GIVEN, "given")                             \
+    NAME(CROSS_ENTROPY, "cross_entropy") NAME(BINARY_CROSS_ENTROPY, "binary_cross_entropy")             \
+    NAME(HINGE, "hinge") NAME(MULTICLASS_HINGE, "multiclass_hinge") NAME(PERCEPTRON, "perceptron")
 /* The elementary functions of activations.h, for tests and measurements. */
 #define FBP_FUNCTIONS(NAME)                                                                             \
     NAME(EXP, "exp") NAME(LOG, "log") NAME(LOG1P, "log1p") NAME(TANH, "tanh") NAME(SIGMOID, "sigmoid")   \
@@ -207,13 +210,20 @@ typedef struct {
     void (*one_hot_rows)(void *out, const int64_t *labels, const int64_t *order, ptrdiff_t first, ptrdiff_t rows,
                          ptrdiff_t n, ptrdiff_t ld);
 
+    /* target[rows][ld] = (1 - smoothing) target + smoothing / n in the first n columns: labels smoothed. */
+    void (*smooth_rows)(void *target, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, double smoothing);
+
     /* delta[batch][ld] = scale * dL/dz, row_loss[batch] = L of each row, hit[batch] = predicted class is the target's.
      * output[batch][ld] is the output layer's y, or its z where fbp_loss_from_logits says so; target[batch][ld];
      * slope[batch][ld] is f' of the output layer where fbp_needs_slope says so, else NULL; without it only the delta is of no
-     * use. hit may be NULL. */
+     * use. hit may be NULL. parameter: delta of huber, q of quantile, margin of the hinges; of perceptron 0 for targets -1 and 1,
+     * 1 for targets 0 and 1; the others have none. The targets of `given` are dL/dy, and its row losses are 0. */
     void (*loss_delta)(void *delta, double *row_loss, uint8_t *hit, const void *output, const void *slope,
                        const void *target, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ld, fbp_loss loss, fbp_activation activation,
-                       double scale);
+                       double scale, double parameter);
+
+    /* delta[rows][ld] and row_loss[rows] times weights[rows] of the rows. */
+    void (*weigh_rows)(void *delta, double *row_loss, const double *weights, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld);
 
     /* y[rows][ld] and slope[rows][ld], its f', each times 0 with the chance `rate`, else times 1 / (1 - rate). */
     void (*drop_units)(void *y, void *slope, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, const fbp_dropout *dropout);
@@ -235,12 +245,19 @@ typedef struct {
 const char *fbp_isa_name(int index);
 const fbp_kernels *fbp_find_kernels(const char *isa, fbp_dtype dtype);
 
-/* Does the pair take the logits z because its delta has the closed form p - t? */
+/* Does the pair take the logits z, because its delta has a closed form in them: p - t, or that of a loss defined on z? */
 static inline int fbp_loss_from_logits(fbp_loss loss, fbp_activation_code activation)
 {
-    return (loss == FBP_CROSS_ENTROPY && activation == FBP_SOFTMAX) ||
-           (loss == FBP_BINARY_CROSS_ENTROPY && activation == FBP_SIGMOID);
+    switch (loss) {
+    case FBP_CROSS_ENTROPY: return activation == FBP_SOFTMAX;
+    case FBP_BINARY_CROSS_ENTROPY: return activation == FBP_SIGMOID;
+    case FBP_POISSON: case FBP_HINGE: case FBP_MULTICLASS_HINGE: case FBP_PERCEPTRON: return 1;
+    default: return 0;
+    }
 }
+
+/* Are hits counted whatever the form of the targets? */
+static inline int fbp_loss_classifies(fbp_loss loss) { return loss >= FBP_CROSS_ENTROPY; }
 
 /* Is f' not a function of f? Then the forward pass keeps f' for the backward pass. */
 static inline int fbp_needs_slope(fbp_activation_code activation)

@@ -265,6 +265,7 @@ INLINE vec line_dot(const real *a, const real *b, ptrdiff_t n)
 
 #include "kernels_activations.h"
 #include "kernels_rows.h"
+#include "kernels_hits.h"
 #include "kernels_losses.h"
 #include "kernels_dense.h"
 #include "kernels_rules.h"
@@ -339,7 +340,9 @@ const fbp_kernels KERNEL(kernels) = {
     .activation_delta = KERNEL(activation_delta),
     .gather_rows = KERNEL(gather_rows),
     .one_hot_rows = KERNEL(one_hot_rows),
+    .smooth_rows = KERNEL(smooth_rows),
     .loss_delta = KERNEL(loss_delta),
+    .weigh_rows = KERNEL(weigh_rows),
     .drop_units = KERNEL(drop_units),
     .activate = KERNEL(activate),
     .elementary = KERNEL(elementary),

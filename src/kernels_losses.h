@@ -1,4 +1,4 @@
-/* kernels_losses.h: the losses with their deltas, and hits. Part of kernels.h. */
+/* kernels_losses.h: the losses with their deltas. Part of kernels.h. */
 
 /* squared_error: factor 1/2; mse: factor 1/n. L = factor * sum (y - t)^2, dL/dy = 2 factor (y - t). */
 static void squared_rows(real *delta, double *row_loss, const real *y, const real *t, ptrdiff_t batch, ptrdiff_t n,
@@ -18,117 +18,174 @@ static void squared_rows(real *delta, double *row_loss, const real *y, const rea
     }
 }
 
-/* ---- hits ---- */
+/* ---- sums over the outputs of a term in y and t ---- */
 
-/* The largest of a line's lanes. */
-INLINE real fold_max(const vec *line)
+typedef struct {
+    vec loss, slope; /* the slope is dL/dy, or dL/dz of a loss that takes logits */
+} term;
+
+/* |y - t|; 0, the middle of the subgradients, where it has no slope. */
+INLINE term mae_term(vec y, vec t, vec parameter)
 {
-    vec t[LANES] = {line[0]};
-    for (int l = 1; l < LINE_VECS; l++)
-        t[0] = v_max(line[l], t[0]);
-    for (int i = 1; i < LANES; i++)
-        t[i] = t[0];
-    real lane[LANES];
-    v_store(lane, v_fold_max(t));
-    return lane[0];
+    (void)parameter;
+    const vec d = y - t, zero = v_set1(0);
+    return (term){v_abs(d), v_select(v_less(zero, d), v_set1(1), v_select(v_less(d, zero), v_set1(-1), zero))};
 }
 
-/* First index of the largest of n, exact below 2^24. NaN is never the largest, but the first element stays when it is NaN,
- * because nothing compares larger. */
-static ptrdiff_t argmax(const real *x, ptrdiff_t n)
+/* d^2 / 2 up to |d| = delta, a line beyond: c (d - c/2) with d cut off at delta either side, which cannot overflow. */
+INLINE term huber_term(vec y, vec t, vec delta)
 {
-    static const real ramp[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    const vec lowest = v_set1(-INF);
-    vec value[LINE_VECS], place[LINE_VECS]; /* the largest element of a lane, and minus its index */
-    for (int l = 0; l < LINE_VECS; l++)
-        value[l] = lowest, place[l] = -v_load(ramp + l * LANES);
-    FOR_LINE_VECS (j, l, n) {
-        const vec next = v_select(v_first(lanes_before(j, n)), v_load(x + j), lowest);
-        const ivec larger = v_less(value[l], next);
-        value[l] = v_select(larger, next, value[l]);
-        place[l] = v_select(larger, -v_load(ramp) - v_set1((real)j), place[l]);
+    const vec d = y - t, low = v_select(v_less(delta, d), delta, d), c = v_select(v_less(low, -delta), -delta, low);
+    return (term){c * v_fma(v_set1((real)-0.5), c, d), c};
+}
+
+/* q (t - y) below the target, (1 - q) (y - t) above it. */
+INLINE term quantile_term(vec y, vec t, vec q)
+{
+    const vec d = y - t, zero = v_set1(0), rest = v_set1(1) - q;
+    const ivec below = v_less(d, zero);
+    return (term){v_select(below, -q, rest) * d, v_select(below, -q, v_select(v_less(zero, d), rest, zero))};
+}
+
+/* -log of the likelihood of t at the rate e^z, without its constant: e^z - t z. */
+INLINE term poisson_term(vec z, vec t, vec parameter)
+{
+    (void)parameter;
+    const vec rate = v_exp(z);
+    return (term){v_fma(-t, z, rate), rate - t};
+}
+
+/* max(0, margin - t z) */
+INLINE term hinge_term(vec z, vec t, vec margin)
+{
+    const vec missing = v_fma(-t, z, margin);
+    return (term){v_max(v_set1(0), missing), v_select(v_less(v_set1(0), missing), -t, v_set1(0))};
+}
+
+/* max(0, -t z), t being 2t - 1 where the parameter is 1. The rule counts z = 0 as a mistake. */
+INLINE term perceptron_term(vec z, vec t, vec parameter)
+{
+    const vec sign = v_fma(t, v_set1(1) + parameter, -parameter), right = sign * z;
+    return (term){v_max(v_set1(0), -right), v_select(v_less(v_set1(0), right), v_set1(0), -sign)};
+}
+
+/* L = factor * the sum of a row's terms. */
+INLINE void sum_terms(real *delta, double *row_loss, const real *y, const real *t, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld,
+                      real factor, real scale, real parameter, term (*term_of)(vec, vec, vec))
+{
+    const vec slope = v_set1(factor * scale);
+    for (ptrdiff_t b = 0; b < batch; b++, delta += ld, y += ld, t += ld) {
+        vec sum[LINE_VECS];
+        clear(sum, ALONG);
+        FOR_LINE_VECS (j, l, n) {
+            const term x = term_of(v_load(y + j), v_load(t + j), v_set1(parameter));
+            sum[l] = sum[l] + v_keep(x.loss, lanes_before(j, n));
+            v_store(delta + j, v_keep(slope * x.slope, lanes_before(j, n)));
+        }
+        row_loss[b] = factor * fold_sum(sum);
     }
-    const vec most = v_set1(fold_max(value));
-    for (int l = 0; l < LINE_VECS; l++)
-        place[l] = v_select(v_less(value[l], most), lowest, place[l]);
-    return x[0] == x[0] ? (ptrdiff_t)-fold_max(place) : 0;
 }
 
-/* The same of a short row, one by one: a row of 10 is done before the folds above are. */
-static ptrdiff_t argmax_short(const real *x, ptrdiff_t n)
-{
-    ptrdiff_t best = 0;
-    real value = x[0];
-    for (ptrdiff_t j = 1; j < n; j++) {
-        const int larger = x[j] > value;
-        best = larger ? j : best;
-        value = larger ? x[j] : value;
+/* Not part of their caller, which would have one large frame for all of them. */
+#define ROWS_OF(name)                                                                                                     \
+    static __attribute__((noinline)) void name##_rows(real *delta, double *row_loss, const real *y, const real *t,        \
+                                                      ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld, real factor, real scale, \
+                                                      real parameter)                                                     \
+    {                                                                                                                     \
+        sum_terms(delta, row_loss, y, t, batch, n, ld, factor, scale, parameter, name##_term);                            \
     }
-    return best;
-}
+ROWS_OF(mae) ROWS_OF(huber) ROWS_OF(quantile) ROWS_OF(poisson) ROWS_OF(hinge) ROWS_OF(perceptron)
+#undef ROWS_OF
 
-/* A class is the largest output; with one output, whether the probability is above one half (z above zero). */
-static int row_hit(const real *output, const real *t, ptrdiff_t n, int logits)
-{
-    if (n == 1)
-        return (output[0] > (logits ? 0 : (real)0.5)) == (t[0] > (real)0.5);
-    return n <= LINE ? argmax_short(output, n) == argmax_short(t, n) : argmax(output, n) == argmax(t, n);
-}
+/* ---- losses of whole rows ---- */
 
-/* Lane r = argmax of row r of a block of short rows, as a real. */
-INLINE vec argmax_across(const real *x, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)
+/* L = sum over j != y of max(0, z_j - z_y + margin), t the one-hot row of y; the term of y itself is z_y - z_y + 0.
+ * dL/dz is 1 for each j whose term is positive, and minus their number for y. */
+static __attribute__((noinline)) void multiclass_hinge_rows(real *delta, double *row_loss, const real *z, const real *t,
+                                                            ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld, real scale,
+                                                            real margin)
 {
-    columns c;
-    to_columns(c, x, rows, n, ld);
-    vec value = v_load(c), best = v_set1(0);
-    for (ptrdiff_t j = 1; j < n; j++) {
-        const vec next = v_load(c + j * LANES);
-        const ivec larger = v_less(value, next);
-        value = v_select(larger, next, value);
-        best = v_select(larger, v_set1((real)j), best);
+    for (ptrdiff_t b = 0; b < batch; b++, delta += ld, z += ld, t += ld) {
+        vec own[LINE_VECS], sum[LINE_VECS], count[LINE_VECS];
+        clear(own, ALONG), clear(sum, ALONG), clear(count, ALONG);
+        FOR_LINE_VECS (j, l, n)
+            own[l] = v_fma(v_load(z + j), v_load(t + j), own[l]);
+        const vec of_class = v_set1(fold_sum(own));
+        FOR_LINE_VECS (j, l, n) {
+            const vec over = v_fma(v_set1(margin), v_set1(1) - v_load(t + j), v_load(z + j) - of_class);
+            const vec wrong = v_keep(v_select(v_less(v_set1(0), over), v_set1(1), v_set1(0)), lanes_before(j, n));
+            sum[l] = sum[l] + v_keep(v_max(v_set1(0), over), lanes_before(j, n));
+            count[l] = count[l] + wrong;
+            v_store(delta + j, wrong);
+        }
+        row_loss[b] = fold_sum(sum);
+        const vec all = v_set1(fold_sum(count));
+        FOR_LINE_VECS (j, l, n)
+            v_store(delta + j, v_set1(scale) * v_fma(-v_load(t + j), all, v_load(delta + j)));
     }
-    return best;
 }
 
-/* Not part of its caller, whose frame would have to hold the columns for single rows too. */
-static __attribute__((noinline)) void hits_across(uint8_t *hit, const real *output, const real *t, ptrdiff_t rows,
-                                                  ptrdiff_t n, ptrdiff_t ld)
+/* The gradient comes from elsewhere, and so does the loss. */
+static void given_rows(real *delta, double *row_loss, const real *y, const real *t, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld,
+                       real scale)
 {
-    real predicted[LANES], wanted[LANES];
-    v_store(predicted, argmax_across(output, rows, n, ld));
-    v_store(wanted, argmax_across(t, rows, n, ld));
-    for (ptrdiff_t r = 0; r < rows; r++)
-        hit[r] = predicted[r] == wanted[r];
-}
-
-static void hit_rows(uint8_t *hit, const real *output, const real *t, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld, int logits)
-{
-    for (ptrdiff_t first = 0; first < batch; first += LANES) {
-        const ptrdiff_t rows = smaller(batch - first, LANES);
-        if (n > 1 && lies_across(rows, n))
-            hits_across(hit + first, output + first * ld, t + first * ld, rows, n, ld);
-        else
-            for (ptrdiff_t b = first; b < first + rows; b++)
-                hit[b] = (uint8_t)row_hit(output + b * ld, t + b * ld, n, logits);
+    (void)y;
+    for (ptrdiff_t b = 0; b < batch; b++, delta += ld, t += ld) {
+        row_loss[b] = 0;
+        for (ptrdiff_t j = 0; j < n; j += LANES)
+            v_store(delta + j, v_set1(scale) * v_load(t + j));
     }
+}
+
+static void KERNEL(smooth_rows)(void *target, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, double smoothing)
+{
+    real *t = target;
+    const vec kept = v_set1((real)(1 - smoothing)), share = v_set1((real)(smoothing / (double)n));
+    for (ptrdiff_t r = 0; r < rows; r++, t += ld)
+        for (ptrdiff_t j = 0; j < n; j += LANES)
+            v_store(t + j, v_keep(v_fma(v_load(t + j), kept, share), lanes_before(j, n)));
 }
 
 static void KERNEL(loss_delta)(void *delta, double *row_loss, uint8_t *hit, const void *output, const void *slope,
                                const void *target, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ld, fbp_loss loss,
-                               fbp_activation activation, double scale)
+                               fbp_activation activation, double scale, double parameter)
 {
     const int logits = fbp_loss_from_logits(loss, activation.code);
-    const real s = (real)scale, half = (real)0.5;
+    const real s = (real)scale, p = (real)parameter, half = (real)0.5, mean = 1 / (real)n_out;
+#define ROWS delta, row_loss, output, target, batch, n_out, ld
     switch (loss) {
-    case FBP_CROSS_ENTROPY: cross_entropy_rows(delta, row_loss, output, target, batch, n_out, ld, s); break;
-    case FBP_BINARY_CROSS_ENTROPY: binary_cross_entropy_rows(delta, row_loss, output, target, batch, n_out, ld, s); break;
-    case FBP_MSE: squared_rows(delta, row_loss, output, target, batch, n_out, ld, 1 / (real)n_out, s); break;
-    default: squared_rows(delta, row_loss, output, target, batch, n_out, ld, half, s); break;
+    case FBP_CROSS_ENTROPY: cross_entropy_rows(ROWS, s); break;
+    case FBP_BINARY_CROSS_ENTROPY: binary_cross_entropy_rows(ROWS, s); break;
+    case FBP_MSE: squared_rows(ROWS, mean, s); break;
+    case FBP_MAE: mae_rows(ROWS, mean, s, p); break;
+    case FBP_HUBER: huber_rows(ROWS, mean, s, p); break;
+    case FBP_QUANTILE: quantile_rows(ROWS, mean, s, p); break;
+    case FBP_POISSON: poisson_rows(ROWS, 1, s, p); break;
+    case FBP_HINGE: hinge_rows(ROWS, 1, s, p); break;
+    case FBP_PERCEPTRON: perceptron_rows(ROWS, 1, s, p); break;
+    case FBP_GIVEN: given_rows(ROWS, s); break;
+    case FBP_MULTICLASS_HINGE: multiclass_hinge_rows(ROWS, s, p); break;
+    default: squared_rows(ROWS, half, s); break;
     }
-    if (hit) /* last: what its branches guess wrong costs nothing while the losses are being computed */
+#undef ROWS
+    /* last: what the branches of hits guess wrong costs nothing while the losses are being computed */
+    if (hit && (loss == FBP_HINGE || loss == FBP_PERCEPTRON))
+        sign_rows(hit, output, target, batch, n_out, ld, loss == FBP_PERCEPTRON ? p : 0);
+    else if (hit)
         hit_rows(hit, output, target, batch, n_out, ld, logits);
     if (slope)
         activation.code = FBP_KEPT;
     if (!logits)
         KERNEL(activation_delta)(delta, slope ? slope : output, batch, n_out, ld, activation);
+}
+
+static void KERNEL(weigh_rows)(void *delta, double *row_loss, const double *weights, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)
+{
+    real *d = delta;
+    for (ptrdiff_t r = 0; r < rows; r++, d += ld) {
+        const vec weight = v_set1((real)weights[r]);
+        row_loss[r] *= weights[r];
+        for (ptrdiff_t j = 0; j < n; j += LANES)
+            v_store(d + j, v_load(d + j) * weight);
+    }
 }

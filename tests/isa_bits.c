@@ -84,13 +84,19 @@ static void check_layer(const fbp_kernels *k, const fbp_kernels *scalar, arrays 
             compare(k, "dense_delta", f, a->dx, s->dx, a->bytes_x);
         }
         for (int loss = 0; loss < FBP_N_LOSSES; loss++) {
-            k->loss_delta(a->dx, a->row_loss, a->hit, a->y, a->target, BATCH, N_OUT, a->ldy, loss, f, 0.25);
-            scalar->loss_delta(s->dx, s->row_loss, s->hit, s->y, s->target, BATCH, N_OUT, s->ldy, loss, f, 0.25);
+            k->loss_delta(a->dx, a->row_loss, a->hit, a->y, a->target, BATCH, N_OUT, a->ldy, loss, f, 0.25, 0.5);
+            scalar->loss_delta(s->dx, s->row_loss, s->hit, s->y, s->target, BATCH, N_OUT, s->ldy, loss, f, 0.25, 0.5);
             compare(k, "loss_delta", loss, a->dx, s->dx, a->bytes_y);
             compare(k, "row_loss", loss, a->row_loss, s->row_loss, sizeof a->row_loss);
             compare(k, "hit", loss, a->hit, s->hit, sizeof a->hit);
         }
     }
+    k->smooth_rows(a->y, BATCH, N_OUT, a->ldy, 0.1);
+    scalar->smooth_rows(s->y, BATCH, N_OUT, s->ldy, 0.1);
+    compare(k, "smooth_rows", 0, a->y, s->y, a->bytes_y);
+    k->weigh_rows(a->y, a->row_loss, a->row_loss, BATCH, N_OUT, a->ldy);
+    scalar->weigh_rows(s->y, s->row_loss, s->row_loss, BATCH, N_OUT, s->ldy);
+    compare(k, "weigh_rows", 0, a->y, s->y, a->bytes_y);
     for (int code = 0; code < 2 * FBP_N_RULES; code++) { /* each rule without and with clipping and the l1 penalty */
         const int rule = code / 2;
         fbp_update update = fbp_update_of(rule);

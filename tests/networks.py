@@ -6,6 +6,7 @@ import hashlib
 from itertools import pairwise
 
 import numpy as np
+from loss_cases import LOSSES, PARAMETERS, targets
 
 from fastbp import _engine, _runtime, reference
 
@@ -48,10 +49,8 @@ class Net:
         rng = np.random.default_rng([seed, n, *self.sizes])
         x = rng.standard_normal((n, self.sizes[0])).astype(self.dtype)
         y = rng.standard_normal((n, self.sizes[-1]))
-        if loss == "cross_entropy":
-            y = np.eye(self.sizes[-1])[rng.integers(0, self.sizes[-1], n)]
-        if loss == "binary_cross_entropy":
-            y = rng.random(y.shape)
+        if LOSSES[loss].targets != "real":
+            y = targets(loss, y.shape, rng)
         return x, y.astype(self.dtype)
 
     def digest(self):
@@ -68,6 +67,7 @@ def train(net, x, y, loss, steps, rule="sgd", rate=0.05, batch=32, n_threads=1, 
     With `share` every step gets the whole team, however small it is.
     """
     share = options.pop("share", False)
+    options = {"parameter": PARAMETERS[loss], **options}
     run = _engine.Run(net.model, loss, rule, batch_size=batch, n_threads=n_threads, **options)
     run.always_share = share
     run.bind(x, y)

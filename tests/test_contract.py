@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from loss_cases import PARAMETERS
 from networks import Net, all_threads, train
 
 from fastbp import _regime, _runtime
@@ -30,6 +31,7 @@ NETWORKS = {
     "split": ([30, 72, 47, 5], ["tanh", "relu", "softmax"], "cross_entropy", "sgd", 197, 96),
     "odd batch": ([70, 97, 65, 3], ["relu", "tanh", "linear"], "mse", "momentum", 100, 31),
     "wide": ([400, 150, 40, 5], ["relu", "tanh", "softmax"], "cross_entropy", "momentum", 75, 20),
+    "margins": ([30, 72, 5], ["tanh", "linear"], "multiclass_hinge", "momentum", 100, 40),
     "two blocks": ([9, 65, 4], ["sigmoid", "softmax"], "squared_error", "sgd", 700, 300),
 }
 
@@ -50,8 +52,9 @@ def trained_digest(name, dtype, n_threads):
     assert np.isfinite(net.model.arena).all()
     assert np.abs(net.model.arena - start).max() > 0.01
     outputs = net.model.predict(x, n_threads)
-    value, gradient, dx = net.model.gradients(loss, x, y, n_threads, True)
-    total, hits = net.model.evaluate(loss, x, y, n_threads)
+    parameter = PARAMETERS[loss]
+    value, gradient, dx = net.model.gradients(loss, x, y, n_threads, True, parameter)
+    total, hits = net.model.evaluate(loss, x, y, n_threads, parameter)
     parts = [net.model.arena, run.state, outputs, gradient.arena, dx]
     bits = b"".join([a.tobytes() for a in parts] + [np.array([value, total, hits]).tobytes()])
     return hashlib.sha256(bits).hexdigest()

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 from arrays import same_bits
+from loss_cases import PARAMETERS, right_rows
 from networks import PAIRS, SLOPED, Net, all_threads
 
 from fastbp import _engine, _runtime, reference
@@ -127,25 +128,24 @@ def test_predict_and_evaluate_have_the_same_bits_on_any_number_of_threads(dtype)
 @pytest.mark.parametrize(("loss", "activation"), PAIRS)
 def test_gradients_and_evaluate_agree_with_reference(isa, use_isa, dtype, loss, activation):
     use_isa(isa)
-    net = Net([9, 17, 12, 5], ["relu", "tanh", activation], dtype)
+    net, parameter = Net([9, 17, 12, 5], ["relu", "tanh", activation], dtype), PARAMETERS[loss]
     for n in (1, 8, 9, 300):
         x, y = net.rows(n, loss)
         before = net.digest()
-        value, gradient, dx = net.model.gradients(loss, x, y, 2, True)
+        value, gradient, dx = net.model.gradients(loss, x, y, 2, True, parameter)
         assert net.digest() == before
         rows = x.astype(np.float64), y.astype(np.float64)
-        want, pairs, want_dx = reference.gradients(*net.reference(), *rows, loss)
+        want, pairs, want_dx = reference.gradients(*net.reference(), *rows, loss, parameter)
         assert value == pytest.approx(want, rel=RTOL[dtype])
         for i, (dw, db) in enumerate(pairs):
             close(gradient.weight(i), dw, RTOL[dtype])
             close(gradient.bias(i), db, RTOL[dtype])
         close(n * dx, n * want_dx, RTOL[dtype])
-        assert net.model.gradients(loss, x, y, 2, False)[2] is None
+        assert net.model.gradients(loss, x, y, 2, False, parameter)[2] is None
 
-        total, hits = net.model.evaluate(loss, x, y, 2)
+        total, hits = net.model.evaluate(loss, x, y, 2, parameter)
         assert total == pytest.approx(n * want, rel=RTOL[dtype])
-        predicted = net.model.predict(x, 1).argmax(axis=1)
-        assert hits == (predicted == y.argmax(axis=1)).sum()
+        assert hits == right_rows(loss, net.model.predict(x, 1), y).sum()
 
 
 @pytest.mark.parametrize("hidden", SLOPED)
@@ -154,17 +154,17 @@ def test_gradients_agree_with_central_differences_of_the_loss(loss, activation, 
     net = Net([3, 4, 5, 3], [hidden, "sigmoid", activation], seed=9)
     net.model.bias(0)[...] += 1  # so that no relu unit is dead in every row
     net.model.bias(2)[...] += 1
-    x, y = net.rows(9, loss)
-    _, gradient, dx = net.model.gradients(loss, x, y, 1, True)
+    (x, y), parameter = net.rows(9, loss), PARAMETERS[loss]
+    _, gradient, dx = net.model.gradients(loss, x, y, 1, True, parameter)
 
     def slopes(array):
         found = np.empty(array.shape)
         for i in np.ndindex(array.shape):
             kept = array[i]
             array[i] = kept + DIFFERENCE
-            above = net.model.evaluate(loss, x, y, 1)[0]
+            above = net.model.evaluate(loss, x, y, 1, parameter)[0]
             array[i] = kept - DIFFERENCE
-            below = net.model.evaluate(loss, x, y, 1)[0]
+            below = net.model.evaluate(loss, x, y, 1, parameter)[0]
             array[i] = kept
             found[i] = (above - below) / (2 * DIFFERENCE * len(x))
         assert found.any()

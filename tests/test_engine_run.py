@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from arrays import same_bits
+from loss_cases import PARAMETERS
 from networks import PAIRS, Net, all_threads, train
 
 from fastbp import _engine, reference
@@ -47,7 +48,7 @@ def reference_trajectory(net, x, y, loss, rule, batch, rates, momentum, l2):
         rows = slice(step * batch, (step + 1) * batch)
         mean, weights, biases, velocities = reference.sgd_step(
             weights, biases, velocities, net.activations, x[rows], y[rows], loss, rule, rate,
-            momentum, l2,
+            momentum, l2, PARAMETERS[loss],
         )  # fmt: skip
         losses.append(mean * len(x[rows]))
     return losses, weights, biases
@@ -89,7 +90,8 @@ def test_every_loss_and_output_trains_like_reference(isa, use_isa, loss, activat
     losses, weights, biases = reference_trajectory(
         net, x, y, loss, "momentum", batch, rates, 0.5, 0.001
     )
-    run = _engine.Run(net.model, loss, "momentum", 0.5, 0.001, batch, 2)
+    options = {"parameter": PARAMETERS[loss]}
+    run = _engine.Run(net.model, loss, "momentum", 0.5, 0.001, batch, 2, **options)
     run.bind(x, y)
     total, _, done = run.steps(0, len(rates), rates)
     assert done == len(rates)

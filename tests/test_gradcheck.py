@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from loss_cases import LOSSES, needed, targets
 from networks import SLOPED
 from training import parameters
 
@@ -28,32 +29,34 @@ def problem(loss, output, hidden="tanh", dtype="float64", n_outputs=3):
     network = fb.Network(3, layers, dtype=dtype, seed=SEED)
     rng = np.random.default_rng(SEED)
     x, y = rng.standard_normal((ROWS, 3)), rng.dirichlet([1] * n_outputs, ROWS)
+    if LOSSES[loss].targets in ("sign", "count", "one_hot"):
+        y = targets(loss, y.shape, np.random.default_rng(SEED))
     return network, x, y
 
 
 def pairs():
-    """Each loss with each output activation it allows."""
-    for name, loss in losses.LOSSES.items():
-        needed = loss.output_activation
-        yield from ((name, a) for a in SLOPED if needed in (None, a))
+    """Each loss with each output activation it allows, or the one in whose z it is defined."""
+    for name, loss in LOSSES.items():
+        allowed = loss.outputs[:1] or SLOPED
+        yield from ((name, a) for a in SLOPED if a in allowed)
 
 
 @pytest.mark.parametrize(("loss", "output"), list(pairs()))
 def test_every_loss_and_output(loss, output):
-    check = fb.gradient_check(*problem(loss, output), loss)
+    check = fb.gradient_check(*problem(loss, output), LOSSES[loss])
     assert check.passed
     assert check.max_error < TOLERANCE, check
 
 
-@pytest.mark.parametrize("loss", list(losses.LOSSES))
+@pytest.mark.parametrize("loss", list(LOSSES))
 @pytest.mark.parametrize("hidden", SLOPED)
 def test_every_hidden_activation(hidden, loss):
-    output = losses.LOSSES[loss].output_activation or "linear"
+    output = needed(loss, "linear")
     network, x, y = problem(loss, output, hidden)
     # Within eps of a kink there is no central difference.
     kinked = hidden in ("relu", "leaky_relu", "selu")
     assert not kinked or np.abs(pre_activations(network, x)).min() > 1e-3
-    check = fb.gradient_check(network, x, y, loss)
+    check = fb.gradient_check(network, x, y, LOSSES[loss])
     tolerance = HIDDEN_SOFTMAX_TOLERANCE if hidden == "softmax" else TOLERANCE
     assert check.max_error < tolerance, check
 
@@ -71,12 +74,20 @@ PENALTIES = [{"l2": 0.1}, {"l1": 0.1}, {"l1": 0.1, "l2": 0.2, "penalize_bias": T
 @pytest.mark.parametrize("loss", ["squared_error", "cross_entropy"])
 @pytest.mark.parametrize("penalties", PENALTIES, ids=str)
 def test_penalties(loss, penalties):
-    output = losses.LOSSES[loss].output_activation or "tanh"
-    network, x, y = problem(loss, output)
+    network, x, y = problem(loss, needed(loss, "tanh"))
     for layer in network.layers:  # away from the kink of l1
         layer.bias[...] = np.where(abs(layer.bias) < 0.01, 0.3, layer.bias)
         layer.weight[...] = np.where(abs(layer.weight) < 1e-4, 0.3, layer.weight)
     check = fb.gradient_check(network, x, y, loss, **penalties)
+    assert check.max_error < TOLERANCE, check
+
+
+def test_label_smoothing():
+    loss = losses.CrossEntropy(label_smoothing=0.2)
+    network, x, y = problem("cross_entropy", "softmax")
+    check = fb.gradient_check(network, x, y, loss)
+    assert check.max_error < TOLERANCE, check
+    check = fb.gradient_check(network, x, [0, 1, 2, 1, 0], loss)
     assert check.max_error < TOLERANCE, check
 
 
@@ -98,7 +109,7 @@ def test_float32_networks_are_checked_in_float64():
 
 def test_a_wrong_gradient_is_found_and_named(monkeypatch):
     network, x, y = problem("mse", "tanh")
-    honest = gradcheck._central_differences
+    honest = gradcheck.central_differences
 
     def off_at_one_weight(objective, values, eps):
         result = honest(objective, values, eps)
@@ -106,7 +117,7 @@ def test_a_wrong_gradient_is_found_and_named(monkeypatch):
             result[2, 1] *= 1.01
         return result
 
-    monkeypatch.setattr(gradcheck, "_central_differences", off_at_one_weight)
+    monkeypatch.setattr(gradcheck, "central_differences", off_at_one_weight)
     check = fb.gradient_check(network, x, y, "mse")
     assert not check.passed
     assert check.layers[1].worst == "weight[2, 1]"
@@ -120,12 +131,12 @@ def test_a_wrong_gradient_is_found_and_named(monkeypatch):
 
 def test_a_lost_factor_is_named_where_it_was_lost(monkeypatch):
     network, x, y = problem("mse", "tanh")
-    honest = gradcheck._central_differences
+    honest = gradcheck.central_differences
 
     def half_below_the_output(objective, values, eps):
         return honest(objective, values, eps) * (1 if values.shape in ((3, 3), (3,)) else 2)
 
-    monkeypatch.setattr(gradcheck, "_central_differences", half_below_the_output)
+    monkeypatch.setattr(gradcheck, "central_differences", half_below_the_output)
     check = fb.gradient_check(network, x, y, "mse")
     assert [(row.wrong, row.checked) for row in check.layers] == [(16, 16), (12, 15), (0, 12)]
     last = str(check).splitlines()[-1]

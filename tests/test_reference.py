@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import loss_cases
 import numpy as np
 import pytest
+from loss_cases import PARAMETERS
 from networks import PAIRS, SLOPED
 
 from fastbp import reference
@@ -16,11 +18,11 @@ RTOL = 1e-6  # of the largest derivative in the array
 def targets(rng, shape, loss):
     if loss == "cross_entropy":
         return rng.dirichlet(np.ones(shape[1]), shape[0])
-    return rng.random(shape) if loss == "binary_cross_entropy" else rng.standard_normal(shape)
+    return loss_cases.targets(loss, shape, rng)
 
 
-def mean_loss(weights, biases, activations, x, target, loss):
-    return reference.gradients(weights, biases, activations, x, target, loss)[0]
+def mean_loss(weights, biases, activations, x, target, loss, parameter=0.0):
+    return reference.gradients(weights, biases, activations, x, target, loss, parameter)[0]
 
 
 def central_differences(f, array):
@@ -44,7 +46,7 @@ def test_gradients_agree_with_central_differences(rng, loss, output, hidden):
     weights = [rng.standard_normal(pair) for pair in pairwise(sizes)]
     biases = [rng.standard_normal(n) + 1 for n in sizes[1:]]  # so that no relu layer is dead
     x, target = rng.standard_normal((6, 3)), targets(rng, (6, 2), loss)
-    network = weights, biases, activations, x, target, loss
+    network = weights, biases, activations, x, target, loss, PARAMETERS[loss]
 
     value, pairs, dx = reference.gradients(*network)
     assert value == pytest.approx(mean_loss(*network))
@@ -54,7 +56,7 @@ def test_gradients_agree_with_central_differences(rng, loss, output, hidden):
         *zip(biases, (db for _, db in pairs), strict=True),
     ]:
         numerical = central_differences(lambda: mean_loss(*network), parameter)
-        assert np.ptp(numerical) > 0
+        assert numerical.any()
         np.testing.assert_allclose(
             analytic, numerical, rtol=0, atol=RTOL * max(1, abs(numerical).max())
         )
@@ -179,8 +181,7 @@ def test_everything_stays_in_the_dtype_of_its_input(rng, dtype):
     x, target = rng.random((4, 3)).astype(dtype), np.eye(2, dtype=dtype)[[0, 1, 0, 0]]
     zeros = [(np.zeros((3, 2), dtype), np.zeros(2, dtype))]
     for loss, activation in PAIRS:
-        step = reference.sgd_step(
-            weights, biases, zeros, [activation], x, target, loss, "nesterov", 0.1, 0.9, 1e-3
-        )
+        options = "nesterov", 0.1, 0.9, 1e-3, PARAMETERS[loss]
+        step = reference.sgd_step(weights, biases, zeros, [activation], x, target, loss, *options)
         arrays = [*step[1], *step[2], *step[3][0]]
         assert {a.dtype for a in arrays} == {np.dtype(dtype)}

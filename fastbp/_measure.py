@@ -1,0 +1,53 @@
+"""Losses and gradients of checked rows: what the engine is asked for, loss by loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._engine import Model
+from ._given import GivenLoss, correct, measured, total
+from ._loss import Loss
+
+__all__ = ["evaluate", "gradients", "means"]
+
+Weights = NDArray[np.float64] | None
+
+
+def evaluate(
+    model: Model, loss: Loss, x: NDArray[Any], y: NDArray[Any], weights: Weights, n_threads: int
+) -> tuple[float, int]:
+    """Return the weighted sum of the rows' losses, and how many rows are right."""
+    if isinstance(loss, GivenLoss):
+        outputs = model.predict(x, n_threads)
+        values, _ = measured(loss.function, outputs, y)
+        return total(values, weights), correct(outputs, y)
+    return model.evaluate(loss.name, x, y, n_threads, loss.parameter, weights)
+
+
+def gradients(
+    model: Model,
+    loss: Loss,
+    x: NDArray[Any],
+    y: NDArray[Any],
+    weights: Weights,
+    n_threads: int,
+    inputs: bool,
+) -> tuple[float, Model, NDArray[Any] | None]:
+    """Return the mean loss, a model that holds its gradients, and dX if `inputs`."""
+    if isinstance(loss, GivenLoss):
+        values, y = measured(loss.function, model.predict(x, n_threads), y)
+        _, gradient, dx = model.gradients(loss.name, x, y, n_threads, inputs, 0, weights)
+        return total(values, weights) / len(x), gradient, dx
+    return model.gradients(loss.name, x, y, n_threads, inputs, loss.parameter, weights)
+
+
+def means(loss: Loss, total: float, hits: int, rows: int, y: NDArray[Any]) -> dict[str, float]:
+    """Return the mean "loss" and, in classification, the "accuracy"."""
+    found = {"loss": total / rows}
+    # Of targets, only classes are one-dimensional behind the gate.
+    if loss.classification or y.ndim == 1:
+        found["accuracy"] = hits / rows
+    return found

@@ -1,0 +1,105 @@
+/* kernels_hits.h: is the predicted class the target's? Part of kernels.h. */
+
+/* The largest of a line's lanes. */
+INLINE real fold_max(const vec *line)
+{
+    vec t[LANES] = {line[0]};
+    for (int l = 1; l < LINE_VECS; l++)
+        t[0] = v_max(line[l], t[0]);
+    for (int i = 1; i < LANES; i++)
+        t[i] = t[0];
+    real lane[LANES];
+    v_store(lane, v_fold_max(t));
+    return lane[0];
+}
+
+/* First index of the largest of n, exact below 2^24. NaN is never the largest, but the first element stays when it is NaN,
+ * because nothing compares larger. */
+static ptrdiff_t argmax(const real *x, ptrdiff_t n)
+{
+    static const real ramp[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const vec lowest = v_set1(-INF);
+    vec value[LINE_VECS], place[LINE_VECS]; /* the largest element of a lane, and minus its index */
+    for (int l = 0; l < LINE_VECS; l++)
+        value[l] = lowest, place[l] = -v_load(ramp + l * LANES);
+    FOR_LINE_VECS (j, l, n) {
+        const vec next = v_select(v_first(lanes_before(j, n)), v_load(x + j), lowest);
+        const ivec larger = v_less(value[l], next);
+        value[l] = v_select(larger, next, value[l]);
+        place[l] = v_select(larger, -v_load(ramp) - v_set1((real)j), place[l]);
+    }
+    const vec most = v_set1(fold_max(value));
+    for (int l = 0; l < LINE_VECS; l++)
+        place[l] = v_select(v_less(value[l], most), lowest, place[l]);
+    return x[0] == x[0] ? (ptrdiff_t)-fold_max(place) : 0;
+}
+
+/* The same of a short row, one by one: a row of 10 is done before the folds above are. */
+static ptrdiff_t argmax_short(const real *x, ptrdiff_t n)
+{
+    ptrdiff_t best = 0;
+    real value = x[0];
+    for (ptrdiff_t j = 1; j < n; j++) {
+        const int larger = x[j] > value;
+        best = larger ? j : best;
+        value = larger ? x[j] : value;
+    }
+    return best;
+}
+
+/* A class is the largest output; with one output, whether the probability is above one half (z above zero). */
+static int row_hit(const real *output, const real *t, ptrdiff_t n, int logits)
+{
+    if (n == 1)
+        return (output[0] > (logits ? 0 : (real)0.5)) == (t[0] > (real)0.5);
+    return n <= LINE ? argmax_short(output, n) == argmax_short(t, n) : argmax(output, n) == argmax(t, n);
+}
+
+/* Lane r = argmax of row r of a block of short rows, as a real. */
+INLINE vec argmax_across(const real *x, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)
+{
+    columns c;
+    to_columns(c, x, rows, n, ld);
+    vec value = v_load(c), best = v_set1(0);
+    for (ptrdiff_t j = 1; j < n; j++) {
+        const vec next = v_load(c + j * LANES);
+        const ivec larger = v_less(value, next);
+        value = v_select(larger, next, value);
+        best = v_select(larger, v_set1((real)j), best);
+    }
+    return best;
+}
+
+/* Not part of its caller, whose frame would have to hold the columns for single rows too. */
+static __attribute__((noinline)) void hits_across(uint8_t *hit, const real *output, const real *t, ptrdiff_t rows,
+                                                  ptrdiff_t n, ptrdiff_t ld)
+{
+    real predicted[LANES], wanted[LANES];
+    v_store(predicted, argmax_across(output, rows, n, ld));
+    v_store(wanted, argmax_across(t, rows, n, ld));
+    for (ptrdiff_t r = 0; r < rows; r++)
+        hit[r] = predicted[r] == wanted[r];
+}
+
+static void hit_rows(uint8_t *hit, const real *output, const real *t, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld, int logits)
+{
+    for (ptrdiff_t first = 0; first < batch; first += LANES) {
+        const ptrdiff_t rows = smaller(batch - first, LANES);
+        if (n > 1 && lies_across(rows, n))
+            hits_across(hit + first, output + first * ld, t + first * ld, rows, n, ld);
+        else
+            for (ptrdiff_t b = first; b < first + rows; b++)
+                hit[b] = (uint8_t)row_hit(output + b * ld, t + b * ld, n, logits);
+    }
+}
+
+/* Losses of signs: a row is a hit if no output is on the wrong side, or on neither. parameter as in perceptron_term. */
+static void sign_rows(uint8_t *hit, const real *z, const real *t, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld, real parameter)
+{
+    for (ptrdiff_t b = 0; b < batch; b++, z += ld, t += ld) {
+        int right = 1;
+        for (ptrdiff_t j = 0; j < n; j++)
+            right &= real_fma(t[j], 1 + parameter, -parameter) * z[j] > 0;
+        hit[b] = (uint8_t)right;
+    }
+}
