@@ -130,7 +130,7 @@ def expected(name):
 @pytest.mark.parametrize("name", list(NETWORKS))
 def test_bits_depend_on_neither_threads_nor_kernel_set(isa, use_isa, small_cache, name):
     use_isa(isa)
-    for n_threads in [1, 2, 3] if _runtime.has_openmp() else [1]:
+    for n_threads in [1, 2, 3, 7] if _runtime.has_openmp() else [1]:
         model, run, _ = trained(name, n_threads)
         assert digest(model.arena) == expected(name)
         if n_threads > 1:
