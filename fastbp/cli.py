@@ -199,7 +199,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("dataset", metavar="DATASET", help="digits, mnist, a .npz or a .csv file")
     add("--hidden", type=_widths, default="128", metavar="N,N", help="hidden units (%(default)s)")
-    add("--activation", default="relu", help="relu, tanh, sigmoid or linear (%(default)s)")
+    add("--activation", default="relu", help="relu, gelu, tanh, sigmoid, ... (%(default)s)")
     add("--epochs", type=_positive, default=30, metavar="N", help="%(default)s")
     add("--batch-size", type=_positive, default=32, metavar="N", help="%(default)s")
     rate = "at first; falls in a straight line to 0 (0.05, for regression 0.01)"

@@ -37,7 +37,7 @@ static void compare(const fbp_kernels *k, const char *what, int code, const void
 
 typedef struct {
     ptrdiff_t ldx, ldy, bytes_x, bytes_y, bytes_w;
-    char *x, *y, *w, *b, *dx, *dy, *target, *scratch;
+    char *x, *y, *slope, *w, *b, *dx, *dy, *target, *scratch;
     fbp_state state;
     double row_loss[BATCH];
     uint8_t hit[BATCH];
@@ -48,6 +48,7 @@ static void make(arrays *a, const fbp_kernels *k)
     a->ldx = fbp_leading_dimension(N_IN, k->item), a->ldy = fbp_leading_dimension(N_OUT, k->item);
     a->bytes_x = BATCH * a->ldx * k->item, a->bytes_y = BATCH * a->ldy * k->item, a->bytes_w = N_IN * a->ldy * k->item;
     a->x = fbp_alloc(a->bytes_x), a->y = fbp_alloc(a->bytes_y), a->w = fbp_alloc(a->bytes_w);
+    a->slope = fbp_alloc(a->bytes_y);
     a->b = fbp_alloc(a->ldy * k->item), a->dx = fbp_alloc(a->bytes_x), a->dy = fbp_alloc(a->bytes_y);
     a->state.m = fbp_alloc(a->bytes_w), a->state.v = fbp_alloc(a->bytes_w), a->target = fbp_alloc(a->bytes_y);
     a->scratch = fbp_alloc((fbp_delta_scratch(N_OUT, BATCH, k->item) + fbp_update_scratch(BATCH, k->item) +
@@ -71,32 +72,10 @@ static void apply_gradients(const fbp_kernels *k, arrays *a, const fbp_update *u
     k->apply_gradient(a->b, a->state, g, 1, n, a->ldy, update);
 }
 
-static void check_layer(const fbp_kernels *k, const fbp_kernels *scalar, arrays *a, arrays *s)
+static void check_updates(const fbp_kernels *k, const fbp_kernels *scalar, arrays *a, arrays *s)
 {
+    const fbp_activation tanh = {FBP_TANH, 0};
     int32_t index[2][N_IN + 1];
-    for (int f = 0; f < FBP_N_ACTIVATIONS; f++) {
-        k->dense_forward(a->y, a->x, a->w, a->b, BATCH, N_IN, N_OUT, a->ldy, a->ldx, a->ldy, f);
-        scalar->dense_forward(s->y, s->x, s->w, s->b, BATCH, N_IN, N_OUT, s->ldy, s->ldx, s->ldy, f);
-        compare(k, "dense_forward", f, a->y, s->y, a->bytes_y);
-        for (ptrdiff_t batch = 5; batch <= BATCH; batch += BATCH - 5) {
-            k->dense_delta(a->dx, a->dy, a->w, a->x, a->scratch, batch, batch, N_IN, N_OUT, a->ldx, a->ldy, a->ldy, f);
-            scalar->dense_delta(s->dx, s->dy, s->w, s->x, s->scratch, batch, batch, N_IN, N_OUT, s->ldx, s->ldy, s->ldy, f);
-            compare(k, "dense_delta", f, a->dx, s->dx, a->bytes_x);
-        }
-        for (int loss = 0; loss < FBP_N_LOSSES; loss++) {
-            k->loss_delta(a->dx, a->row_loss, a->hit, a->y, a->target, BATCH, N_OUT, a->ldy, loss, f, 0.25, 0.5);
-            scalar->loss_delta(s->dx, s->row_loss, s->hit, s->y, s->target, BATCH, N_OUT, s->ldy, loss, f, 0.25, 0.5);
-            compare(k, "loss_delta", loss, a->dx, s->dx, a->bytes_y);
-            compare(k, "row_loss", loss, a->row_loss, s->row_loss, sizeof a->row_loss);
-            compare(k, "hit", loss, a->hit, s->hit, sizeof a->hit);
-        }
-    }
-    k->smooth_rows(a->y, BATCH, N_OUT, a->ldy, 0.1);
-    scalar->smooth_rows(s->y, BATCH, N_OUT, s->ldy, 0.1);
-    compare(k, "smooth_rows", 0, a->y, s->y, a->bytes_y);
-    k->weigh_rows(a->y, a->row_loss, a->row_loss, BATCH, N_OUT, a->ldy);
-    scalar->weigh_rows(s->y, s->row_loss, s->row_loss, BATCH, N_OUT, s->ldy);
-    compare(k, "weigh_rows", 0, a->y, s->y, a->bytes_y);
     for (int code = 0; code < 2 * FBP_N_RULES; code++) { /* each rule without and with clipping and the l1 penalty */
         const int rule = code / 2;
         fbp_update update = fbp_update_of(rule);
@@ -113,8 +92,8 @@ static void check_layer(const fbp_kernels *k, const fbp_kernels *scalar, arrays 
         k->stream_bias(a->b, a->state, a->dy, 3, N_OUT, a->ldy, &update);
         scalar->stream_bias(s->b, s->state, s->dy, 3, N_OUT, s->ldy, &update);
         compare(k, "stream_bias", rule, a->b, s->b, a->ldy * k->item);
-        k->stream_forward(a->y, a->x, a->w, a->b, index[0], count, 3, N_OUT, a->ldy, a->ldx, a->ldy, FBP_TANH);
-        scalar->stream_forward(s->y, s->x, s->w, s->b, index[1], count, 3, N_OUT, s->ldy, s->ldx, s->ldy, FBP_TANH);
+        k->stream_forward(a->y, a->slope, a->x, a->w, a->b, index[0], count, 3, N_OUT, a->ldy, a->ldx, a->ldy, tanh);
+        scalar->stream_forward(s->y, s->slope, s->x, s->w, s->b, index[1], count, 3, N_OUT, s->ldy, s->ldx, s->ldy, tanh);
         compare(k, "stream_forward", rule, a->y, s->y, a->bytes_y);
         k->stream_backward(a->dx, a->w, a->state, a->x, a->dy, index[0], count, 3, N_OUT, a->ldy, a->ldx, a->ldy, &update);
         scalar->stream_backward(s->dx, s->w, s->state, s->x, s->dy, index[1], count, 3, N_OUT, s->ldy, s->ldx, s->ldy, &update);
@@ -134,6 +113,41 @@ static void check_norms(const fbp_kernels *k, const fbp_kernels *scalar, arrays 
     k->limit_columns(a->w, squares[0], 2, N_IN, a->ldy, a->ldy, 64, 0.5);
     scalar->limit_columns(s->w, squares[1], 2, N_IN, s->ldy, s->ldy, 64, 0.5);
     compare(k, "limit_columns", 0, a->w, s->w, a->bytes_w);
+}
+
+static void check_layer(const fbp_kernels *k, const fbp_kernels *scalar, arrays *a, arrays *s)
+{
+    const fbp_dropout dropout = {fbp_dropout_key(SEED, 3, 1), 5, 0, 0.3};
+    for (int code = 0; code <= FBP_KEPT; code++) {
+        const fbp_activation f = {code, 0.3};
+        k->dense_forward(a->y, a->slope, a->x, a->w, a->b, BATCH, N_IN, N_OUT, a->ldy, a->ldx, a->ldy, f);
+        scalar->dense_forward(s->y, s->slope, s->x, s->w, s->b, BATCH, N_IN, N_OUT, s->ldy, s->ldx, s->ldy, f);
+        compare(k, "dense_forward", code, a->y, s->y, a->bytes_y);
+        compare(k, "dense_forward slope", code, a->slope, s->slope, a->bytes_y);
+        for (ptrdiff_t batch = 5; batch <= BATCH; batch += BATCH - 5) {
+            k->dense_delta(a->dx, a->dy, a->w, a->x, a->scratch, batch, batch, N_IN, N_OUT, a->ldx, a->ldy, a->ldy, f);
+            scalar->dense_delta(s->dx, s->dy, s->w, s->x, s->scratch, batch, batch, N_IN, N_OUT, s->ldx, s->ldy, s->ldy, f);
+            compare(k, "dense_delta", code, a->dx, s->dx, a->bytes_x);
+        }
+        for (int loss = 0; loss < FBP_N_LOSSES; loss++) {
+            k->loss_delta(a->dx, a->row_loss, a->hit, a->y, NULL, a->target, BATCH, N_OUT, a->ldy, loss, f, 0.25, 0.5);
+            scalar->loss_delta(s->dx, s->row_loss, s->hit, s->y, NULL, s->target, BATCH, N_OUT, s->ldy, loss, f, 0.25, 0.5);
+            compare(k, "loss_delta", loss, a->dx, s->dx, a->bytes_y);
+            compare(k, "row_loss", loss, a->row_loss, s->row_loss, sizeof a->row_loss);
+            compare(k, "hit", loss, a->hit, s->hit, sizeof a->hit);
+        }
+        k->drop_units(a->y, a->slope, BATCH, N_OUT, a->ldy, &dropout);
+        scalar->drop_units(s->y, s->slope, BATCH, N_OUT, s->ldy, &dropout);
+        compare(k, "drop_units", code, a->y, s->y, a->bytes_y);
+        compare(k, "drop_units slope", code, a->slope, s->slope, a->bytes_y);
+    }
+    k->smooth_rows(a->y, BATCH, N_OUT, a->ldy, 0.1);
+    scalar->smooth_rows(s->y, BATCH, N_OUT, s->ldy, 0.1);
+    compare(k, "smooth_rows", 0, a->y, s->y, a->bytes_y);
+    k->weigh_rows(a->y, a->row_loss, a->row_loss, BATCH, N_OUT, a->ldy);
+    scalar->weigh_rows(s->y, s->row_loss, s->row_loss, BATCH, N_OUT, s->ldy);
+    compare(k, "weigh_rows", 0, a->y, s->y, a->bytes_y);
+    check_updates(k, scalar, a, s);
 }
 
 static void check_functions(const fbp_kernels *k, const fbp_kernels *scalar, arrays *a, arrays *s)

@@ -49,7 +49,7 @@ class TestErrors:
             ("train digits --epochs 0", "'0' is not a positive integer"),
             ("train digits --batch-size -1", "'-1' is not a positive integer"),
             ("train digits --hidden 8,x", "'x' is not a positive integer"),
-            ("train digits --activation step", "'step'"),
+            ("train digits --activation swish", "'swish'"),
             ("train digits --learning-rate nan", "learning_rate: got nan"),
             ("train digits --learning-rate 1e30", "diverged"),
             ("train digits --momentum 1", "momentum: got 1.0"),

@@ -228,6 +228,13 @@ def test_given_gradients_of_the_kernel(isa, dtype):
 def test_names():
     network, _, _ = regression()
     assert ", half_square, SGD" in repr(trainer(network, half_square))
-    assert isinstance(trainer(network, half_square)._new_run(4), GivenRun)
+    owner = trainer(network, half_square)
+    assert isinstance(owner._runs.new(owner.optimizer, 4, 1, 0), GivenRun)
     with pytest.raises(errors.ConfigError, match="loss: got <class"):
         trainer(network, fb.losses.Huber)
+
+
+def test_a_function_is_refused_where_it_would_see_other_outputs_than_the_step_has():
+    network = fb.Network(4, [fb.Dense(3, "relu", dropout=0.5), fb.Dense(2)], seed=0)
+    with pytest.raises(errors.ConfigError, match="loss: got the function half_square"):
+        fb.Trainer(network, half_square)

@@ -20,6 +20,7 @@ from fastbp import _pace, _runtime
 NETWORKS = {
     "narrow": ([4, 8, 3], ["tanh", "softmax"], "cross_entropy", "momentum", 16),
     "wide": ([200, 300, 10], ["relu", "softmax"], "cross_entropy", "sgd", 64),
+    "slopes": ([200, 300, 10], ["gelu", "softmax"], "cross_entropy", "momentum", 64),
     "batch 1": ([12, 40, 17, 3], ["relu", "tanh", "linear"], "mse", "nesterov", 1),
     "streamed": ([512, 520, 10], ["relu", "linear"], "mse", "sgd", 4),
 }
