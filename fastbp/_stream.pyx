@@ -4,7 +4,7 @@ step, once forward and once backward, and a team splits columns forward and weig
 from libc.stdint cimport int32_t
 
 from fastbp._forward cimport Dropout, Layer, drop, kept_slope, up_to
-from fastbp._runtime cimport FBP_LINE_BYTES, FBP_RELU, FBP_SOFTMAX, barrier_wait, fbp_state_at, fbp_update
+from fastbp._runtime cimport FBP_LINE_BYTES, FBP_RELU, FBP_SOFTMAX, barrier_wait, fbp_bias_update, fbp_state_at, fbp_update
 from fastbp._steps cimport Plan, Slot, add_losses, batch_of, begin_update, dropout_of, gather, keep, losses
 
 
@@ -35,11 +35,12 @@ cdef void forward_columns(Plan *p, const Layer *layer, Py_ssize_t l, const int32
                                  index if count < layer.n_in else NULL, count, batch, end - first, layer.ld, layer.ld_in, layer.ld,
                                  up_to(layer, p.to_logits and l == p.n_layers - 1))
         drop(slot.outputs[l] + first * item, slot.slopes[l] + first * item, p.kernels, layer, l, 0, batch, first, end - first,
-             dropout if p.drops else NULL)
+             dropout)
 
 
 cdef void backward_rows(Plan *p, const Layer *layer, Py_ssize_t l, const int32_t *index, Py_ssize_t count,
-                        Py_ssize_t batch, const fbp_update *update, int thread, int n_threads) noexcept nogil:
+                        Py_ssize_t batch, const fbp_update *update, const fbp_update *of_bias, int thread,
+                        int n_threads) noexcept nogil:
     """This thread's share of the listed weight rows of one layer: delta below, update."""
     cdef Py_ssize_t first = count * thread // n_threads, end = count * (thread + 1) // n_threads
     cdef const Slot *slot = p.slots
@@ -48,7 +49,8 @@ cdef void backward_rows(Plan *p, const Layer *layer, Py_ssize_t l, const int32_t
                               slot.outputs[l - 1] if l else slot.inputs, slot.deltas[l], index + first, end - first, batch,
                               layer.n_out, layer.ld, layer.ld_in, layer.ld, update)
     if thread == 0:
-        p.kernels.stream_bias(p.updated + layer.bias, fbp_state_at(p.state, layer.bias), slot.deltas[l], batch, layer.n_out, layer.ld, update)
+        p.kernels.stream_bias(p.updated + layer.bias, fbp_state_at(p.state, layer.bias), slot.deltas[l], batch, layer.n_out,
+                              layer.ld, of_bias)
 
 
 cdef void list_rows(Plan *p, int32_t *index, Py_ssize_t l, Py_ssize_t batch, Py_ssize_t step) noexcept nogil:
@@ -72,13 +74,15 @@ cdef void stream_worker(Plan *p, int thread, int n_threads) noexcept nogil:
     cdef int32_t *index
     cdef const Layer *layer
     cdef const Slot *slot = p.slots
-    cdef fbp_update update = p.update
+    cdef fbp_update update = p.update, of_bias = fbp_bias_update(&p.update)
     cdef Dropout dropout
     cdef Py_ssize_t step, batch, l
     for step in range(p.n_steps):
         batch = batch_of(p, step)
         begin_update(&update, p, step)
-        dropout = dropout_of(p, step)
+        begin_update(&of_bias, p, step)
+        if p.drops:
+            dropout = dropout_of(p, step)
         if thread == 0:
             gather(p, slot, (p.first_step + step) * p.batch, batch)
         sync(p, n_threads)
@@ -86,7 +90,7 @@ cdef void stream_worker(Plan *p, int thread, int n_threads) noexcept nogil:
         for l in range(p.n_layers):
             layer = &p.layers[l]
             list_rows(p, index, l, batch, step)
-            forward_columns(p, layer, l, index + 1, index[0], batch, &dropout, thread, n_threads)
+            forward_columns(p, layer, l, index + 1, index[0], batch, &dropout if p.drops else NULL, thread, n_threads)
             sync(p, n_threads)
             index += 2 + layer.n_in
         if thread == 0 and not losses(p, slot, 0, batch, batch):
@@ -99,7 +103,7 @@ cdef void stream_worker(Plan *p, int thread, int n_threads) noexcept nogil:
         for l in range(p.n_layers - 1, -1, -1):
             layer = &p.layers[l]
             index -= 2 + layer.n_in
-            backward_rows(p, layer, l, index + 1, index[0], batch, &update, thread, n_threads)
+            backward_rows(p, layer, l, index + 1, index[0], batch, &update, &of_bias, thread, n_threads)
             sync(p, n_threads)
             if l:
                 if thread == 0:

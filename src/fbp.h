@@ -194,7 +194,7 @@ typedef struct {
                             ptrdiff_t n_index, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldw, ptrdiff_t ldx,
                             ptrdiff_t ldy, const fbp_update *update);
 
-    /* b[n_out] and its state, updated by the column sums of dy[batch][ldy] as fbp_bias_update says. */
+    /* b[n_out] and its state, updated by the column sums of dy[batch][ldy]; update as fbp_bias_update gives it. */
     void (*stream_bias)(void *b, fbp_state state, const void *dy, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy,
                         const fbp_update *update);
 

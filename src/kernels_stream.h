@@ -201,15 +201,20 @@ static void KERNEL(stream_backward)(void *dx, void *w, fbp_state state, const vo
         stream_any(s, index, n_index, batch, update, 0);
 }
 
-/* A bias is a weight whose input is always 1. */
+/* A bias is a weight whose input is always 1. Its constants are those of a literal rule: all of them cost 10 ns a call. */
+INLINE void update_bias(real *b, real *m, real *v, const real *dy, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy,
+                        const fbp_update *update, const fbp_rule rule, const int extras)
+{
+    static const real ONE = 1;
+    const rule_vecs c = rule_constants(update);
+    update_row(b, m, v, &ONE, dy, batch, n_out, 0, ldy, &c, rule, extras);
+}
+
 static void KERNEL(stream_bias)(void *b, fbp_state state, const void *dy, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy,
                                 const fbp_update *update)
 {
-    static const real ONE = 1;
-    const fbp_update u = fbp_bias_update(update);
-    const rule_vecs c = rule_constants(&u);
     real *m = state.m ? state.m : b, *v = state.v ? state.v : b;
-    WITH_RULE(&u, update_row(b, m, v, &ONE, dy, batch, n_out, 0, ldy, &c, rule, extras))
+    WITH_RULE(update, update_bias(b, m, v, dy, batch, n_out, ldy, update, rule, extras))
 }
 
 /* Rows are fetched two ahead: they lie anywhere in memory, and a row is over before a hardware prefetcher has found its end. */
