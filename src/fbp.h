@@ -48,6 +48,11 @@ typedef enum { FBP_RULES(FBP_ENUM) FBP_N_RULES } fbp_rule;
 #define FBP_FUNCTION_ENUM(name, text) FBP_FUNCTION_##name,
 typedef enum { FBP_FUNCTIONS(FBP_FUNCTION_ENUM) FBP_N_FUNCTIONS } fbp_function;
 
+typedef struct {
+    fbp_activation_code code;
+    double parameter; /* the slope of a leaky ReLU, alpha of ELU */
+} fbp_activation;
+
 /* One update, g being the gradient; fbp_update_of gives one that does nothing but its rule. In this order:
  * clipping g = scale * (g between -clip_value and clip_value), the penalties g += 2 * l2 * w + l1 * sign(w), then
  *
@@ -57,11 +62,6 @@ typedef enum { FBP_FUNCTIONS(FBP_FUNCTION_ENUM) FBP_N_FUNCTIONS } fbp_function;
  * rmsprop   v = a * v + (1 - a) * g^2, w -= lr * g / (sqrt(v) + eps)
  * adam      m = mu * m + (1 - mu) * g, v as in rmsprop, w *= 1 - lr * weight_decay,
  *           w -= lr * step_correction * m / (sqrt(v) * root_correction + eps) */
-typedef struct {
-    fbp_activation_code code;
-    double parameter; /* the slope of a leaky ReLU, alpha of ELU */
-} fbp_activation;
-
 typedef struct {
     fbp_rule rule;
     int penalize_bias, decay_bias; /* does a bias have l1 and l2, has it the weight decay? */
