@@ -4,6 +4,7 @@ ACTIVATIONS: dict[str, int]
 LOSSES: dict[str, int]
 RULES: dict[str, int]
 FUNCTIONS: dict[str, int]
+GATES: dict[str, int]
 COMPILER: str
 
 def isas() -> list[str]: ...

@@ -36,6 +36,8 @@ typedef enum { FBP_F32, FBP_F64, FBP_N_DTYPES } fbp_dtype;
     NAME(GRADIENT, "gradient") NAME(SGD, "sgd") NAME(MOMENTUM, "momentum") NAME(NESTEROV, "nesterov")         \
     NAME(ADAGRAD, "adagrad") NAME(RMSPROP, "rmsprop") NAME(ADAM, "adam")
 
+#define FBP_GATES(NAME) NAME(MAXOUT, "maxout") NAME(PRODUCT, "product")
+
 #define FBP_ENUM(name, text) FBP_##name,
 typedef enum {
     FBP_ACTIVATIONS(FBP_ENUM) FBP_N_ACTIVATIONS,
@@ -43,6 +45,7 @@ typedef enum {
 } fbp_activation_code;
 typedef enum { FBP_LOSSES(FBP_ENUM) FBP_N_LOSSES } fbp_loss;
 typedef enum { FBP_RULES(FBP_ENUM) FBP_N_RULES } fbp_rule;
+typedef enum { FBP_GATES(FBP_ENUM) FBP_N_GATES } fbp_gate; /* the largest of the pieces, or a f(b) of two */
 
 /* Some activations have the names of functions. */
 #define FBP_FUNCTION_ENUM(name, text) FBP_FUNCTION_##name,
@@ -104,6 +107,7 @@ static inline fbp_state fbp_state_at(fbp_state s, ptrdiff_t bytes)
 extern const char *const fbp_activation_names[FBP_N_ACTIVATIONS];
 extern const char *const fbp_loss_names[FBP_N_LOSSES];
 extern const char *const fbp_rule_names[FBP_N_RULES];
+extern const char *const fbp_gate_names[FBP_N_GATES];
 extern const char *const fbp_function_names[FBP_N_FUNCTIONS];
 
 enum {
@@ -201,6 +205,19 @@ typedef struct {
     /* dx[batch][ld] from dL/dy to dL/dz of the layer whose output is x: what dense_delta does last. */
     void (*activation_delta)(void *dx, const void *x, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld,
                              fbp_activation activation);
+
+    /* y[rows][ldy] from z[rows][ldz], `pieces` of n units side by side, each in whole 64-byte lines. A product has two pieces, a
+     * and b, and gives a * f(b), f element-wise. */
+    void (*gate_forward)(void *y, const void *z, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t pieces, ptrdiff_t ldy,
+                         ptrdiff_t ldz, fbp_gate gate, fbp_activation activation);
+
+    /* dz = dL/dz from dy = dL/dy and z; of equal pieces of a maxout the first has the gradient. */
+    void (*gate_delta)(void *dz, const void *dy, const void *z, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t pieces,
+                       ptrdiff_t ldy, ptrdiff_t ldz, fbp_gate gate, fbp_activation activation);
+
+    /* out[rows][n] = a + b; none of them needs alignment or padding, out may be a or b. */
+    void (*add_rows)(void *out, const void *a, const void *b, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldo, ptrdiff_t lda,
+                     ptrdiff_t ldb);
 
     /* out[rows][ld] = x[order[i]][n], or x[first + i] without an order; x needs neither alignment nor padding. */
     void (*gather_rows)(void *out, const void *x, const int64_t *order, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t n,
