@@ -5,6 +5,7 @@ LOSSES: dict[str, int]
 RULES: dict[str, int]
 FUNCTIONS: dict[str, int]
 GATES: dict[str, int]
+LINE_BYTES: int
 COMPILER: str
 
 def isas() -> list[str]: ...

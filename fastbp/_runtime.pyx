@@ -54,6 +54,7 @@ cdef extern from *:
 ACTIVATIONS = {fbp_activation_names[i].decode(): i for i in range(FBP_N_ACTIVATIONS)}
 LOSSES = {fbp_loss_names[i].decode(): i for i in range(FBP_N_LOSSES)}
 RULES = {fbp_rule_names[i].decode(): i for i in range(FBP_N_RULES)}
+LINE_BYTES = FBP_LINE_BYTES
 GATES = {fbp_gate_names[i].decode(): i for i in range(FBP_N_GATES)}
 FUNCTIONS = {fbp_function_names[i].decode(): i for i in range(FBP_N_FUNCTIONS)}
 COMPILER = FBP_COMPILER.decode()

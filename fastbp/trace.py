@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check
-from .errors import ShapeError
+from .errors import ConfigError, ShapeError
 from .layers import Dense
 
 if TYPE_CHECKING:
@@ -124,6 +124,9 @@ def trace_example(network: Network, x: ArrayLike, y: ArrayLike, loss: str) -> Tr
     InputError, LabelError, DTypeError, ConfigError
         `x`, `y` or `loss` cannot be used.
     """
+    for layer in network.layers:
+        if not isinstance(layer, Dense):
+            raise ConfigError(f"layers: got {layer!r}, wanted Dense alone: a trace is of x W + b")
     x = _one_row(x, network.n_inputs, "x")
     y = _one_row(y, network.n_outputs, "y")
     value, gradients, dx = network.gradients(x, y, loss, inputs=True)
