@@ -34,8 +34,9 @@ cdef void forward_rows(char **outputs, char **slopes, const char *x, const char 
     cdef const Layer *layer
     for l in range(n_layers):
         layer = &layers[l]
-        source = outputs[layer.source] if layer.source >= 0 else x
-        ld_source = layer.ld_in if layer.source >= 0 else ldx
+        source, ld_source = x, ldx
+        if layer.source >= 0:
+            source, ld_source = outputs[layer.source], layer.ld_in
         if layer.op == DENSE:
             kernels.dense_forward(outputs[l], kept_slope(layer, slopes[l], 0) if slopes != NULL else NULL, source,
                                   arena + layer.weight, arena + layer.bias, rows, layer.n_in, layer.n_out, layer.ld, ld_source,

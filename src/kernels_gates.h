@@ -6,7 +6,7 @@
 /* The largest piece; a NaN or an infinity in any of them gives one that is not finite. */
 INLINE vec largest_piece(const real *z, ptrdiff_t pieces, ptrdiff_t stride)
 {
-    vec best = v_load(z), bad = v_set1(0);
+    vec best = v_load(z), bad = best * v_set1(0);
     for (ptrdiff_t p = 1; p < pieces; p++) {
         const vec piece = v_load(z + p * stride);
         bad = v_fma(piece, v_set1(0), bad);
