@@ -110,6 +110,12 @@ cdef extern from "fbp.h" nogil:
     Py_ssize_t fbp_update_block_lines(Py_ssize_t batch)
     Py_ssize_t fbp_update_block(Py_ssize_t batch, size_t item)
     Py_ssize_t fbp_update_scratch(Py_ssize_t batch, size_t item)
+    int fbp_loss_from_logits(fbp_loss loss, fbp_activation_code activation)
+    int fbp_loss_classifies(fbp_loss loss)
+    uint64_t fbp_dropout_key(uint64_t seed, int64_t step, Py_ssize_t layer)
+    int fbp_needs_slope(fbp_activation_code activation)
+
+cdef extern from "phases.h" nogil:
     int fbp_item_claim(int64_t *state, int64_t phase)
     int fbp_item_pending(const int64_t *state, int64_t phase)
     int fbp_item_apply(int64_t *state, int64_t phase)
@@ -117,10 +123,6 @@ cdef extern from "fbp.h" nogil:
     Py_ssize_t fbp_items_done(const int64_t *states, Py_ssize_t first, Py_ssize_t n, int64_t phase)
     int64_t fbp_phase(const int64_t *phase)
     void fbp_end_phase(int64_t *current, int64_t phase)
-    int fbp_loss_from_logits(fbp_loss loss, fbp_activation_code activation)
-    int fbp_loss_classifies(fbp_loss loss)
-    uint64_t fbp_dropout_key(uint64_t seed, int64_t step, Py_ssize_t layer)
-    int fbp_needs_slope(fbp_activation_code activation)
 
 cdef class Memory:
     """Aligned, zeroed memory of the engine; gives NumPy its bytes through the buffer protocol."""
