@@ -47,6 +47,10 @@ class Layer:
         """Iterate over this layer, or those within, that have a weight and a bias."""
         raise NotImplementedError
 
+    def _call(self, place: str) -> None:
+        """Note where in the network this layer is, for errors."""
+        raise NotImplementedError
+
 
 class Weighted(Layer):
     """A layer with a weight and a bias.
@@ -63,7 +67,7 @@ class Weighted(Layer):
         self._bias_init = initializer(bias_init, "bias_init")
         self._model: Model | None = None
         self._step = -1  # of the engine
-        self._index = -1  # of all that have a weight
+        self._where = "layer"
 
     @property
     def units(self) -> int:
@@ -106,9 +110,8 @@ class Weighted(Layer):
 
     def _place(self, wiring: Wiring, below: int) -> tuple[Self, int]:
         twin = copy.copy(self)
-        twin._model, twin._index = None, len(wiring.shapes)
-        top = twin._wire(wiring, below)
-        return twin, top
+        twin._model = None
+        return twin, twin._wire(wiring, below)
 
     def _wire(self, wiring: Wiring, below: int) -> int:
         """Set `_step`, where the weight is, and return the step with the outputs."""
@@ -117,13 +120,16 @@ class Weighted(Layer):
     def _weighted(self) -> Iterator[Weighted]:
         yield self
 
+    def _call(self, place: str) -> None:
+        self._where = place
+
     def _initialize(self, rng: np.random.Generator) -> None:
         """Draw the weights, then the biases."""
         weight_init = self._weight_init or self._default_weight()
         bias_init = self._bias_init or Zeros()
         for weight, bias in self._parts():
-            fill(weight_init, rng, weight, f"layers[{self._index}].weight")
-            fill(bias_init, rng, bias, f"layers[{self._index}].bias")
+            fill(weight_init, rng, weight, f"{self._where}.weight")
+            fill(bias_init, rng, bias, f"{self._where}.bias")
 
     def _bound(self) -> Model:
         if self._model is None:
@@ -134,8 +140,7 @@ class Weighted(Layer):
         return self._model
 
     def _assign(self, view: NDArray[Any], value: ArrayLike, name: str) -> None:
-        name = f"layers[{self._index}].{name}"
-        view[...] = _check.parameter(value, view.shape, view.dtype, name)
+        view[...] = _check.parameter(value, view.shape, view.dtype, f"{self._where}.{name}")
 
 
 def layers_of(layers: Any) -> list[Layer]:

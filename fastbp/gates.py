@@ -227,6 +227,12 @@ class Residual(Layer):
             twin.projection, below = projection._place(wiring, below)
         return twin, wiring.add(below, top)
 
+    def _call(self, place: str) -> None:
+        for i, layer in enumerate(self.layers):
+            layer._call(f"{place}.layers[{i}]")
+        if self.projection is not None:
+            self.projection._call(f"{place}.projection")
+
     def _weighted(self) -> Iterator[Weighted]:
         for layer in self.layers:
             yield from layer._weighted()

@@ -93,9 +93,11 @@ class Network(Described, Differentiable):
         return network
 
     def _build(self, n_inputs: int, layers: Sequence[Layer], dtype: np.dtype) -> None:
-        wiring, placed, top = Wiring(n_inputs, dtype), [], -1
+        wiring, top = Wiring(n_inputs, dtype), -1
+        placed: list[Layer] = []
         for layer in layers:
             bound, top = layer._place(wiring, top)
+            bound._call(f"layers[{len(placed)}]")
             placed.append(bound)
             wiring.tops.append(top)
         # Beyond any memory, and near where the engine's byte counts would wrap around.

@@ -11,6 +11,7 @@ import fastbp as fb
 from fastbp import _engine, _runtime, reference
 
 TOLERANCE = 1e-6  # of gradient_check, float64
+WEIGHTS = [0.0, 1.0, 2.0, 3.0, 0.5, 1.5]
 THREADS = [1, 2, 3] if _runtime.has_openmp() else [1]
 
 
@@ -38,6 +39,31 @@ def test_gradient_check(name):
     check = fb.gradient_check(net, *rows(net), "mse", tolerance=TOLERANCE)
     assert check.passed, str(check)
     assert len(check.layers) == len(net.weighted_layers)
+
+
+@pytest.mark.parametrize("name", list(STACKS))
+def test_gradient_check_with_penalties_and_weights_of_rows(name):
+    net = network(name)
+    options = {"l1": 0.003, "l2": 0.01, "penalize_bias": True, "sample_weight": WEIGHTS}
+    check = fb.gradient_check(net, *rows(net), "mse", tolerance=TOLERANCE, **options)
+    assert check.passed, str(check)
+
+
+def squares(outputs, targets):
+    difference = outputs - targets
+    return (difference**2).sum(axis=1), 2 * difference
+
+
+@pytest.mark.parametrize("loss", ["huber", "hinge", squares])
+def test_gates_as_outputs_take_any_loss_of_linear_outputs(loss):
+    net = fb.Network(4, [fb.Residual([fb.Maxout(4), fb.Gated(1)])], dtype="float64", seed=1)
+    x, y = rows(net)
+    y = np.sign(y)
+    assert fb.gradient_check(net, x, y, loss, tolerance=TOLERANCE).passed
+    trainer = fb.Trainer(net, loss, fb.SGD(0.05), batch_size=3, seed=0)
+    before = trainer.evaluate(x, y)["loss"]
+    trainer.fit(x, y, epochs=40)
+    assert trainer.evaluate(x, y)["loss"] < 0.8 * before
 
 
 @pytest.mark.parametrize("name", list(STACKS))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -64,6 +65,19 @@ def test_views_write_through():
     net.layers[0].weight = 2 * net.layers[0].weight
     assert not np.array_equal(net.predict(x), before)
     np.testing.assert_allclose(net.predict(x), twin(net, x, 0)[0], rtol=0, atol=1e-12)
+
+
+def test_errors_say_where_a_layer_is():
+    inner = fb.Residual([fb.Maxout(3)])
+    net = fb.Network(2, [fb.Dense(2), fb.Residual([fb.Dense(2), inner])], seed=0)
+    outer = net.layers[1]
+    for layer, place in [
+        (net.layers[0], "layers[0].weight"),
+        (outer.layers[1].layers[0], "layers[1].layers[1].layers[0].weight"),
+        (outer.projection, "layers[1].projection.weight"),
+    ]:
+        with pytest.raises(errors.ShapeError, match=f"^{re.escape(place)}: got"):
+            layer.weight = [[1.0]]
 
 
 def test_a_layer_that_diverged_is_named():
