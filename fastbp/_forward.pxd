@@ -12,6 +12,12 @@ cdef enum Op:
 
 cdef struct Layer:
     # One layer of a chain, or one step of any other network; only a dense one has inputs of its own, n_in, a weight and a bias.
+    Py_ssize_t n_in, n_out
+    Py_ssize_t ld_in, ld            # elements between rows of this layer's input (in a workspace) and of its weight and output
+    Py_ssize_t weight, bias         # where they start in the arena, in bytes
+    fbp_activation activation
+    double dropout                  # the chance of an output to be left out of a step
+    fbp_activation slope            # how f' comes from slopes[l] of a slot: the activation, from the output, or FBP_KEPT
     Op op
     Py_ssize_t source               # the layer whose outputs it reads, or -1: the data
     Py_ssize_t below                # where its delta goes on: to the source, or to the branch before it
@@ -20,12 +26,6 @@ cdef struct Layer:
     Py_ssize_t pieces
     fbp_gate gate
     fbp_activation gate_activation
-    Py_ssize_t n_in, n_out
-    Py_ssize_t ld_in, ld            # elements between rows of this layer's input (in a workspace) and of its weight and output
-    Py_ssize_t weight, bias         # where they start in the arena, in bytes
-    fbp_activation activation
-    double dropout                  # the chance of an output to be left out of a step
-    fbp_activation slope            # how f' comes from slopes[l] of a slot: the activation, from the output, or FBP_KEPT
 
 cdef struct Dropout:
     # What the dropout of a step is drawn from, besides layer, row and unit.

@@ -264,7 +264,6 @@ INLINE vec line_dot(const real *a, const real *b, ptrdiff_t n)
 }
 
 #include "kernels_activations.h"
-#include "kernels_gates.h"
 #include "kernels_rows.h"
 #include "kernels_hits.h"
 #include "kernels_losses.h"
@@ -272,6 +271,7 @@ INLINE vec line_dot(const real *a, const real *b, ptrdiff_t n)
 #include "kernels_rules.h"
 #include "kernels_norms.h"
 #include "kernels_stream.h"
+#include "kernels_gates.h"
 
 static void KERNEL(elementary)(void *y, const void *x, ptrdiff_t n, fbp_function function)
 {
