@@ -1,7 +1,7 @@
 """Backpropagation through gates: add hands the gradient on, multiply switches it.
 
 1. f = (x + y) z at x = -2, y = 5, z = -4: the add gate is the engine's, a linear Dense with both
-   weights 1; the multiply gate and the slope that it sends back are plain NumPy here.
+   weights 1; the multiply gate is a Gated without an activation.
 2. f = sigmoid(w0 x0 + w1 x1 + w2): all five gates at once are the engine's, one Dense.
 """
 
@@ -19,10 +19,13 @@ def sum_and_product():
     add = fb.Network(2, [fb.Dense(1, "linear")], dtype="float64")
     add.layers[0].weight, add.layers[0].bias = [[1.0], [1.0]], [0.0]
     q = float(add.predict([[x, y]])[0, 0])
-    f = np.multiply(q, z)
-    # The multiply gate back: the slope by one input is the other one.
-    df_dq, df_dz = np.multiply(1.0, z), np.multiply(1.0, q)
-    # The add gate back: half squared error has the slope q - target, so this target sends df/dq in.
+    multiply = fb.Network(2, [fb.Gated(1, gate="linear")], dtype="float64")
+    multiply.layers[0].weight, multiply.layers[0].bias = [[[1], [0]], [[0], [1]]], [[0], [0]]
+    f = float(multiply.predict([[q, z]])[0, 0])
+    # The multiply gate back: the slope by one input is the other one. Half squared error has the
+    # slope f - target, so this target sends 1 in, and the one below sends df/dq in.
+    _, _, slopes = multiply.gradients([[q, z]], [[f - 1]], "squared_error", inputs=True)
+    df_dq, df_dz = slopes[0]
     trace = add.trace([x, y], q - df_dq, "squared_error")
     df_dx, df_dy = trace.dx
     assert (q, f) == (3, -12)

@@ -22,6 +22,7 @@ from ._config import show_config
 from .adaptive import Adagrad, Adam, AdamW, RMSprop
 from .callbacks import EarlyStopping, GradientNorm, TargetLoss, TimeLimit
 from .encoding import labels, one_hot
+from .gates import Gated, Maxout, Residual
 from .gradcheck import gradient_check
 from .history import History
 from .io import load
@@ -44,13 +45,16 @@ __all__ = [
     "Dense",
     "EarlyStopping",
     "Exponential",
+    "Gated",
     "GradientNorm",
     "History",
     "InverseTime",
+    "Maxout",
     "Network",
     "Polynomial",
     "RMSprop",
     "ReduceOnPlateau",
+    "Residual",
     "Step",
     "TargetLoss",
     "TimeLimit",

@@ -17,8 +17,10 @@ from numpy.typing import ArrayLike, NDArray
 from . import _check
 from ._arrays import all_finite
 from ._engine import Model
+from ._layer import Weighted
 from ._runtime import get_num_threads
 from .errors import ConfigError, InputError, ShapeError
+from .layers import Dense
 
 if TYPE_CHECKING:
     from .network import Network
@@ -105,8 +107,8 @@ class Affine:
             The last layer is not linear, or M is not diagonal.
         """
         layer = network.layers[-1]
-        if layer.activation != "linear":
-            raise ConfigError(f"last layer: got {layer.activation}, wanted linear")
+        if not isinstance(layer, Dense) or layer.activation != "linear":
+            raise ConfigError(f"last layer: got {layer!r}, wanted a linear Dense")
         if self.matrix.ndim != 1:
             raise ConfigError(f"matrix: got shape {self.matrix.shape}, wanted a diagonal")
         layer.weight = layer.weight / self.matrix
@@ -195,13 +197,18 @@ def folded(network: Network) -> Network:
         return network.copy()
     twin = network._unset(ahead.n_inputs, network.layers, network.dtype)
     twin.metadata = dict(network.metadata)
-    for mine, other in zip(network.layers[1:], twin.layers[1:], strict=True):
+    first, twin_first = network.layers[0], twin.layers[0]
+    if not isinstance(first, Weighted) or not isinstance(twin_first, Weighted):
+        raise ConfigError(f"first layer: got {first!r}, wanted one with a weight: a sum has none")
+    pairs = zip(network.weighted_layers[1:], twin.weighted_layers[1:], strict=True)
+    for mine, other in pairs:
         other.weight, other.bias = mine.weight, mine.bias
-    first, matrix = network.layers[0], ahead.matrix
-    weight = first.weight.astype(np.float64)
+    matrix = ahead.matrix
+    weight = first.weight.astype(np.float64).reshape(len(first.weight), -1)
     weight = matrix[:, None] * weight if matrix.ndim == 1 else _product(matrix, weight)
-    twin.layers[0].weight = weight
-    twin.layers[0].bias = first.bias - _product(ahead.mean[None, :], weight)[0]
+    shift = _product(ahead.mean[None, :], weight)[0]
+    twin_first.weight = weight.reshape(twin_first.weight.shape)
+    twin_first.bias = first.bias - shift.reshape(first.bias.shape)
     return twin
 
 

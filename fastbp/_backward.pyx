@@ -4,8 +4,9 @@ import numpy as np
 
 cimport numpy as cnp
 from libc.stdint cimport uint8_t
+from libc.string cimport memcpy
 
-from fastbp._forward cimport activation_of
+from fastbp._forward cimport ADD, DENSE, GATE, activation_of
 from fastbp._runtime cimport (FBP_F32, FBP_F64, FBP_KEPT, FBP_LINE_BYTES, Memory, code_of, fbp_activation, fbp_bias_update,
                               fbp_delta_scratch, fbp_loss, fbp_rule, fbp_state_at, fbp_update_block, fbp_update_block_lines,
                               fbp_update_block_rows, fbp_update_of, fbp_update_scratch, kernels_of)
@@ -25,8 +26,33 @@ cdef void backward_rows(char **deltas, char **slopes, const char *arena, char *s
     cdef const Layer *layer
     for l in range(n_layers - 1, 0, -1):
         layer = &layers[l]
-        kernels.dense_delta(deltas[l - 1], deltas[l], arena + layer.weight, slopes[l - 1], scratch, batch, rows,
-                            layer.n_in, layer.n_out, layer.ld_in, layer.ld, layer.ld, layers[l - 1].slope)
+        if layer.op != DENSE:
+            hand_down(deltas, slopes, kernels, layers, l, rows)
+        elif layer.below >= 0:
+            kernels.dense_delta(deltas[layer.below], deltas[l], arena + layer.weight, slopes[layer.below], scratch, batch, rows,
+                                layer.n_in, layer.n_out, layer.ld_in, layer.ld, layer.ld, layer.below_slope)
+
+
+cdef void hand_down(char **deltas, char **slopes, const fbp_kernels *kernels, const Layer *layers, Py_ssize_t l,
+                    Py_ssize_t rows) noexcept nogil:
+    """The delta of a gate, a branch or a sum to where it came from.
+
+    A branch is what its source's delta waits for: the first part of it has come from above, without f'.
+    """
+    cdef const Layer *layer = &layers[l]
+    cdef Py_ssize_t bytes = rows * layer.ld * kernels.item
+    if layer.op == GATE:
+        kernels.gate_delta(deltas[layer.below], deltas[l], slopes[layer.below], rows, layer.n_out, layer.pieces, layer.ld,
+                           layer.ld_in, layer.gate, layer.gate_activation)
+    elif layer.op == ADD:
+        memcpy(deltas[layer.other], deltas[l], bytes)
+        kernels.activation_delta(deltas[layer.other], slopes[layer.other], rows, layer.n_out, layer.ld,
+                                 layers[layer.other].slope)
+        if layer.below >= 0:
+            memcpy(deltas[layer.below], deltas[l], bytes)
+    else:
+        kernels.add_rows(deltas[layer.below], deltas[layer.below], deltas[l], rows, layer.n_out, layer.ld, layer.ld, layer.ld)
+        kernels.activation_delta(deltas[layer.below], slopes[layer.below], rows, layer.n_out, layer.ld, layer.below_slope)
 
 
 cdef list blocks_of(const Layer *layer, Py_ssize_t batch, size_t item, Py_ssize_t parts):

@@ -10,7 +10,7 @@ import numpy as np
 from ._affine import Affine, attached
 
 if TYPE_CHECKING:
-    from .layers import Dense
+    from ._layer import Layer, Weighted
     from .network import Network
 
 __all__ = ["Described"]
@@ -19,7 +19,8 @@ __all__ = ["Described"]
 class Described:
     """The part of `Network` that does not compute."""
 
-    layers: tuple[Dense, ...]
+    layers: tuple[Layer, ...]
+    weighted_layers: tuple[Weighted, ...]
     metadata: dict[str, str]
     _n_inputs: int  # of the first layer
     _n_outputs: int
@@ -44,7 +45,7 @@ class Described:
     @property
     def n_parameters(self) -> int:
         """Number of weights and biases."""
-        return sum(layer.weight.size + layer.bias.size for layer in self.layers)
+        return sum(layer.weight.size + layer.bias.size for layer in self.weighted_layers)
 
     @property
     def preprocessing(self) -> Affine | None:
@@ -77,10 +78,10 @@ class Described:
         if self._ahead is not None:
             name = f"{self._ahead.n_inputs} to {self._ahead.n_outputs}"
             lines.append(f"{'ahead':<7}{name:<15}{'affine map':<22}")
-        for i, layer in enumerate(self.layers):
+        for i, layer in enumerate(self.weighted_layers):
             shape, count = layer.weight.shape, layer.weight.size + layer.bias.size
-            name = f"{shape[0]} x {shape[1]}"
-            lines.append(f"{i:<7}{name:<15}{layer.activation:<12}{count:>10,}")
+            name = " x ".join(map(str, shape))
+            lines.append(f"{i:<7}{name:<15}{layer._what():<12}{count:>10,}")
         lines.append(f"{self._dtype.name:<34}{self.n_parameters:>10,}")
         return "\n".join(lines)
 

@@ -95,6 +95,7 @@ def _first_bad_layer(network: Network, x: NDArray[Any]) -> int | None:
     """Return the first layer with non-finite weights or outputs; None if only the loss is."""
     outputs = network._model.activations(x, 1)
     for i, (layer, output) in enumerate(zip(network.layers, outputs, strict=True)):
-        if not all(np.isfinite(array).all() for array in (layer.weight, layer.bias, output)):
+        arrays = [array for inner in layer._weighted() for array in (inner.weight, inner.bias)]
+        if not all(np.isfinite(array).all() for array in (*arrays, output)):
             return i
     return None

@@ -6,9 +6,10 @@ import numpy as np
 
 cimport numpy as cnp
 from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memcpy
 
 from fastbp._backward cimport update_of
-from fastbp._forward cimport Dropout, Layer
+from fastbp._forward cimport DENSE, Dropout, Layer, is_chain
 from fastbp._parameters cimport Parameters, targets_of, weights_or_null
 from fastbp._passes cimport Passes
 from fastbp._regime cimport Cut, cut_of
@@ -77,6 +78,7 @@ cdef class Run:
         self.pace = Pace()
         p.drops = updated is None and model.drops()
         p.kernels, p.layers, p.n_layers = model.kernels(), model.layers, model.n_layers
+        p.chain = is_chain(p.layers, p.n_layers)
         p.loss, p.parameter = <fbp_loss>code_of(LOSSES, loss, "loss"), parameter
         p.to_logits = fbp_loss_from_logits(p.loss, p.layers[p.n_layers - 1].activation.code)
         p.clip_norm, p.max_norm = numbers.pop("clip_norm", 0), numbers.pop("max_norm", 0)
@@ -187,7 +189,7 @@ cdef class Model(Passes):
         """(mean loss, a Model that holds the gradients, dX [n, n_inputs] or None) of the mean loss over all rows."""
         cdef Py_ssize_t n = x.shape[0], l
         gradient = Model(self.n_inputs, [self.layers[l].n_out for l in range(self.n_layers)],
-                         ["linear"] * self.n_layers, self.dtype)
+                         ["linear"] * self.n_layers, self.dtype, wiring=self.wiring)
         cdef Run run = Run(self, loss, "gradient", 0, 0, n, n_threads, gradient, parameter)
         run.bind(x, y, weights)
         total, _, _ = run.steps(0, 1, np.zeros(1))
@@ -195,17 +197,32 @@ cdef class Model(Passes):
 
 
 cdef object input_gradient(Run run):
-    """dL/dx of the rows of the step just done, from the first layer's delta."""
+    """dL/dx of the rows of the step just done: the sum of what the layers above the data hand down, the last one's first."""
     cdef Plan *p = &run.plan
-    cdef const Layer *layer = &p.layers[0]
+    cdef Py_ssize_t l
+    dx = None
+    for l in range(p.n_layers - 1, -1, -1):
+        if p.layers[l].below < 0:
+            part = handed_to_data(run, l)
+            dx = part if dx is None else dx + part
+    return np.ascontiguousarray(dx[:, : run.model.n_inputs])
+
+
+cdef object handed_to_data(Run run, Py_ssize_t l):
+    """The delta of layer l, dense or a sum, handed down to the data."""
+    cdef Plan *p = &run.plan
+    cdef const Layer *layer = &p.layers[l]
     cdef const Slot *slot
-    cdef Memory scratch = Memory(fbp_delta_scratch(layer.n_out, p.rows, run.model.item) * run.model.item)
-    cdef Py_ssize_t i
-    dx = np.zeros((p.batch, layer.ld_in), run.model.dtype)
+    cdef Py_ssize_t i, rows, item = p.kernels.item
+    cdef Memory scratch = Memory(fbp_delta_scratch(layer.n_out, p.rows, item) * item)
+    part = np.zeros((p.batch, layer.ld_in), run.model.dtype)
+    cdef char *out = <char *>cnp.PyArray_DATA(part)
     for i in range(slots_of_batch(p)):
-        slot = p.taken[i]
-        p.kernels.dense_delta(<char *>cnp.PyArray_DATA(dx) + i * p.rows * layer.ld_in * run.model.item, slot.deltas[0],
-                              p.arena + layer.weight, slot.inputs, scratch.data, p.batch,
-                              min(p.rows, p.batch - i * p.rows), layer.n_in, layer.n_out, layer.ld_in, layer.ld, layer.ld,
-                              fbp_activation(FBP_LINEAR, 0))
-    return np.ascontiguousarray(dx[:, : layer.n_in])
+        slot, rows = p.taken[i], min(p.rows, p.batch - i * p.rows)
+        if layer.op == DENSE:
+            p.kernels.dense_delta(out, slot.deltas[l], p.arena + layer.weight, slot.inputs, scratch.data, p.batch, rows,
+                                  layer.n_in, layer.n_out, layer.ld_in, layer.ld, layer.ld, fbp_activation(FBP_LINEAR, 0))
+        else:
+            memcpy(out, slot.deltas[l], rows * layer.ld * item)
+        out += p.rows * layer.ld_in * item
+    return part

@@ -29,17 +29,24 @@ cdef void forward_rows(char **outputs, char **slopes, const char *x, const char 
     `slopes` is NULL if no backward pass follows. With to_logits the last layer stops at z: its activation belongs to the loss.
     With `dropout` (NULL: none) the rows are those from `row` on of the batch.
     """
-    cdef const char *below = x
-    cdef Py_ssize_t ld_below = ldx, l
+    cdef const char *source
+    cdef Py_ssize_t ld_source, l
     cdef const Layer *layer
     for l in range(n_layers):
         layer = &layers[l]
-        kernels.dense_forward(outputs[l], kept_slope(layer, slopes[l], 0) if slopes != NULL else NULL, below,
-                              arena + layer.weight, arena + layer.bias, rows, layer.n_in, layer.n_out, layer.ld, ld_below,
-                              layer.ld, up_to(layer, to_logits and l == n_layers - 1))
-        drop(outputs[l], slopes[l] if slopes != NULL else NULL, kernels, layer, l, row, rows, 0, layer.n_out, dropout)
-        below = outputs[l]
-        ld_below = layer.ld
+        source, ld_source = x, ldx
+        if layer.source >= 0:
+            source, ld_source = outputs[layer.source], layer.ld_in
+        if layer.op == DENSE:
+            kernels.dense_forward(outputs[l], kept_slope(layer, slopes[l], 0) if slopes != NULL else NULL, source,
+                                  arena + layer.weight, arena + layer.bias, rows, layer.n_in, layer.n_out, layer.ld, ld_source,
+                                  layer.ld, up_to(layer, to_logits and l == n_layers - 1))
+            drop(outputs[l], slopes[l] if slopes != NULL else NULL, kernels, layer, l, row, rows, 0, layer.n_out, dropout)
+        elif layer.op == GATE:
+            kernels.gate_forward(outputs[l], source, rows, layer.n_out, layer.pieces, layer.ld, ld_source, layer.gate,
+                                 layer.gate_activation)
+        elif layer.op == ADD:
+            kernels.add_rows(outputs[l], source, outputs[layer.other], rows, layer.n_out, layer.ld, ld_source, layer.ld)
 
 
 # The kernels one by one, for the tests: padded C-contiguous arrays of one dtype, written in place.

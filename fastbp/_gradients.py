@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ._affine import Affine
     from ._engine import Model
     from ._given import LossFunction
+    from ._layer import Weighted
     from ._loss import Loss
-    from .layers import Dense
 
 __all__ = ["Differentiable"]
 
@@ -29,7 +29,7 @@ class Differentiable:
     """Gradients by the weights and the inputs of what has a model, a loss and a gate for rows."""
 
     if TYPE_CHECKING:
-        layers: tuple[Dense, ...]
+        weighted_layers: tuple[Weighted, ...]
         _model: Model
         _ahead: Affine | None
 
@@ -86,7 +86,7 @@ class Differentiable:
         loss : float
             Mean over the rows, weighted if so asked, without any penalty.
         gradients : list of (ndarray, ndarray)
-            One pair (dW [n_in, n_out], db [n_out]) per layer.
+            One pair (dW, db) per entry of `weighted_layers`, of the shapes of its weight and bias.
         dx : ndarray
             [n, n_inputs]; only with ``inputs=True``.
 
@@ -102,7 +102,7 @@ class Differentiable:
         value, model, dx = gradients(
             self._model, resolved, x, y, weights, get_num_threads(), inputs
         )
-        pairs = [(model.weight(i), model.bias(i)) for i in range(len(self.layers))]
+        pairs = [layer._views(model) for layer in self.weighted_layers]
         if dx is None:
             return value, pairs
         return value, pairs, dx if self._ahead is None else self._ahead._pulled_back(dx)

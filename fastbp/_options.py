@@ -53,9 +53,9 @@ class Objective:
 
     def value(self, network: Network) -> float:
         """Return the penalties of a network, in double precision."""
-        arrays = [layer.weight for layer in network.layers]
+        arrays = [layer.weight for layer in network.weighted_layers]
         if self.numbers["penalize_bias"]:
-            arrays += [layer.bias for layer in network.layers]
+            arrays += [layer.bias for layer in network.weighted_layers]
         l1, l2 = self.numbers["l1"], self.numbers["l2"]
         return sum(
             l1 * float(np.abs(a).sum(dtype=float)) + l2 * float(np.square(a, dtype=float).sum())

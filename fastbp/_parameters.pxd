@@ -19,7 +19,7 @@ cdef int team_size() noexcept nogil
 
 cdef class Parameters:
     cdef readonly Py_ssize_t n_inputs, n_outputs, n_layers
-    cdef readonly object dtype, arena
+    cdef readonly object dtype, arena, wiring
     cdef Memory memory, table
     cdef Layer *layers
     cdef size_t item

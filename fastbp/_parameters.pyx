@@ -5,8 +5,11 @@ import numpy as np
 cimport numpy as cnp
 from libc.stdint cimport int64_t
 
-from fastbp._forward cimport activation_of
-from fastbp._runtime cimport FBP_F32, FBP_F64, FBP_KEPT, Memory, fbp_leading_dimension, fbp_needs_slope, kernels_of
+from fastbp._forward cimport ADD, BRANCH, DENSE, GATE, Op, activation_of
+from fastbp._runtime cimport (FBP_F32, FBP_F64, FBP_KEPT, Memory, code_of, fbp_gate, fbp_leading_dimension,
+                              fbp_needs_slope, kernels_of)
+
+from fastbp._runtime import GATES
 
 cnp.import_array()
 
@@ -20,6 +23,8 @@ cdef extern from *:
     #endif
     """
     const int FBP_TEAM_SIZE
+
+OPS = {"dense": DENSE, "gate": GATE, "branch": BRANCH, "add": ADD}
 
 cdef double MOST_BYTES = 2.0 ** 62  # beyond it the sizes themselves would overflow
 
@@ -55,14 +60,24 @@ cdef void gather_targets(char *target, const fbp_kernels *kernels, const Targets
         kernels.smooth_rows(target, rows, n_out, ld, targets.smoothing)
 
 
+cdef bint is_branched(const Layer *layers, Py_ssize_t source, Py_ssize_t end) noexcept:
+    """Whether a branch of this layer is among those before `end`."""
+    cdef Py_ssize_t l
+    for l in range(end):
+        if layers[l].op == BRANCH and layers[l].below == source:
+            return True
+    return False
+
+
 cdef class Parameters:
     """Weights and biases of all layers in one 64-byte aligned arena, all zero at first.
 
     A weight is [n_in][ld], a bias [ld]; users see views of shape [n_in, n_out] and [n_out] of the same memory. An activation is
-    a name, or a pair of name and parameter; `dropout` are the rates of the layers.
+    a name, or a pair of name and parameter; `dropout` are the rates of the layers. Without a `wiring` each layer is above the one
+    before; it is (nodes, tops): for each layer what `wire` takes, and the layers that `activations` tells of.
     """
 
-    def __init__(self, Py_ssize_t n_inputs, units, activations, dtype, dropout=None):
+    def __init__(self, Py_ssize_t n_inputs, units, activations, dtype, dropout=None, wiring=None):
         cdef Py_ssize_t end = 0, l
         cdef Layer *layer
         self.dtype = np.dtype(dtype)
@@ -73,16 +88,21 @@ cdef class Parameters:
         self.n_outputs = units[self.n_layers - 1]
         self.table = Memory(self.n_layers * sizeof(Layer))
         self.layers = <Layer *>self.table.data
+        self.wiring = wiring
         for l in range(self.n_layers):
             layer = &self.layers[l]
-            layer.n_in = units[l - 1] if l else n_inputs
             layer.n_out = units[l]
             layer.activation = layer.slope = activation_of(activations[l])
             layer.dropout = 0 if dropout is None else dropout[l]
             if fbp_needs_slope(layer.activation.code) or layer.dropout > 0:
                 layer.slope.code = FBP_KEPT
-            layer.ld_in = fbp_leading_dimension(layer.n_in, self.item)
             layer.ld = fbp_leading_dimension(layer.n_out, self.item)
+            if wiring is None:
+                self.wire(l, "dense", l - 1)
+            else:
+                self.wire(l, *wiring[0][l])
+            if layer.op != DENSE:
+                continue
             layer.bias = end
             layer.weight = end + layer.ld * self.item
             if <double>layer.n_in * layer.ld * self.item > MOST_BYTES - end:
@@ -90,6 +110,19 @@ cdef class Parameters:
             end = layer.weight + layer.n_in * layer.ld * self.item
         self.memory = Memory(end)
         self.arena = np.frombuffer(self.memory, self.dtype)
+
+    def wire(self, Py_ssize_t l, op, Py_ssize_t below, Py_ssize_t other=-1, Py_ssize_t pieces=0, gate="maxout", f="linear"):
+        """Say what layer l does, above which layer (-1: the data); f is the activation of a gate that has one."""
+        cdef Layer *layer = &self.layers[l]
+        cdef Py_ssize_t n_below = self.layers[below].n_out if below >= 0 else self.n_inputs
+        layer.op, layer.below, layer.other = <Op><int>OPS[op], below, other
+        layer.source = self.layers[below].source if below >= 0 and self.layers[below].op == BRANCH else below
+        layer.n_in = n_below if layer.op == DENSE else 0
+        layer.ld_in = fbp_leading_dimension(n_below, self.item)
+        layer.pieces, layer.gate, layer.gate_activation = pieces, <fbp_gate>code_of(GATES, gate, "gate"), activation_of(f)
+        layer.below_slope = self.layers[below].slope if below >= 0 else activation_of("linear")
+        if layer.op != BRANCH and is_branched(self.layers, below, l):
+            layer.below_slope = activation_of("linear")
 
     cdef const fbp_kernels *kernels(self) except NULL:
         return kernels_of(None, self.dtype_code)

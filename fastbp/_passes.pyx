@@ -98,7 +98,7 @@ cdef Py_ssize_t line_bytes(Py_ssize_t bytes) noexcept nogil:
 
 
 cdef int run_workers(Pass *p, list outs, int team) except -1:
-    """Give the pass its buffers, fill outs, the outputs of the last len(outs) layers, and add up the losses."""
+    """Give the pass its buffers, fill outs, the outputs of the last len(outs) layers (None: not wanted), and add up the losses."""
     cdef char stack[STACK_BYTES]
     cdef Memory heap
     cdef Py_ssize_t i, n_blocks = (p.n + PASS_ROWS - 1) // PASS_ROWS, sums = team * p.thread_bytes
@@ -113,7 +113,8 @@ cdef int run_workers(Pass *p, list outs, int team) except -1:
     p.block_hits = <Py_ssize_t *>(p.block_loss + n_blocks)
     p.copies = <char **>(p.block_hits + n_blocks)
     for i in range(len(outs)):
-        p.copies[p.n_layers - len(outs) + i] = <char *>cnp.PyArray_DATA(<cnp.ndarray>outs[i])
+        if outs[i] is not None:
+            p.copies[p.n_layers - len(outs) + i] = <char *>cnp.PyArray_DATA(<cnp.ndarray>outs[i])
     if team == 1:
         with nogil:
             pass_worker(p, 0)
@@ -163,12 +164,13 @@ cdef class Passes(Parameters):
         return None if p.not_finite else out
 
     def activations(self, cnp.ndarray x, int n_threads):
-        """Every layer's output [n, units] from x [n, n_inputs]."""
+        """Every layer's output [n, units] from x [n, n_inputs]; with a wiring, those of its tops."""
         cdef Pass p = new_pass(self, x)
         cdef Py_ssize_t l
-        outs = [new_output(self, l, p.n) for l in range(p.n_layers)]
+        tops = range(p.n_layers) if self.wiring is None else self.wiring[1]
+        outs = [new_output(self, l, p.n) if l in tops else None for l in range(p.n_layers)]
         run_pass(self, &p, outs, n_threads)
-        return outs
+        return [out for out in outs if out is not None]
 
     def evaluate(self, loss, cnp.ndarray x, cnp.ndarray y, int n_threads, double parameter=0, weights=None):
         """(sum of row losses, hits) over x [n, n_inputs] and y: float [n, n_outputs] or int64 labels [n].

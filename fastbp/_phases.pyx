@@ -1,7 +1,7 @@
 """A team's steps, phase after phase, in the batch-split or the wide regime.
 
 Threads meet at no barrier. A phase is over when its items are done, whoever did them: what one thread has claimed and does not
-finish, because something else has its core, is computed again by another that waits for it (see the phases in fbp.h).
+finish, because something else has its core, is computed again by another that waits for it (see phases.h).
 """
 
 from libc.stdint cimport int64_t

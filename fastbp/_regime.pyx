@@ -4,6 +4,7 @@ The figures behind the constants are in ARCHITECTURE.md.
 """
 
 from fastbp._backward cimport blocks_of
+from fastbp._forward cimport is_chain
 from fastbp._runtime cimport (FBP_FOLD_ROWS, FBP_LEAST_PART, FBP_LINE_BYTES, FBP_SOFTMAX, Memory,
                               fbp_leading_dimension)
 from fastbp._steps cimport DELTA, FORWARD, LAST, THROUGH
@@ -23,21 +24,22 @@ cdef enum:
 
 
 cdef Cut cut_of(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, int n_threads, size_t item, bint always_share):
-    """With always_share every step is worth all threads that find rows; for tests."""
+    """With always_share every step is worth all threads that find rows; for tests. Only chains are streamed or cut in columns."""
     cdef Cut cut
+    cdef bint chain = is_chain(layers, n_layers), streams = chain and batch <= FBP_FOLD_ROWS
     cdef double weights = 0, flops = 0
     cdef Py_ssize_t l
     for l in range(n_layers):
         weights += layers[l].n_in * layers[l].ld * item
         flops += 6.0 * batch * layers[l].n_in * layers[l].n_out
-    if batch <= FBP_FOLD_ROWS:
+    if streams:
         cut.team = n_threads if weights >= BYTES_OF_A_STREAM or always_share else 1
     else:
         cut.team = min(n_threads, max(1, batch // FBP_LEAST_PART)) if flops >= FLOPS_OF_A_STEP or always_share else 1
-    cut.wide = (cut.team > 1 and FBP_FOLD_ROWS < batch <= WIDE_ROWS * cut.team
+    cut.wide = (chain and cut.team > 1 and FBP_FOLD_ROWS < batch <= WIDE_ROWS * cut.team
                 and wide_bytes(layers, n_layers, batch, cut.team, weights, item)
                 < split_bytes(layers, n_layers, batch, cut.team, weights, item))
-    cut.rows = batch if cut.wide or batch <= FBP_FOLD_ROWS else split_rows(batch, cut.team)  # streaming: one slot for all
+    cut.rows = batch if cut.wide or streams else split_rows(batch, cut.team)  # streaming: one slot for all
     return cut
 
 

@@ -63,7 +63,7 @@ class Runs:
     def __init__(self, network: Network, loss: Loss, objective: Objective, seed: int) -> None:
         self._network, self._loss, self.objective = network, loss, objective
         self._seed = seed
-        if isinstance(loss, GivenLoss) and any(layer.dropout for layer in network.layers):
+        if isinstance(loss, GivenLoss) and any(layer.dropout for layer in network.weighted_layers):
             raise ConfigError(
                 f"loss: got the function {loss.shown} for a network with dropout, wanted one of "
                 "fastbp.losses: the function would see other outputs than the step has"

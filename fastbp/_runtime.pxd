@@ -14,6 +14,8 @@ cdef extern from "fbp.h" nogil:
         FBP_CROSS_ENTROPY, FBP_N_LOSSES
     ctypedef enum fbp_rule:
         FBP_GRADIENT, FBP_SGD, FBP_ADAM, FBP_N_RULES
+    ctypedef enum fbp_gate:
+        FBP_N_GATES
     ctypedef enum fbp_function:
         FBP_N_FUNCTIONS
     enum:
@@ -71,6 +73,12 @@ cdef extern from "fbp.h" nogil:
                             const fbp_update *update) noexcept nogil
         void (*activation_delta)(void *dx, const void *x, Py_ssize_t batch, Py_ssize_t n, Py_ssize_t ld,
                                  fbp_activation activation) noexcept nogil
+        void (*gate_forward)(void *y, const void *z, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t pieces, Py_ssize_t ldy,
+                             Py_ssize_t ldz, fbp_gate gate, fbp_activation activation) noexcept nogil
+        void (*gate_delta)(void *dz, const void *dy, const void *z, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t pieces,
+                           Py_ssize_t ldy, Py_ssize_t ldz, fbp_gate gate, fbp_activation activation) noexcept nogil
+        void (*add_rows)(void *out, const void *a, const void *b, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ldo,
+                         Py_ssize_t lda, Py_ssize_t ldb) noexcept nogil
         void (*gather_rows)(void *out, const void *x, const int64_t *order, Py_ssize_t first, Py_ssize_t rows,
                             Py_ssize_t n, Py_ssize_t ld) noexcept nogil
         void (*one_hot_rows)(void *out, const int64_t *labels, const int64_t *order, Py_ssize_t first,
@@ -102,6 +110,12 @@ cdef extern from "fbp.h" nogil:
     Py_ssize_t fbp_update_block_lines(Py_ssize_t batch)
     Py_ssize_t fbp_update_block(Py_ssize_t batch, size_t item)
     Py_ssize_t fbp_update_scratch(Py_ssize_t batch, size_t item)
+    int fbp_loss_from_logits(fbp_loss loss, fbp_activation_code activation)
+    int fbp_loss_classifies(fbp_loss loss)
+    uint64_t fbp_dropout_key(uint64_t seed, int64_t step, Py_ssize_t layer)
+    int fbp_needs_slope(fbp_activation_code activation)
+
+cdef extern from "phases.h" nogil:
     int fbp_item_claim(int64_t *state, int64_t phase)
     int fbp_item_pending(const int64_t *state, int64_t phase)
     int fbp_item_apply(int64_t *state, int64_t phase)
@@ -109,10 +123,6 @@ cdef extern from "fbp.h" nogil:
     Py_ssize_t fbp_items_done(const int64_t *states, Py_ssize_t first, Py_ssize_t n, int64_t phase)
     int64_t fbp_phase(const int64_t *phase)
     void fbp_end_phase(int64_t *current, int64_t phase)
-    int fbp_loss_from_logits(fbp_loss loss, fbp_activation_code activation)
-    int fbp_loss_classifies(fbp_loss loss)
-    uint64_t fbp_dropout_key(uint64_t seed, int64_t step, Py_ssize_t layer)
-    int fbp_needs_slope(fbp_activation_code activation)
 
 cdef class Memory:
     """Aligned, zeroed memory of the engine; gives NumPy its bytes through the buffer protocol."""

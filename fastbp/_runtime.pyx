@@ -19,6 +19,7 @@ cdef extern from "fbp.h" nogil:
     const char *fbp_activation_names[]
     const char *fbp_loss_names[]
     const char *fbp_rule_names[]
+    const char *fbp_gate_names[]
     const char *fbp_function_names[]
     const char *fbp_isa_name(int index)
     const fbp_kernels *fbp_find_kernels(const char *isa, fbp_dtype dtype)
@@ -53,6 +54,8 @@ cdef extern from *:
 ACTIVATIONS = {fbp_activation_names[i].decode(): i for i in range(FBP_N_ACTIVATIONS)}
 LOSSES = {fbp_loss_names[i].decode(): i for i in range(FBP_N_LOSSES)}
 RULES = {fbp_rule_names[i].decode(): i for i in range(FBP_N_RULES)}
+LINE_BYTES = FBP_LINE_BYTES
+GATES = {fbp_gate_names[i].decode(): i for i in range(FBP_N_GATES)}
 FUNCTIONS = {fbp_function_names[i].decode(): i for i in range(FBP_N_FUNCTIONS)}
 COMPILER = FBP_COMPILER.decode()
 

@@ -39,16 +39,17 @@ cdef char *gradient_of(Worker *w, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
     """The gradient of block i of the weights, in scratch."""
     cdef Plan *p = w.plan
     cdef const Block *block = &p.blocks[i]
-    cdef Py_ssize_t l = block.layer, batch = batch_of(p, step), item = p.kernels.item, n = row_blocks(p, step), b
+    cdef const Layer *layer = &p.layers[block.layer]
+    cdef Py_ssize_t batch = batch_of(p, step), item = p.kernels.item, n = row_blocks(p, step), b
     cdef fbp_part *parts = <fbp_part *>w.scratch
     for b in range(n):
         slot = p.taken[b]
-        parts[b] = fbp_part(x=(slot.outputs[l - 1] if l else slot.inputs) + block.first * item,
-                            dy=slot.deltas[l] + block.column * item, rows=min(p.rows, batch - b * p.rows))
-    if l == 0 and w.gathered == step:
+        parts[b] = fbp_part(x=(slot.outputs[layer.source] if layer.source >= 0 else slot.inputs) + block.first * item,
+                            dy=slot.deltas[block.layer] + block.column * item, rows=min(p.rows, batch - b * p.rows))
+    if layer.source < 0 and w.gathered == step:
         parts[0].x = w.slot.inputs + block.first * item
-    return block_gradient(<char *>(parts + n), p.arena + p.layers[l].weight, parts, n, block, p.kernels, batch,
-                          p.layers[l].ld_in, p.layers[l].ld, &w.coming)
+    return block_gradient(<char *>(parts + n), p.arena + layer.weight, parts, n, block, p.kernels, batch,
+                          layer.ld_in, layer.ld, &w.coming)
 
 
 cdef void update(Worker *w, const char *gradient, Py_ssize_t step, Py_ssize_t i) noexcept nogil:

@@ -39,6 +39,7 @@ cdef struct Plan:
     const fbp_kernels *kernels
     const Layer *layers
     Py_ssize_t n_layers, n_phases, n_blocks
+    bint chain                  # whether each layer is dense and above the one before
     Phase *phases               # of a step, for a team
     const Block *blocks         # of all weights
     char *arena                 # what the forward pass reads
@@ -93,8 +94,8 @@ cdef struct Worker:
     Py_ssize_t scaled           # the step whose gradient scale is in the update
 
 cdef inline bint streams(const Plan *p) noexcept nogil:
-    # Does the batch fit the streaming regime? Gradients that are asked for, or must be known before an update, do without it.
-    return p.batch <= FBP_FOLD_ROWS and p.updated == p.arena and p.clip_norm == 0 and p.max_norm == 0
+    # Does a step fit the streaming regime? Gradients that are asked for, or must be known before an update, do without it.
+    return p.chain and p.batch <= FBP_FOLD_ROWS and p.updated == p.arena and p.clip_norm == 0 and p.max_norm == 0
 
 cdef void correct_means(fbp_update *update, int64_t t) noexcept nogil
 

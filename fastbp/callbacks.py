@@ -210,7 +210,7 @@ class GradientNorm:
         """Compute the norm and compare."""
         network, penalties, total = trainer.network, trainer._runs.objective, 0.0
         _, pairs = network.gradients(*self._rows, trainer._loss)
-        for layer, (dw, db) in zip(network.layers, pairs, strict=True):
+        for layer, (dw, db) in zip(network.weighted_layers, pairs, strict=True):
             dw += penalties.slope(layer.weight)
             db += penalties.slope(layer.bias, bias=True)
             total += sum(float(np.sum(np.square(g, dtype=np.float64))) for g in (dw, db))

@@ -157,7 +157,7 @@ def gradient_check(
         return total / len(x) + penalties.value(net)
 
     checks = []
-    for i, (layer, (dw, db)) in enumerate(zip(net.layers, pairs, strict=True)):
+    for i, (layer, (dw, db)) in enumerate(zip(net.weighted_layers, pairs, strict=True)):
         numerical = [central_differences(objective, p, eps) for p in (layer.weight, layer.bias)]
         dw, db = dw + penalties.slope(layer.weight), db + penalties.slope(layer.bias, bias=True)
         names = ("weight", "bias")

@@ -7,7 +7,6 @@ file library is imported when a file is touched, not with the package.
 from __future__ import annotations
 
 import os
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,12 @@ from numpy.typing import NDArray
 
 from . import _check
 from ._affine import Affine
+from ._layer import Layer
+from ._wiring import Wiring
 from .activations import resolve
 from .errors import ConfigError, CorruptModelError
-from .layers import Dense, dense_layers
+from .gates import Gated, Maxout, Residual
+from .layers import Dense, network_layers
 from .network import Network
 
 __all__ = ["architecture", "load", "rebuild", "save", "tensors"]
@@ -45,7 +47,7 @@ def load(path: str | os.PathLike[str]) -> Network:
     description, arrays = _modelfile.read(path)
     try:
         return rebuild(description, arrays)
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, RecursionError) as error:
         raise CorruptModelError(f"{path} describes no usable network: {error}") from error
 
 
@@ -67,11 +69,13 @@ def architecture(network: Network) -> dict[str, Any]:
 def tensors(network: Network) -> dict[str, NDArray[Any]]:
     """Return copies of the parameters: ``layers.<i>.weight`` and ``layers.<i>.bias``.
 
+    i counts those layers that have them, as `Network.weighted_layers` does.
+
     Of a preprocessing also ``preprocessing.mean`` and ``preprocessing.matrix``, in float64.
     """
     found = {
         f"layers.{i}.{name}": np.array(getattr(layer, name), order="C")
-        for i, layer in enumerate(network.layers)
+        for i, layer in enumerate(network.weighted_layers)
         for name in ("weight", "bias")
     }
     ahead = network.preprocessing
@@ -90,11 +94,8 @@ def rebuild(architecture: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> N
     """
     n_inputs = _check.positive_int(architecture["n_inputs"], "n_inputs")
     dtype = _check.floating_dtype(architecture["dtype"])
-    layers = dense_layers([_layer(**layer) for layer in architecture["layers"]])
-    wanted = {
-        name: (shape, dtype)
-        for name, shape in _shapes([n_inputs, *(layer.units for layer in layers)]).items()
-    }
+    layers = network_layers([_layer(**layer) for layer in architecture["layers"]])
+    wanted = {name: (shape, dtype) for name, shape in _shapes(n_inputs, dtype, layers).items()}
     if "preprocessing" in architecture:
         shape, float64 = tuple(architecture["preprocessing"]), np.dtype(np.float64)
         wanted["preprocessing.mean"] = (shape[:1], float64)
@@ -105,7 +106,7 @@ def rebuild(architecture: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> N
         raise ValueError("the tensors do not fit the architecture")
     network = Network._unset(n_inputs, layers, dtype)
     network.metadata = dict(architecture["metadata"])
-    for i, layer in enumerate(network.layers):
+    for i, layer in enumerate(network.weighted_layers):
         layer.weight[...] = tensors[f"layers.{i}.weight"]
         layer.bias[...] = tensors[f"layers.{i}.bias"]
     if "preprocessing" in architecture:
@@ -114,25 +115,47 @@ def rebuild(architecture: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> N
     return network
 
 
-def _describe(layer: Dense) -> dict[str, Any]:
+def _describe(layer: Layer) -> dict[str, Any]:
     """Return the options of a layer; those that it does not use are left out."""
-    description: dict[str, Any] = {"units": layer.units, "activation": layer.activation}
-    if layer.activation_parameter is not None:
-        description["activation_parameter"] = layer.activation_parameter
-    if layer.dropout:
-        description["dropout"] = layer.dropout
-    return description
+    match layer:
+        case Residual():
+            return {"kind": "residual", "layers": [_describe(inner) for inner in layer.layers]}
+        case Maxout():
+            return {"kind": "maxout", "units": layer.units, "pieces": layer.pieces}
+        case Gated():
+            described = {"kind": "gated", "units": layer.units, "gate": layer.gate}
+            return described | _given(gate_parameter=layer.gate_parameter)
+        case Dense():
+            described = {"units": layer.units, "activation": layer.activation}
+            options = {"activation_parameter": layer.activation_parameter}
+            return described | _given(**options, dropout=layer.dropout or None)
+    raise TypeError(f"got {layer!r}, wanted a layer of fastbp")
 
 
-def _layer(
-    units: int, activation: str, activation_parameter: float | None = None, **options: Any
-) -> Dense:
-    return Dense(units, resolve(activation, activation_parameter), **options)
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
-def _shapes(widths: list[int]) -> dict[str, tuple[int, ...]]:
+def _layer(kind: str = "dense", **options: Any) -> Layer:
+    """Return the layer that `_describe` described; a Dense has no kind."""
+    if kind == "residual":
+        return Residual([_layer(**inner) for inner in options.pop("layers")], **options)
+    if kind == "maxout":
+        return Maxout(**options)
+    if kind == "gated":
+        gate = resolve(options.pop("gate"), options.pop("gate_parameter", None))
+        return Gated(gate=gate, **options)
+    if kind != "dense":
+        raise ValueError(f"kind: got {kind!r}, wanted dense, maxout, gated or residual")
+    parameter = options.pop("activation_parameter", None)
+    return Dense(activation=resolve(options.pop("activation"), parameter), **options)
+
+
+def _shapes(n_inputs: int, dtype: np.dtype, layers: list[Layer]) -> dict[str, tuple[int, ...]]:
+    wiring, top = Wiring(n_inputs, dtype), -1
+    for layer in layers:
+        _, top = layer._place(wiring, top)
     shapes: dict[str, tuple[int, ...]] = {}
-    for i, (n_in, n_out) in enumerate(pairwise(widths)):
-        shapes[f"layers.{i}.weight"] = (n_in, n_out)
-        shapes[f"layers.{i}.bias"] = (n_out,)
+    for i, (weight, bias) in enumerate(wiring.shapes):
+        shapes[f"layers.{i}.weight"], shapes[f"layers.{i}.bias"] = weight, bias
     return shapes

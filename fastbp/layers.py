@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from typing import TYPE_CHECKING
 
 from . import _check
+from ._layer import Layer, Weighted, layers_of
 from .activations import Activation, parameter_of, resolve
 from .errors import ConfigError
-from .initializers import Initializer, Zeros, default_weight, fill
+from .initializers import Initializer, default_weight
 
 if TYPE_CHECKING:
-    from ._engine import Model
+    from ._wiring import Wiring
 
-__all__ = ["Dense", "dense_layers"]
+__all__ = ["Dense", "network_layers"]
 
 
-class Dense:
+class Dense(Weighted):
     """A fully connected layer: ``y = f(x @ weight + bias)``.
 
     `Network` copies the layers it is given, so one list may describe several networks; the
@@ -59,25 +57,16 @@ class Dense:
         bias_init: Initializer | None = None,
         dropout: float = 0.0,
     ) -> None:
-        self._units = _check.positive_int(units, "units")
+        super().__init__(units, weight_init, bias_init)
         self._activation = resolve(activation)
-        self._weight_init = _initializer(weight_init, "weight_init")
-        self._bias_init = _initializer(bias_init, "bias_init")
         self._dropout = _check.number(dropout, "dropout", below=1)
         if self._dropout and self.activation == "softmax":
             raise ConfigError(
                 f"dropout: got {dropout!r} for softmax, wanted an activation that is element-wise"
             )
-        self._model: Model | None = None
-        self._index = -1
 
     @property
-    def units(self) -> int:
-        """Number of outputs."""
-        return self._units
-
-    @property
-    def activation(self) -> str:
+    def activation(self) -> str:  # type: ignore[override]
         """Name of the activation."""
         f = self._activation
         return f if isinstance(f, str) else f.name
@@ -88,81 +77,34 @@ class Dense:
         return parameter_of(self._activation)
 
     @property
-    def dropout(self) -> float:
+    def dropout(self) -> float:  # type: ignore[override]
         """Chance of an output to be left out of a training step."""
         return self._dropout
-
-    @property
-    def weight(self) -> NDArray[Any]:
-        """The weights [n_in, n_out], a writable view; assigning copies the values in."""
-        return self._bound().weight(self._index)
-
-    @weight.setter
-    def weight(self, value: ArrayLike) -> None:
-        self._assign(self.weight, value, "weight")
-
-    @property
-    def bias(self) -> NDArray[Any]:
-        """The biases [n_out], a writable view; assigning copies the values in."""
-        return self._bound().bias(self._index)
-
-    @bias.setter
-    def bias(self, value: ArrayLike) -> None:
-        self._assign(self.bias, value, "bias")
 
     def __repr__(self) -> str:
         """Return units, activation and, if there is one, dropout, as given."""
         dropout = f", dropout={self._dropout!r}" if self._dropout else ""
-        return f"Dense({self._units}, {self._activation!r}{dropout})"
+        return f"Dense({self.units}, {self._activation!r}{dropout})"
 
     def _engine_activation(self) -> str | tuple[str, float]:
         """Return the activation as the engine takes it."""
         parameter = self.activation_parameter
         return self.activation if parameter is None else (self.activation, parameter)
 
-    def _bind(self, model: Model, index: int) -> Dense:
-        """Return a copy of this layer whose weights are layer `index` of `model`."""
-        options = self._weight_init, self._bias_init, self._dropout
-        layer = Dense(self._units, self._activation, *options)
-        layer._model, layer._index = model, index
-        return layer
+    def _default_weight(self) -> Initializer:
+        return default_weight(self.activation)
 
-    def _initialize(self, rng: np.random.Generator) -> None:
-        """Draw the weights, then the biases."""
-        weight_init = self._weight_init or default_weight(self.activation)
-        fill(weight_init, rng, self.weight, f"layers[{self._index}].weight")
-        fill(self._bias_init or Zeros(), rng, self.bias, f"layers[{self._index}].bias")
-
-    def _bound(self) -> Model:
-        if self._model is None:
-            raise ConfigError(
-                f"layer: got {self!r} outside a network, wanted one of network.layers: Network "
-                "copies the layers it is given"
-            )
-        return self._model
-
-    def _assign(self, view: NDArray[Any], value: ArrayLike, name: str) -> None:
-        name = f"layers[{self._index}].{name}"
-        view[...] = _check.parameter(value, view.shape, view.dtype, name)
+    def _wire(self, wiring: Wiring, below: int) -> int:
+        self._step = wiring.dense(below, self.units, self._engine_activation(), self.dropout)
+        return self._step
 
 
-def dense_layers(layers: Sequence[Dense]) -> list[Dense]:
-    """Return `layers` as a list of at least one `Dense`."""
-    dense = list(layers) if isinstance(layers, list | tuple) else []
-    if not dense or not all(isinstance(layer, Dense) for layer in dense):
-        raise ConfigError(f"layers: got {layers!r}, wanted a list of at least one Dense")
-    if dense[-1].dropout:
+def network_layers(layers: Sequence[Layer]) -> list[Layer]:
+    """Return `layers` as a list of at least one layer, the last without dropout."""
+    found = layers_of(layers)
+    if found[-1].dropout:
         raise ConfigError(
-            f"dropout: got {dense[-1].dropout!r} for the output layer, wanted 0: it is for hidden "
+            f"dropout: got {found[-1].dropout!r} for the output layer, wanted 0: it is for hidden "
             "layers"
         )
-    return dense
-
-
-def _initializer(value: Initializer | None, name: str) -> Initializer | None:
-    if value is None or (callable(value) and not isinstance(value, type)):
-        return value
-    raise ConfigError(
-        f"{name}: got {value!r}, wanted an initializer such as fastbp.initializers.Normal(0.1), "
-        "or a callable (rng, shape) -> array"
-    )
+    return found

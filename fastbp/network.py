@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,14 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from . import _check, losses
 from ._affine import Affine, first_layer_inputs, folded
 from ._description import Described
-from ._engine import Model
 from ._given import LossFunction
 from ._gradients import Differentiable
+from ._layer import Layer
 from ._loss import Loss
 from ._runtime import get_num_threads
+from ._wiring import Wiring
 from .errors import BusyError, InputError
-from .layers import Dense, dense_layers
+from .layers import network_layers
 from .trace import trace_example
 
 __all__ = ["Network"]
@@ -32,7 +32,7 @@ class Network(Described, Differentiable):
     ----------
     n_inputs : int
         Number of features.
-    layers : sequence of Dense
+    layers : sequence of Dense, Maxout, Gated and Residual
         From the first hidden layer to the output layer; copied.
     dtype : {"float32", "float64"}
         Of the parameters and of all arithmetic.
@@ -45,9 +45,12 @@ class Network(Described, Differentiable):
 
     Attributes
     ----------
-    layers : tuple of Dense
-        The network's own layers; ``layers[i].weight`` is [n_in, n_out], ``layers[i].bias``
-        is [n_out], both readable and writable.
+    layers : tuple of layers
+        The network's own; of a `Dense`, ``layers[i].weight`` is [n_in, n_out] and
+        ``layers[i].bias`` is [n_out], both readable and writable.
+    weighted_layers : tuple of Dense, Maxout and Gated
+        Those that have a weight and a bias, in order; where `layers` holds a `Residual`, the
+        ones within, its projection last.
     metadata : dict of str to str
         Notes of the user, saved and loaded with the network.
 
@@ -69,7 +72,7 @@ class Network(Described, Differentiable):
     def __init__(
         self,
         n_inputs: int,
-        layers: Sequence[Dense],
+        layers: Sequence[Layer],
         dtype: DTypeLike = "float32",
         seed: int | None = None,
         preprocessing: Affine | None = None,
@@ -77,29 +80,36 @@ class Network(Described, Differentiable):
         n_inputs = _check.positive_int(n_inputs, "n_inputs")
         rng = np.random.Generator(np.random.PCG64(_check.seed(seed)))
         width = first_layer_inputs(n_inputs, preprocessing)
-        self._build(width, dense_layers(layers), _check.floating_dtype(dtype))
+        self._build(width, network_layers(layers), _check.floating_dtype(dtype))
         self.preprocessing = preprocessing
-        for layer in self.layers:
+        for layer in self.weighted_layers:
             layer._initialize(rng)
 
     @classmethod
-    def _unset(cls, n_inputs: int, layers: Sequence[Dense], dtype: np.dtype) -> Network:
+    def _unset(cls, n_inputs: int, layers: Sequence[Layer], dtype: np.dtype) -> Network:
         """Return a network with all parameters zero, for its caller to set."""
         network = object.__new__(cls)
         network._build(n_inputs, layers, dtype)
         return network
 
-    def _build(self, n_inputs: int, layers: Sequence[Dense], dtype: np.dtype) -> None:
-        units = [layer.units for layer in layers]
-        weights = sum(n_in * n_out for n_in, n_out in pairwise([n_inputs, *units]))
+    def _build(self, n_inputs: int, layers: Sequence[Layer], dtype: np.dtype) -> None:
+        wiring, top = Wiring(n_inputs, dtype), -1
+        placed: list[Layer] = []
+        for layer in layers:
+            bound, top = layer._place(wiring, top)
+            bound._call(f"layers[{len(placed)}]")
+            placed.append(bound)
+            wiring.tops.append(top)
         # Beyond any memory, and near where the engine's byte counts would wrap around.
+        weights = wiring.n_weights()
         if weights >= 2**40:
             raise MemoryError(f"network: got {weights} weights, wanted fewer than {2**40}")
-        self._n_inputs, self._n_outputs, self._dtype = n_inputs, units[-1], dtype
-        activations = [layer._engine_activation() for layer in layers]
-        dropout = [layer.dropout for layer in layers]
-        self._model = Model(n_inputs, units, activations, dtype.name, dropout)
-        self.layers = tuple(layer._bind(self._model, i) for i, layer in enumerate(layers))
+        self._n_inputs, self._n_outputs, self._dtype = n_inputs, layers[-1].units, dtype
+        self._model = wiring.model()
+        self.layers = tuple(placed)
+        self.weighted_layers = tuple(inner for layer in placed for inner in layer._weighted())
+        for inner in self.weighted_layers:
+            inner._model = self._model
         self.metadata = {}
         self._ahead: Affine | None = None
         # Held by whoever trains: the engine guards single calls, this guards a whole fit.
@@ -147,7 +157,7 @@ class Network(Described, Differentiable):
         wanted = self._dtype if dtype is None else _check.floating_dtype(dtype)
         twin = self._unset(self._n_inputs, self.layers, wanted)
         twin.metadata, twin._ahead = dict(self.metadata), self._ahead
-        for mine, other in zip(self.layers, twin.layers, strict=True):
+        for mine, other in zip(self.weighted_layers, twin.weighted_layers, strict=True):
             other.weight[...] = mine.weight
             other.bias[...] = mine.bias
         return twin

@@ -23,6 +23,10 @@ from . import reference_rules
 from .reference_activations import ACTIVATIONS as ACTIVATIONS
 from .reference_activations import activation_of
 from .reference_dropout import dropout_factors as dropout_factors
+from .reference_gates import layer as layer
+from .reference_gates import maxout as maxout
+from .reference_gates import product as product
+from .reference_gates import stack as stack
 from .reference_losses import LOSSES, smooth_rows, weigh_rows
 
 Array = NDArray[np.floating]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check
-from .errors import ShapeError
+from .errors import ConfigError, ShapeError
 from .layers import Dense
 
 if TYPE_CHECKING:
@@ -124,15 +124,16 @@ def trace_example(network: Network, x: ArrayLike, y: ArrayLike, loss: str) -> Tr
     InputError, LabelError, DTypeError, ConfigError
         `x`, `y` or `loss` cannot be used.
     """
+    dense = [layer for layer in network.layers if isinstance(layer, Dense)]
+    if len(dense) < len(network.layers):
+        raise ConfigError(f"layers: got {network!r}, wanted Dense alone: a trace is of x W + b")
     x = _one_row(x, network.n_inputs, "x")
     y = _one_row(y, network.n_outputs, "y")
     value, gradients, dx = network.gradients(x, y, loss, inputs=True)
     outputs = network.activations(x)
     inputs = [x.astype(network.dtype), *outputs[:-1]]
     layers = []
-    for layer, below, above, (dW, db) in zip(
-        network.layers, inputs, outputs, gradients, strict=True
-    ):
+    for layer, below, above, (dW, db) in zip(dense, inputs, outputs, gradients, strict=True):
         u = _net_input(network, layer, below)
         layers.append(LayerTrace(repr(layer), below[0], u[0], above[0], db, dW, db))
     target = y[0] if y.ndim == 2 else np.eye(network.n_outputs)[y[0]]
@@ -153,7 +154,7 @@ def _one_row(value: ArrayLike, width: int, name: str) -> Array:
 def _net_input(network: Network, layer: Dense, x: Array) -> Array:
     """Return x W + b to the engine's last bit: the outputs of the layer, were it linear."""
     twin = network._unset(x.shape[1], [Dense(layer.units)], network.dtype)
-    twin.layers[0].weight[...], twin.layers[0].bias[...] = layer.weight, layer.bias
+    twin.weighted_layers[0].weight, twin.weighted_layers[0].bias = layer.weight, layer.bias
     return twin._model.activations(x, 1)[0]
 
 

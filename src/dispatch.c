@@ -7,6 +7,7 @@
 const char *const fbp_activation_names[FBP_N_ACTIVATIONS] = {FBP_ACTIVATIONS(TEXT)};
 const char *const fbp_loss_names[FBP_N_LOSSES] = {FBP_LOSSES(TEXT)};
 const char *const fbp_rule_names[FBP_N_RULES] = {FBP_RULES(TEXT)};
+const char *const fbp_gate_names[FBP_N_GATES] = {FBP_GATES(TEXT)};
 const char *const fbp_function_names[FBP_N_FUNCTIONS] = {FBP_FUNCTIONS(TEXT)};
 
 /* The compiler's run-time library reads cpuid, and xgetbv for what the operating system saves. */

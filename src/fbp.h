@@ -36,6 +36,8 @@ typedef enum { FBP_F32, FBP_F64, FBP_N_DTYPES } fbp_dtype;
     NAME(GRADIENT, "gradient") NAME(SGD, "sgd") NAME(MOMENTUM, "momentum") NAME(NESTEROV, "nesterov")         \
     NAME(ADAGRAD, "adagrad") NAME(RMSPROP, "rmsprop") NAME(ADAM, "adam")
 
+#define FBP_GATES(NAME) NAME(MAXOUT, "maxout") NAME(PRODUCT, "product")
+
 #define FBP_ENUM(name, text) FBP_##name,
 typedef enum {
     FBP_ACTIVATIONS(FBP_ENUM) FBP_N_ACTIVATIONS,
@@ -43,6 +45,7 @@ typedef enum {
 } fbp_activation_code;
 typedef enum { FBP_LOSSES(FBP_ENUM) FBP_N_LOSSES } fbp_loss;
 typedef enum { FBP_RULES(FBP_ENUM) FBP_N_RULES } fbp_rule;
+typedef enum { FBP_GATES(FBP_ENUM) FBP_N_GATES } fbp_gate; /* the largest of the pieces, or a f(b) of two */
 
 /* Some activations have the names of functions. */
 #define FBP_FUNCTION_ENUM(name, text) FBP_FUNCTION_##name,
@@ -104,6 +107,7 @@ static inline fbp_state fbp_state_at(fbp_state s, ptrdiff_t bytes)
 extern const char *const fbp_activation_names[FBP_N_ACTIVATIONS];
 extern const char *const fbp_loss_names[FBP_N_LOSSES];
 extern const char *const fbp_rule_names[FBP_N_RULES];
+extern const char *const fbp_gate_names[FBP_N_GATES];
 extern const char *const fbp_function_names[FBP_N_FUNCTIONS];
 
 enum {
@@ -201,6 +205,19 @@ typedef struct {
     /* dx[batch][ld] from dL/dy to dL/dz of the layer whose output is x: what dense_delta does last. */
     void (*activation_delta)(void *dx, const void *x, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld,
                              fbp_activation activation);
+
+    /* y[rows][ldy] from z[rows][ldz], `pieces` of n units side by side, each in whole 64-byte lines. A product has two pieces, a
+     * and b, and gives a * f(b), f element-wise. */
+    void (*gate_forward)(void *y, const void *z, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t pieces, ptrdiff_t ldy,
+                         ptrdiff_t ldz, fbp_gate gate, fbp_activation activation);
+
+    /* dz = dL/dz from dy = dL/dy and z; of equal pieces of a maxout the first has the gradient. */
+    void (*gate_delta)(void *dz, const void *dy, const void *z, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t pieces,
+                       ptrdiff_t ldy, ptrdiff_t ldz, fbp_gate gate, fbp_activation activation);
+
+    /* out[rows][n] = a + b; none of them needs alignment or padding, out may be a or b. */
+    void (*add_rows)(void *out, const void *a, const void *b, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldo, ptrdiff_t lda,
+                     ptrdiff_t ldb);
 
     /* out[rows][ld] = x[order[i]][n], or x[first + i] without an order; x needs neither alignment nor padding. */
     void (*gather_rows)(void *out, const void *x, const int64_t *order, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t n,
@@ -341,51 +358,5 @@ void fbp_spread(int *cpus, int thread, int n_threads);
 
 uint64_t fbp_flush_denormals(void); /* denormals count as zero on this thread; returns the mode to restore */
 void fbp_restore_denormals(uint64_t mode);
-
-/* Phases of items without a barrier, numbered from 1 on. An item is claimed, computed into memory of the thread's own, then
- * applied by whoever comes first, and by nobody else, and done. So a waiting thread can compute once more what a thread that
- * is off its core has claimed, and the late one finds out when it wants to apply. The state of an item is 4 * phase + how far
- * it is in that phase; anything below 4 * phase is free. */
-enum { FBP_CLAIMED = 1, FBP_APPLIED = 2, FBP_DONE = 3 };
-
-static inline int fbp_swap(int64_t *word, int64_t from, int64_t to)
-{
-    return __atomic_compare_exchange_n(word, &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
-}
-
-static inline int fbp_item_claim(int64_t *state, int64_t phase)
-{
-    const int64_t seen = __atomic_load_n(state, __ATOMIC_RELAXED);
-    return seen < 4 * phase && fbp_swap(state, seen, 4 * phase + FBP_CLAIMED);
-}
-
-/* Claimed by somebody, and not yet applied. */
-static inline int fbp_item_pending(const int64_t *state, int64_t phase)
-{
-    return __atomic_load_n(state, __ATOMIC_RELAXED) == 4 * phase + FBP_CLAIMED;
-}
-
-static inline int fbp_item_apply(int64_t *state, int64_t phase)
-{
-    return fbp_swap(state, 4 * phase + FBP_CLAIMED, 4 * phase + FBP_APPLIED);
-}
-
-static inline void fbp_item_done(int64_t *state, int64_t phase)
-{
-    __atomic_store_n(state, 4 * phase + FBP_DONE, __ATOMIC_RELEASE);
-}
-
-/* The first of the states from `first` on that is not done, or n. */
-static inline ptrdiff_t fbp_items_done(const int64_t *states, ptrdiff_t first, ptrdiff_t n, int64_t phase)
-{
-    while (first < n && __atomic_load_n(states + first, __ATOMIC_ACQUIRE) >= 4 * phase + FBP_DONE)
-        first++;
-    return first;
-}
-
-static inline int64_t fbp_phase(const int64_t *phase) { return __atomic_load_n(phase, __ATOMIC_ACQUIRE); }
-
-/* On to the next phase; any number of threads may say so. */
-static inline void fbp_end_phase(int64_t *current, int64_t phase) { fbp_swap(current, phase, phase + 1); }
 
 #endif

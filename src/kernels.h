@@ -271,6 +271,7 @@ INLINE vec line_dot(const real *a, const real *b, ptrdiff_t n)
 #include "kernels_rules.h"
 #include "kernels_norms.h"
 #include "kernels_stream.h"
+#include "kernels_gates.h"
 
 static void KERNEL(elementary)(void *y, const void *x, ptrdiff_t n, fbp_function function)
 {
@@ -338,6 +339,9 @@ const fbp_kernels KERNEL(kernels) = {
     .stream_backward = KERNEL(stream_backward),
     .stream_bias = KERNEL(stream_bias),
     .activation_delta = KERNEL(activation_delta),
+    .gate_forward = KERNEL(gate_forward),
+    .gate_delta = KERNEL(gate_delta),
+    .add_rows = KERNEL(add_rows),
     .gather_rows = KERNEL(gather_rows),
     .one_hot_rows = KERNEL(one_hot_rows),
     .smooth_rows = KERNEL(smooth_rows),

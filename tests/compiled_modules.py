@@ -5,6 +5,7 @@ COMPILED = {
     "_runtime": {"_cpus", "errors"},
     "_arrays": {"_runtime"},
     "_forward": {"_runtime"},
+    "_gates": {"_runtime", "_forward"},
     "_backward": {"_runtime", "_forward"},
     "_parameters": {"_runtime", "_forward"},
     "_passes": {"_runtime", "_forward", "_parameters"},
@@ -19,6 +20,6 @@ COMPILED = {
     "_regime": {"_runtime", "_forward", "_backward", "_steps", "_cpus"},
     "_workspace": {"_runtime", "_forward", "_backward", "_steps", "_regime", "_limits"},
 }
-BELOW_REGION = {"_arrays", "_limits", "_split", "_wide", "_phases", "_stream"}
+BELOW_REGION = {"_arrays", "_gates", "_limits", "_split", "_wide", "_phases", "_stream"}
 COMPILED["_engine"] = {*COMPILED, "_pace", "errors"} - BELOW_REGION
 COMPILED["_probe"] = {"_runtime", "_forward", "_backward", "_parameters"}  # for bench/ alone

@@ -150,6 +150,26 @@ static void check_layer(const fbp_kernels *k, const fbp_kernels *scalar, arrays 
     check_updates(k, scalar, a, s);
 }
 
+/* x holds two pieces of N_OUT units. */
+static void check_gates(const fbp_kernels *k, const fbp_kernels *scalar, arrays *a, arrays *s)
+{
+    for (int code = 0; code < FBP_N_GATES * FBP_N_ACTIVATIONS; code++) {
+        const fbp_gate gate = code / FBP_N_ACTIVATIONS;
+        const fbp_activation f = {code % FBP_N_ACTIVATIONS, 0.3};
+        if (f.code == FBP_SOFTMAX)
+            continue;
+        k->gate_forward(a->y, a->x, BATCH, N_OUT, 2, a->ldy, a->ldx, gate, f);
+        scalar->gate_forward(s->y, s->x, BATCH, N_OUT, 2, s->ldy, s->ldx, gate, f);
+        compare(k, "gate_forward", code, a->y, s->y, a->bytes_y);
+        k->gate_delta(a->dx, a->dy, a->x, BATCH, N_OUT, 2, a->ldy, a->ldx, gate, f);
+        scalar->gate_delta(s->dx, s->dy, s->x, BATCH, N_OUT, 2, s->ldy, s->ldx, gate, f);
+        compare(k, "gate_delta", code, a->dx, s->dx, a->bytes_x);
+    }
+    k->add_rows(a->y, a->dy, a->target, BATCH, N_OUT, a->ldy, a->ldy, a->ldy);
+    scalar->add_rows(s->y, s->dy, s->target, BATCH, N_OUT, s->ldy, s->ldy, s->ldy);
+    compare(k, "add_rows", 0, a->y, s->y, a->bytes_y);
+}
+
 static void check_functions(const fbp_kernels *k, const fbp_kernels *scalar, arrays *a, arrays *s)
 {
     const ptrdiff_t n = BATCH * a->ldx;
@@ -177,6 +197,7 @@ int main(void)
             make(&s, scalar);
             check_layer(k, scalar, &a, &s);
             check_norms(k, scalar, &a, &s);
+            check_gates(k, scalar, &a, &s);
             check_functions(k, scalar, &a, &s);
             printf("%s f%zu checked\n", k->isa, 8 * k->item);
         }

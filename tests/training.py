@@ -45,7 +45,7 @@ def state(trainer) -> str:
 def parameters(network) -> str:
     """SHA-256 of the weights and biases."""
     digest = hashlib.sha256()
-    for layer in network.layers:
+    for layer in network.weighted_layers:
         digest.update(layer.weight.tobytes() + layer.bias.tobytes())
     return digest.hexdigest()
 

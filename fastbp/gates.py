@@ -1,0 +1,240 @@
+"""Gates as layers: the largest of several units, a product of two, and a sum with the input.
+
+What backpropagation does at each: a max gate routes the gradient to the piece that was largest,
+a multiply gate gives each factor the gradient times the other, an add gate hands it to both
+summands, and where a value goes two ways the gradients that come back are added.
+
+Maxout after Goodfellow et al., "Maxout networks", 2013; the gated linear unit after Dauphin et
+al., "Language modeling with gated convolutional networks", 2017; residual blocks after He et
+al., "Deep residual learning for image recognition", 2016.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from numpy.typing import NDArray
+
+from . import _check
+from ._layer import Layer, Weighted, initializer, layers_of
+from ._runtime import ACTIVATIONS
+from .activations import ELU, Activation, LeakyReLU, parameter_of, resolve
+from .initializers import Initializer, LeCunNormal, default_weight
+from .layers import Dense
+
+if TYPE_CHECKING:
+    from ._engine import Model
+    from ._wiring import Wiring
+
+__all__ = ["Gated", "Maxout", "Residual"]
+
+# Softmax is of whole rows.
+_FUNCTIONS = {name: code for name, code in ACTIVATIONS.items() if name != "softmax"}
+
+
+class _Pieces(Weighted):
+    """Several units for each output: weight [n_in, pieces, units], bias [pieces, units]."""
+
+    def _views(self, model: Model) -> tuple[NDArray[Any], NDArray[Any]]:
+        # In the engine the pieces are side by side, each in whole lines.
+        weight, bias = super()._views(model)
+        n_in = len(weight)
+        pieces = weight.reshape(n_in, self.pieces, -1), bias.reshape(self.pieces, -1)
+        return pieces[0][..., : self.units], pieces[1][..., : self.units]
+
+    @property
+    def pieces(self) -> int:
+        """Number of units behind each output."""
+        raise NotImplementedError
+
+    def _parts(self) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+        weight, bias = self.weight, self.bias
+        for i in range(self.pieces):
+            yield weight[:, i], bias[i]
+
+
+class Maxout(_Pieces):
+    """The max gate: ``y = max over i of (x @ weight[:, i] + bias[i])``.
+
+    Of equal pieces the first has the gradient. With two pieces or more it learns its own convex
+    activation.
+
+    Parameters
+    ----------
+    units : int
+        Number of outputs.
+    pieces : int
+        Linear units that each output is the largest of.
+    weight_init, bias_init : initializer, optional
+        Called for one piece after the other, shapes ``(n_in, units)`` and ``(units,)``.
+        Default: `LeCunNormal`, which two pieces hand on with their mean square; `Zeros`.
+
+    Raises
+    ------
+    ConfigError
+        `units` or `pieces` is not a positive integer, or an initializer is not callable.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        pieces: int = 2,
+        weight_init: Initializer | None = None,
+        bias_init: Initializer | None = None,
+    ) -> None:
+        super().__init__(units, weight_init, bias_init)
+        self._pieces = _check.positive_int(pieces, "pieces")
+
+    @property
+    def pieces(self) -> int:
+        """Linear units that each output is the largest of."""
+        return self._pieces
+
+    def __repr__(self) -> str:
+        """Return units and pieces, as given."""
+        return f"Maxout({self.units}, {self.pieces})"
+
+    def _default_weight(self) -> Initializer:
+        return LeCunNormal()
+
+    def _what(self) -> str:
+        return "maxout"
+
+    def _wire(self, wiring: Wiring, below: int) -> int:
+        top = wiring.gate(below, self.units, self.pieces, "maxout", "linear")
+        self._step = top - 1
+        return top
+
+
+class Gated(_Pieces):
+    """The multiply gate: ``y = a * f(b)``, a and b two linear units ``x @ weight[:, i] + bias[i]``.
+
+    Parameters
+    ----------
+    units : int
+        Number of outputs.
+    gate : str, LeakyReLU or ELU
+        f, any activation of `Dense` but softmax: "sigmoid" is the gated linear unit (GLU), "linear"
+        the plain product a * b.
+    weight_init, bias_init : initializer, optional
+        Called for a, then for b, shapes ``(n_in, units)`` and ``(units,)``.
+        Default: `GlorotUniform`, `Zeros`.
+
+    Raises
+    ------
+    ConfigError
+        `units` is not a positive integer, the gate is unknown or softmax, or an initializer is
+        not callable.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        gate: Activation = "sigmoid",
+        weight_init: Initializer | None = None,
+        bias_init: Initializer | None = None,
+    ) -> None:
+        super().__init__(units, weight_init, bias_init)
+        if not isinstance(gate, LeakyReLU | ELU):
+            gate = _check.choice(gate, _FUNCTIONS, "gate")
+        self._gate = resolve(gate)
+
+    @property
+    def pieces(self) -> int:
+        """2: a and b."""
+        return 2
+
+    @property
+    def gate(self) -> str:
+        """Name of f."""
+        return self._gate if isinstance(self._gate, str) else self._gate.name
+
+    @property
+    def gate_parameter(self) -> float | None:
+        """The slope of leaky_relu or the alpha of elu; None for the others."""
+        return parameter_of(self._gate)
+
+    def __repr__(self) -> str:
+        """Return units and gate, as given."""
+        return f"Gated({self.units}, {self._gate!r})"
+
+    def _default_weight(self) -> Initializer:
+        return default_weight("linear")
+
+    def _what(self) -> str:
+        return "gated"
+
+    def _wire(self, wiring: Wiring, below: int) -> int:
+        parameter = self.gate_parameter
+        f = self.gate if parameter is None else (self.gate, parameter)
+        top = wiring.gate(below, self.units, 2, "product", f)
+        self._step = top - 1
+        return top
+
+
+class Residual(Layer):
+    """The add gate: ``y = x + F(x)``, F being some layers one above the other.
+
+    Where F has another width than x it is ``y = P(x) + F(x)``, P a linear `Dense` layer of the
+    width of F, whose bias begins at zero.
+
+    Parameters
+    ----------
+    layers : sequence of layers
+        F: any of `Dense`, `Maxout`, `Gated` and `Residual`; copied.
+    projection_init : initializer, optional
+        Of the weight of P. Default: `GlorotUniform`.
+
+    Attributes
+    ----------
+    layers : tuple of layers
+        F; inside a network, with their weights.
+    projection : Dense or None
+        P; None outside a network, and where the widths are equal.
+
+    Raises
+    ------
+    ConfigError
+        There is no layer, one of them is none, or the initializer is not callable.
+    """
+
+    layers: tuple[Layer, ...]
+    projection: Dense | None = None
+
+    def __init__(self, layers: Sequence[Layer], projection_init: Initializer | None = None) -> None:
+        self.layers = tuple(layers_of(layers))
+        self._projection_init = initializer(projection_init, "projection_init")
+
+    @property
+    def units(self) -> int:
+        """Number of outputs."""
+        return self.layers[-1].units
+
+    def __repr__(self) -> str:
+        """Return the layers, as given."""
+        return f"Residual({list(self.layers)})"
+
+    def _place(self, wiring: Wiring, below: int) -> tuple[Self, int]:
+        twin = type(self)(self.layers, self._projection_init)
+        placed, top = [], wiring.branch(below)
+        for layer in self.layers:
+            inner, top = layer._place(wiring, top)
+            placed.append(inner)
+        twin.layers = tuple(placed)
+        if wiring.width(below) != self.units:
+            projection = Dense(self.units, "linear", self._projection_init)
+            twin.projection, below = projection._place(wiring, below)
+        return twin, wiring.add(below, top)
+
+    def _call(self, place: str) -> None:
+        for i, layer in enumerate(self.layers):
+            layer._call(f"{place}.layers[{i}]")
+        if self.projection is not None:
+            self.projection._call(f"{place}.projection")
+
+    def _weighted(self) -> Iterator[Weighted]:
+        for layer in self.layers:
+            yield from layer._weighted()
+        if self.projection is not None:
+            yield from self.projection._weighted()

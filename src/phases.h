@@ -1,0 +1,55 @@
+/* phases.h: who does which item of a phase, for threads that meet at no barrier.
+ *
+ * Phases are numbered from 1 on. An item is claimed, computed into memory of the thread's own, then
+ * applied by whoever comes first, and by nobody else, and done. So a waiting thread can compute once more what a thread that
+ * is off its core has claimed, and the late one finds out when it wants to apply. The state of an item is 4 * phase + how far
+ * it is in that phase; anything below 4 * phase is free. */
+#ifndef FBP_PHASES_H
+#define FBP_PHASES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { FBP_CLAIMED = 1, FBP_APPLIED = 2, FBP_DONE = 3 };
+
+static inline int fbp_swap(int64_t *word, int64_t from, int64_t to)
+{
+    return __atomic_compare_exchange_n(word, &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
+static inline int fbp_item_claim(int64_t *state, int64_t phase)
+{
+    const int64_t seen = __atomic_load_n(state, __ATOMIC_RELAXED);
+    return seen < 4 * phase && fbp_swap(state, seen, 4 * phase + FBP_CLAIMED);
+}
+
+/* Claimed by somebody, and not yet applied. */
+static inline int fbp_item_pending(const int64_t *state, int64_t phase)
+{
+    return __atomic_load_n(state, __ATOMIC_RELAXED) == 4 * phase + FBP_CLAIMED;
+}
+
+static inline int fbp_item_apply(int64_t *state, int64_t phase)
+{
+    return fbp_swap(state, 4 * phase + FBP_CLAIMED, 4 * phase + FBP_APPLIED);
+}
+
+static inline void fbp_item_done(int64_t *state, int64_t phase)
+{
+    __atomic_store_n(state, 4 * phase + FBP_DONE, __ATOMIC_RELEASE);
+}
+
+/* The first of the states from `first` on that is not done, or n. */
+static inline ptrdiff_t fbp_items_done(const int64_t *states, ptrdiff_t first, ptrdiff_t n, int64_t phase)
+{
+    while (first < n && __atomic_load_n(states + first, __ATOMIC_ACQUIRE) >= 4 * phase + FBP_DONE)
+        first++;
+    return first;
+}
+
+static inline int64_t fbp_phase(const int64_t *phase) { return __atomic_load_n(phase, __ATOMIC_ACQUIRE); }
+
+/* On to the next phase; any number of threads may say so. */
+static inline void fbp_end_phase(int64_t *current, int64_t phase) { fbp_swap(current, phase, phase + 1); }
+
+#endif
