@@ -81,35 +81,29 @@ def column_blocks(first, end, most):
     return blocks
 
 
-cdef inline Py_ssize_t offset(const Block *block, Py_ssize_t ld, size_t item) noexcept nogil:
-    """Where a block begins in its layer's weight, in bytes."""
-    return (block.first * ld + block.column) * item
-
-
-cdef char *block_gradient(char *scratch, const char *weight, const fbp_part *parts, Py_ssize_t n_parts, const Block *block,
-                          const fbp_kernels *kernels, Py_ssize_t batch, Py_ssize_t ldx, Py_ssize_t ld,
+cdef char *block_gradient(char *scratch, const Place *place, const fbp_part *parts, Py_ssize_t n_parts, const Block *block,
+                          const fbp_kernels *kernels, Py_ssize_t batch, Py_ssize_t ldx, Py_ssize_t ldy,
                           fbp_coming *coming) noexcept nogil:
     """The gradient [rows][n] of a block, in scratch, after its bias's row, which only a block with the first rows has."""
     cdef size_t item = kernels.item
     cdef char *gradient = scratch + fbp_update_scratch(batch, item) * item
-    kernels.dense_gradient(gradient + block.n * item, scratch, parts, n_parts, weight + offset(block, ld, item), block.rows,
-                           block.n, ldx, ld, ld, coming)
+    kernels.dense_gradient(gradient + block.n * item, scratch, parts, n_parts, place.weight, block.rows, block.n, ldx, ldy,
+                           place.ld, coming)
     if block.first == 0:
-        kernels.bias_gradient(gradient, scratch, parts, n_parts, block.n, ld)
+        kernels.bias_gradient(gradient, scratch, parts, n_parts, block.n, ldy)
     return gradient
 
 
-cdef void apply_block(char *weight, char *bias, fbp_state weight_state, fbp_state bias_state, const char *gradient,
-                      const Block *block, const fbp_kernels *kernels, Py_ssize_t ld, const fbp_update *update) noexcept nogil:
-    """Weights and biases of a block, and their states, by what block_gradient gave."""
+cdef void apply_block(const Place *place, char *bias, fbp_state bias_state, const char *gradient, const Block *block,
+                      const fbp_kernels *kernels, const fbp_update *update) noexcept nogil:
+    """Weights and biases of a block, and their states, by what block_gradient gave; `bias` is the whole layer's."""
     cdef size_t item = kernels.item
-    cdef Py_ssize_t at = offset(block, ld, item), column = block.column * item
+    cdef Py_ssize_t column = block.column * item
     cdef fbp_update of_bias
-    kernels.apply_gradient(weight + at, fbp_state_at(weight_state, at), gradient + block.n * item, block.rows, block.n, ld,
-                           update)
+    kernels.apply_gradient(place.weight, place.state, gradient + block.n * item, block.rows, block.n, place.ld, update)
     if block.first == 0:
         of_bias = fbp_bias_update(update)
-        kernels.apply_gradient(bias + column, fbp_state_at(bias_state, column), gradient, 1, block.n, ld, &of_bias)
+        kernels.apply_gradient(bias + column, fbp_state_at(bias_state, column), gradient, 1, block.n, block.n, &of_bias)
 
 
 cdef fbp_update update_of(rule, dict numbers):
@@ -148,11 +142,11 @@ def dense_update(cnp.ndarray weight, cnp.ndarray bias, weight_velocity, bias_vel
     """
     cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if weight.dtype == np.float32 else FBP_F64)
     cdef fbp_update update = update_of(rule, {"learning_rate": learning_rate, "momentum": momentum, "l2": l2})
-    cdef fbp_state no_state
-    no_state.m = no_state.v = NULL
-    cdef fbp_state weight_state = no_state, bias_state = no_state
+    cdef fbp_state weight_state, bias_state
     weight_state.m, bias_state.m = data_or_null(weight_velocity), data_or_null(bias_velocity)
-    cdef Py_ssize_t batch = x.shape[0], item = kernels.item, first, row = 0
+    weight_state.v = bias_state.v = NULL
+    cdef Py_ssize_t batch = x.shape[0], item = kernels.item, first, row = 0, at
+    cdef Place place
     cdef Layer layer
     cdef Block block
     cdef char *gradient
@@ -168,10 +162,10 @@ def dense_update(cnp.ndarray weight, cnp.ndarray bias, weight_velocity, bias_vel
                 x=<char *>cnp.PyArray_DATA(x) + (row * x.shape[1] + block.first) * item,
                 dy=<char *>cnp.PyArray_DATA(dy) + (row * dy.shape[1] + block.column) * item, rows=rows)
             row += rows
-        gradient = block_gradient(scratch.data, <char *>cnp.PyArray_DATA(weight), parts, len(cuts), &block, kernels, batch,
-                                  x.shape[1], dy.shape[1], NULL)
-        apply_block(<char *>cnp.PyArray_DATA(weight), <char *>cnp.PyArray_DATA(bias), weight_state, bias_state, gradient,
-                    &block, kernels, weight.shape[1], &update)
+        at = (block.first * weight.shape[1] + block.column) * item
+        place = Place(weight=<char *>cnp.PyArray_DATA(weight) + at, state=fbp_state_at(weight_state, at), ld=weight.shape[1])
+        gradient = block_gradient(scratch.data, &place, parts, len(cuts), &block, kernels, batch, x.shape[1], dy.shape[1], NULL)
+        apply_block(&place, <char *>cnp.PyArray_DATA(bias), bias_state, gradient, &block, kernels, &update)
 
 
 def apply_gradient(cnp.ndarray weight, m, v, cnp.ndarray gradient, rule, isa=None, **numbers):

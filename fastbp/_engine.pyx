@@ -12,6 +12,7 @@ from fastbp._backward cimport update_of
 from fastbp._forward cimport DENSE, Dropout, Layer, is_chain
 from fastbp._parameters cimport Parameters, targets_of, weights_or_null
 from fastbp._passes cimport Passes
+from fastbp._places cimport bring_back, take_places
 from fastbp._regime cimport Cut, cut_of
 from fastbp._region cimport run_steps
 from fastbp._runtime cimport (FBP_CROSS_ENTROPY, FBP_LINEAR, FBP_SGD, Memory, code_of, fbp_activation, fbp_delta_scratch,
@@ -29,6 +30,7 @@ cnp.import_array()
 
 cdef enum:
     STEPS_OF_A_SCAN = 16        # from so many steps a call, looking at every weight first costs little
+    STEPS_OF_A_COPY = 16        # and to copy those of the first layer to and fro
 
 cdef class Run:
     """A training run of one model: workspace and optimizer state, then data, then steps.
@@ -167,8 +169,10 @@ cdef class Run:
                         and p.update.l2 == 0 and p.update.l1 == 0 and p.kernels.all_finite(p.arena, self.model.memory.bytes // p.kernels.item))
         self.running = self.updated.busy = True
         cdef double started = perf_counter()
+        take_places(p, team > 1 and p.room != NULL and count >= STEPS_OF_A_COPY)
         with nogil:
             run_steps(p, team)
+        bring_back(p)
         self.running = self.updated.busy = False
         cdef Py_ssize_t done = count if p.failed < 0 else p.failed
         self.done += done

@@ -54,16 +54,10 @@ cdef double scale_of_gradient(const Plan *p) noexcept nogil:
     return 1 if scale > 1 else scale
 
 
-cdef char *weights_of(Plan *p, const Block *block) noexcept nogil:
-    cdef const Layer *layer = &p.layers[block.layer]
-    return p.arena + layer.weight + (block.first * layer.ld + block.column) * <Py_ssize_t>p.kernels.item
-
-
 cdef void note_weights(Plan *p, Py_ssize_t i) noexcept nogil:
     """Sums of squares of the updated weights of block i."""
     cdef const Block *block = &p.blocks[i]
-    p.kernels.column_squares(p.weight_squares + squares_at(p, block), weights_of(p, block), block.rows, block.n,
-                             p.layers[block.layer].ld)
+    p.kernels.column_squares(p.weight_squares + squares_at(p, block), p.places[i].weight, block.rows, block.n, p.places[i].ld)
 
 
 cdef void limit_weights(Plan *p, Py_ssize_t i) noexcept nogil:
@@ -71,5 +65,5 @@ cdef void limit_weights(Plan *p, Py_ssize_t i) noexcept nogil:
     cdef const Block *block = &p.blocks[i]
     cdef const Layer *layer = &p.layers[block.layer]
     cdef const double *squares = p.weight_squares + squares_before(p, block.layer) + layer.ld + block.column
-    p.kernels.limit_columns(weights_of(p, block), squares, row_blocks_of(p, layer), block.rows, block.n, layer.ld, layer.ld,
+    p.kernels.limit_columns(p.places[i].weight, squares, row_blocks_of(p, layer), block.rows, block.n, p.places[i].ld, layer.ld,
                             p.max_norm)

@@ -116,7 +116,7 @@ cdef void team_worker(Plan *p, int thread, int n_threads) noexcept nogil:
     w.scratch = p.scratch + thread * p.scratch_bytes
     w.update, w.scaled = p.update, -1
     w.slot = &p.slots[(p.batch + p.rows - 1) // p.rows + thread]
-    if n_threads == 1:
+    if n_threads == 1 and p.own == NULL:
         work_alone(&w)
     else:
         work_in_team(&w)

@@ -8,7 +8,7 @@ cimport numpy as cnp
 from cython.parallel cimport parallel
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from fastbp._backward cimport Block, apply_block, block_gradient, blocks_of
+from fastbp._backward cimport Block, Place, apply_block, block_gradient, blocks_of
 from fastbp._forward cimport Layer, activation_of
 from fastbp._parameters cimport team_size
 from fastbp._runtime cimport (FBP_F32, FBP_F64, FBP_SGD, Memory, barrier_init, barrier_wait, code_of, fbp_activation,
@@ -85,6 +85,7 @@ cdef class KernelCalls:
         cdef Block block
         cdef Py_ssize_t item = self.kernels.item
         cdef fbp_part part
+        cdef Place place
         cdef char *gradient
         cdef fbp_state none = no_state()
         layer.n_in, layer.n_out = rows, self.n_out
@@ -92,11 +93,11 @@ cdef class KernelCalls:
         for _, block.first, block.rows, block.column, block.n in blocks:
             part = fbp_part(x=<char *>data(self.x) + block.first * item, dy=<char *>data(self.dy) + block.column * item,
                             rows=self.batch)
+            place = Place(weight=<char *>data(self.weight) + (block.first * self.ld + block.column) * item, state=none, ld=self.ld)
             for _ in range(times):
-                gradient = block_gradient(self.scratch.data, <char *>data(self.weight), &part, 1, &block, self.kernels,
-                                          self.batch, self.ld_in, self.ld, NULL)
-                apply_block(<char *>data(self.weight), <char *>data(self.bias), none, none, gradient, &block, self.kernels,
-                            self.ld, &self.update)
+                gradient = block_gradient(self.scratch.data, &place, &part, 1, &block, self.kernels, self.batch, self.ld_in,
+                                          self.ld, NULL)
+                apply_block(&place, <char *>data(self.bias), none, gradient, &block, self.kernels, &self.update)
 
     def stream_forward(self, Py_ssize_t times, activation):
         """y from the listed inputs; without a list, as in the engine, when that is all of them."""

@@ -4,8 +4,7 @@ from fastbp._backward cimport Block, apply_block, backward_rows, block_gradient
 from fastbp._forward cimport Dropout, Layer, forward_rows
 from fastbp._limits cimport hold_gradient, limit_weights, note_weights, scale_of_gradient
 from fastbp._runtime cimport fbp_coming, fbp_part, fbp_state_at
-from fastbp._steps cimport (Plan, add_losses, batch_of, begin_update, dropout_of, gather, keep, keep_bytes, losses,
-                            row_blocks)
+from fastbp._steps cimport (Plan, add_losses, batch_of, begin_update, dropout_of, gather, keep_bytes, losses, row_blocks)
 
 cdef enum:
     BYTES_AHEAD = 1 << 18   # of the next batch that a thread fetches: what its L2 has room for
@@ -41,15 +40,14 @@ cdef char *gradient_of(Worker *w, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
     cdef const Block *block = &p.blocks[i]
     cdef const Layer *layer = &p.layers[block.layer]
     cdef Py_ssize_t batch = batch_of(p, step), item = p.kernels.item, n = row_blocks(p, step), b
-    cdef fbp_part *parts = <fbp_part *>w.scratch
+    cdef fbp_part *parts = <fbp_part *>(w.scratch + p.scratch_bytes) - n  # at the end: the gradient begins with a line
     for b in range(n):
         slot = p.taken[b]
         parts[b] = fbp_part(x=(slot.outputs[layer.source] if layer.source >= 0 else slot.inputs) + block.first * item,
                             dy=slot.deltas[block.layer] + block.column * item, rows=min(p.rows, batch - b * p.rows))
     if layer.source < 0 and w.gathered == step:
         parts[0].x = w.slot.inputs + block.first * item
-    return block_gradient(<char *>(parts + n), p.arena + layer.weight, parts, n, block, p.kernels, batch,
-                          layer.ld_in, layer.ld, &w.coming)
+    return block_gradient(w.scratch, &p.places[i], parts, n, block, p.kernels, batch, layer.ld_in, layer.ld, &w.coming)
 
 
 cdef void update(Worker *w, const char *gradient, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
@@ -68,12 +66,11 @@ cdef void update(Worker *w, const char *gradient, Py_ssize_t step, Py_ssize_t i)
 cdef void change_block(Worker *w, const char *gradient, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
     cdef Plan *p = w.plan
     cdef const Block *block = &p.blocks[i]
-    cdef Py_ssize_t weight = p.layers[block.layer].weight, bias = p.layers[block.layer].bias
-    if step == 0 and p.kept != NULL and w.n_threads > 1:
+    cdef Py_ssize_t bias = p.layers[block.layer].bias
+    if step == 0 and p.kept != NULL:
         keep_block(p, block)
     begin_update(&w.update, p, step)
-    apply_block(p.updated + weight, p.updated + bias, fbp_state_at(p.state, weight), fbp_state_at(p.state, bias), gradient,
-                block, p.kernels, p.layers[block.layer].ld, &w.update)
+    apply_block(&p.places[i], p.updated + bias, fbp_state_at(p.state, bias), gradient, block, p.kernels, &w.update)
     if p.max_norm > 0:
         note_weights(p, i)
 
@@ -87,7 +84,10 @@ cdef void apply_held(Worker *w, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
 
 
 cdef void keep_block(Plan *p, const Block *block) noexcept nogil:
-    """What `keep` does, for a block that nobody else is at; after the last columns come those between n_out and ld."""
+    """A copy of a block before the first step; after the last columns come those between n_out and ld.
+
+    The arena has them still, also where `own` is about to be written.
+    """
     cdef const Layer *layer = &p.layers[block.layer]
     cdef Py_ssize_t item = p.kernels.item, at = layer.weight + (block.first * layer.ld + block.column) * item, r
     cdef Py_ssize_t n = block.n if block.column + block.n < layer.n_out else layer.ld - block.column
@@ -107,8 +107,6 @@ cdef void work_alone(Worker *w) noexcept nogil:
             if not through(w, p.taken[i], step, i):
                 p.failed = step
                 return
-        if step == 0:
-            keep(p, 0, 1)
         foresee(w, step + 1)
         for i in range(p.n_blocks):
             update(w, gradient_of(w, step, i), step, i)

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t
 
-from fastbp._backward cimport Block
+from fastbp._backward cimport Block, Place
 from fastbp._forward cimport Dropout, Layer
 from fastbp._parameters cimport Targets
 from fastbp._runtime cimport FBP_ADAM, FBP_FOLD_ROWS, fbp_barrier, fbp_coming, fbp_kernels, fbp_loss, fbp_state, fbp_update
@@ -42,6 +42,9 @@ cdef struct Plan:
     bint chain                  # whether each layer is dense and above the one before
     Phase *phases               # of a step, for a team
     const Block *blocks         # of all weights
+    Place *places               # of the blocks
+    char *own                   # the first layer's weight, then its state, in the parts that threads own, or NULL: in the arena
+    char *room                  # for that, in the wide regime
     char *arena                 # what the forward pass reads
     char *updated               # what an update writes: the arena, or gradients
     fbp_state state             # of the optimizer, laid out as the parameters

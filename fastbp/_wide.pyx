@@ -8,19 +8,9 @@ gathers all rows of the batch for itself.
 from libc.string cimport memcpy
 
 from fastbp._forward cimport Dropout, Layer, drop, kept_slope, up_to
+from fastbp._places cimport Range, own_ld, part
 from fastbp._runtime cimport FBP_LEAST_PART, FBP_LINE_BYTES
 from fastbp._steps cimport FORWARD, LAST, Plan, Slot, batch_of, dropout_of, gather, losses
-
-cdef struct Range:
-    Py_ssize_t first, n
-
-
-cdef Range part(Py_ssize_t total, Py_ssize_t quantum, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
-    """Part i of n of `total`, in whole quanta but for the end."""
-    cdef Py_ssize_t quanta = (total + quantum - 1) // quantum
-    cdef Py_ssize_t first = quanta * i // n * quantum, end = min(total, quanta * (i + 1) // n * quantum)
-    return Range(first, end - first)
-
 
 cdef void gather_own(Worker *w, Py_ssize_t step) noexcept nogil:
     """All rows of a step into the thread's own slot, once."""
@@ -33,16 +23,20 @@ cdef bint compute_part(Worker *w, Kind kind, Py_ssize_t l, Py_ssize_t step, Py_s
     """Item i of n of a phase, in the own slot; False if a loss is not finite."""
     cdef Plan *p = w.plan
     cdef const Layer *layer = &p.layers[l]
-    cdef Py_ssize_t batch = batch_of(p, step), item = p.kernels.item, line = FBP_LINE_BYTES // item, at
+    cdef Py_ssize_t batch = batch_of(p, step), item = p.kernels.item, line = FBP_LINE_BYTES // item, at, ld
     cdef const Slot *shared = p.slots
     cdef const char *x = shared.outputs[l - 1] if l else w.slot.inputs
+    cdef const char *weight
     cdef Dropout dropout = dropout_of(p, step)
     cdef Range r
     if kind == FORWARD:
         r = part(layer.n_out, line, i, n)
         at = r.first * item
-        p.kernels.dense_forward(w.slot.outputs[l] + at, kept_slope(layer, w.slot.slopes[l], at), x, p.arena + layer.weight + at,
-                                p.arena + layer.bias + at, batch, layer.n_in, r.n, layer.ld, layer.ld_in, layer.ld, layer.activation)
+        weight, ld = p.arena + layer.weight + at, layer.ld
+        if l == 0 and p.own != NULL:
+            weight, ld = p.own + at * layer.n_in, own_ld(p, r)
+        p.kernels.dense_forward(w.slot.outputs[l] + at, kept_slope(layer, w.slot.slopes[l], at), x, weight,
+                                p.arena + layer.bias + at, batch, layer.n_in, r.n, layer.ld, layer.ld_in, ld, layer.activation)
         drop(w.slot.outputs[l] + at, w.slot.slopes[l] + at, p.kernels, layer, l, 0, batch, r.first, r.n,
              &dropout if p.drops else NULL)
     elif kind == LAST:

@@ -3,9 +3,10 @@
 from libc.stdint cimport int64_t, uint8_t, uintptr_t
 from libc.string cimport memset
 
-from fastbp._backward cimport Block
+from fastbp._backward cimport Block, Place
 from fastbp._forward cimport Layer
 from fastbp._limits cimport squares_before
+from fastbp._places cimport bytes_of_own
 from fastbp._regime cimport blocks_of_team, phases_of
 from fastbp._runtime cimport (FBP_KEPT, FBP_LINE_BYTES, fbp_delta_scratch, fbp_part, fbp_update_block, fbp_update_scratch)
 from fastbp._steps cimport APPLY, LIMIT, UPDATE, Kind, Phase, Slot
@@ -43,7 +44,8 @@ cdef Memory make_workspace(Plan *p, Py_ssize_t batch, Cut cut, int n_threads, co
              p.n_slots * sizeof(Slot *),
              p.n_blocks * sizeof(Block), p.n_phases * sizeof(Phase), n_states * sizeof(int64_t), n_threads * sizeof(int),
              sum([(rows + 1) * n for _, _, rows, _, n, _ in blocks]) * item if p.clip_norm > 0 else 0,
-             n_squares * sizeof(double) if p.clip_norm > 0 else 0, n_squares * sizeof(double) if p.max_norm > 0 else 0]
+             n_squares * sizeof(double) if p.clip_norm > 0 else 0, n_squares * sizeof(double) if p.max_norm > 0 else 0,
+             p.n_blocks * sizeof(Place), bytes_of_own(p, cut.wide)]
     cdef Memory memory = Memory(sum([line_bytes(size) for size in sizes]) + PAGE)
     cdef char *end = memory.data + (<uintptr_t>follow - <uintptr_t>memory.data) % PAGE
     pieces = []
@@ -59,6 +61,8 @@ cdef Memory make_workspace(Plan *p, Py_ssize_t batch, Cut cut, int n_threads, co
     p.cpus = <int *><uintptr_t>pieces[7]
     p.held = <char *><uintptr_t>pieces[8] if p.clip_norm > 0 else NULL
     p.gradient_squares, p.weight_squares = <double *><uintptr_t>pieces[9], <double *><uintptr_t>pieces[10]
+    p.places, p.own = <Place *><uintptr_t>pieces[11], NULL
+    p.room = <char *><uintptr_t>pieces[12] if cut.wide else NULL
     return memory
 
 
