@@ -126,13 +126,6 @@ def test_losses_that_need_an_activation_need_a_dense_output(last):
         net.gradients([[1, 2]], [0], "cross_entropy")
 
 
-def test_a_trace_is_of_dense_layers():
-    net = network("gated")
-    x, y = rows(net, 1)
-    with pytest.raises(errors.ConfigError, match="wanted Dense alone"):
-        net.trace(x, y, "mse")
-
-
 def test_a_map_ahead_folds_into_the_pieces_and_not_into_a_sum():
     x, _ = rows(network("maxout"), 50)
     x = 3 * x + 1
