@@ -42,29 +42,29 @@ def folded(network: Network) -> Network:
     return twin
 
 
-def _fold_first(mine: Iterable[Layer], folded: Iterable[Layer], ahead: Affine, place: str) -> None:
+def _fold_first(mine: Iterable[Layer], twin: Iterable[Layer], ahead: Affine, place: str) -> None:
     """Set the parameters of layers one above the other, the first of which takes raw rows."""
-    (first, *rest), (first_folded, *rest_folded) = mine, folded
+    (first, *rest), (first_twin, *rest_twin) = mine, twin
     if isinstance(first, Residual):
-        _fold_sum(first, cast(Residual, first_folded), ahead, f"{place}[0]")
+        _fold_sum(first, cast(Residual, first_twin), ahead, f"{place}[0]")
     else:
         own = cast(Weighted, first)
-        _set(first_folded, [_through(ahead, own.weight, own.bias)])
-    for layer, other in zip(rest, rest_folded, strict=True):
+        _set(first_twin, [_through(ahead, own.weight, own.bias)])
+    for layer, other in zip(rest, rest_twin, strict=True):
         _set(other, [(own.weight, own.bias) for own in layer._weighted()])
 
 
-def _fold_sum(mine: Residual, folded: Residual, ahead: Affine, place: str) -> None:
+def _fold_sum(mine: Residual, twin: Residual, ahead: Affine, place: str) -> None:
     n, own = mine.units, mine.projection
-    if folded.projection is None:
+    if twin.projection is None:
         raise ConfigError(
             f"{place}: got {mine!r}, as wide as a raw row ({n}), which it would add as it is, with "
             "no projection to take the map; wanted another width, a Dense, Maxout or Gated before "
             "it, or no fold: predict applies the map by itself"
         )
     parameters = (np.eye(n), np.zeros(n)) if own is None else (own.weight, own.bias)
-    _set(folded.projection, [_through(ahead, *parameters)])
-    _fold_first(mine.layers, folded.layers, ahead, f"{place}.layers")
+    _set(twin.projection, [_through(ahead, *parameters)])
+    _fold_first(mine.layers, twin.layers, ahead, f"{place}.layers")
 
 
 def _through(ahead: Affine, weight: NDArray[Any], bias: NDArray[Any]) -> Parameters:
