@@ -1,4 +1,4 @@
-"""The affine map x' = (x - mean) M ahead of a network: applied to rows, pulled back, folded in.
+"""The affine map x' = (x - mean) M ahead of a network: applied to rows and pulled back.
 
 A map of each column by itself keeps only the diagonal of M. All is computed in float64, matrix
 products by the engine, so that the map of a row depends neither on the rows around it nor on
@@ -17,7 +17,6 @@ from numpy.typing import ArrayLike, NDArray
 from . import _check
 from ._arrays import all_finite
 from ._engine import Model
-from ._layer import Weighted
 from ._runtime import get_num_threads
 from .errors import ConfigError, InputError, ShapeError
 from .layers import Dense
@@ -25,7 +24,7 @@ from .layers import Dense
 if TYPE_CHECKING:
     from .network import Network
 
-__all__ = ["Affine", "attached", "centred", "first_layer_inputs", "folded", "rows_of"]
+__all__ = ["Affine", "attached", "centred", "first_layer_inputs", "rows_of"]
 
 # Entries that are mapped at a time: 1 MiB in float64 beside the rows.
 BLOCK = 2**17
@@ -185,31 +184,6 @@ def attached(value: Any, n_outputs: int) -> Affine | None:
             "as the first layer takes"
         )
     return Affine(value.mean, value.matrix)
-
-
-def folded(network: Network) -> Network:
-    """Return a copy of `network` with the map ahead of it in its first layer.
-
-    ``((x - mean) M) W + b`` is ``x (M W) + (b - mean (M W))``.
-    """
-    ahead = network.preprocessing
-    if ahead is None:
-        return network.copy()
-    twin = network._unset(ahead.n_inputs, network.layers, network.dtype)
-    twin.metadata = dict(network.metadata)
-    first, twin_first = network.layers[0], twin.layers[0]
-    if not isinstance(first, Weighted) or not isinstance(twin_first, Weighted):
-        raise ConfigError(f"first layer: got {first!r}, wanted one with a weight: a sum has none")
-    pairs = zip(network.weighted_layers[1:], twin.weighted_layers[1:], strict=True)
-    for mine, other in pairs:
-        other.weight, other.bias = mine.weight, mine.bias
-    matrix = ahead.matrix
-    weight = first.weight.astype(np.float64).reshape(len(first.weight), -1)
-    weight = matrix[:, None] * weight if matrix.ndim == 1 else _product(matrix, weight)
-    shift = _product(ahead.mean[None, :], weight)[0]
-    twin_first.weight = weight.reshape(twin_first.weight.shape)
-    twin_first.bias = first.bias - shift.reshape(first.bias.shape)
-    return twin
 
 
 def _linear(matrix: NDArray[Any]) -> Model:

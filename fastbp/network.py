@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _check, losses
-from ._affine import Affine, first_layer_inputs, folded
+from ._affine import Affine, first_layer_inputs
 from ._description import Described
+from ._fold import folded
 from ._given import LossFunction
 from ._gradients import Differentiable
 from ._layer import Layer
@@ -146,7 +147,13 @@ class Network(Described, Differentiable):
         """Return a copy without `preprocessing` that takes the same raw rows.
 
         The map is in its first layer: with W and b the weight and bias, W' = M W and
-        b' = b - mean M W, computed in float64.
+        b' = b - mean M W, computed in float64. Of a `Residual` it is in the first layer within and
+        in the projection; where the sum is of x' itself, that becomes the projection of x.
+
+        Raises
+        ------
+        ConfigError
+            The first layer is a `Residual` of as many units as a raw row has columns.
         """
         return folded(self)
 

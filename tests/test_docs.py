@@ -31,6 +31,6 @@ def test_python_prints_what_stands_below_it(path):
             assert printed == text
 
 
-def test_the_page_on_gradients_has_three_examples():
+def test_the_page_on_gradients_has_four_examples():
     languages = [language for language, _ in blocks(DOCS[0].with_name("gradients.md"))]
-    assert languages == ["python", "text"] * 3
+    assert languages == ["python", "text"] * 4

@@ -9,7 +9,7 @@ import re
 
 import numpy as np
 import pytest
-from gate_networks import SEED, STACKS, network, rows, twin
+from gate_networks import STACKS, network, rows, twin
 from networks import digest
 
 import fastbp as fb
@@ -124,21 +124,3 @@ def test_losses_that_need_an_activation_need_a_dense_output(last):
     net = fb.Network(2, [last], seed=0)
     with pytest.raises(errors.ConfigError, match="softmax"):
         net.gradients([[1, 2]], [0], "cross_entropy")
-
-
-def test_a_trace_is_of_dense_layers():
-    net = network("gated")
-    x, y = rows(net, 1)
-    with pytest.raises(errors.ConfigError, match="wanted Dense alone"):
-        net.trace(x, y, "mse")
-
-
-def test_a_map_ahead_folds_into_the_pieces_and_not_into_a_sum():
-    x, _ = rows(network("maxout"), 50)
-    x = 3 * x + 1
-    ahead = fb.preprocess.Standardize().fit(x)
-    net = fb.Network(5, STACKS["maxout"], "float64", SEED, preprocessing=ahead)
-    np.testing.assert_allclose(net.fold().predict(x), net.predict(x), rtol=0, atol=1e-12)
-    net = fb.Network(5, STACKS["projection"], "float64", SEED, preprocessing=ahead)
-    with pytest.raises(errors.ConfigError, match="first layer: got Residual"):
-        net.fold()

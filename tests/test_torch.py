@@ -1,75 +1,32 @@
-"""Loss and gradients against PyTorch's autograd: the same float64 weights and rows, 1e-10."""
+"""Loss and gradients against PyTorch's autograd: the same float64 weights and rows, 1e-10.
+
+Of chains of `Dense` and of networks with gates; and of the latter 100 steps of training, 1e-9.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from gate_networks import SEED, STACKS, dense, gated, maxout
+from torch_twin import (
+    TOLERANCE,
+    TORCH_ACTIVATIONS,
+    TORCH_LOSSES,
+    assert_same,
+    mean_loss,
+    tensors,
+    torch,
+)
 
 import fastbp as fb
 from fastbp import losses
 from fastbp._runtime import ACTIVATIONS, LOSSES
 
-torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.slow
 
-TOLERANCE = 1e-10  # absolute and relative to the largest entry of a gradient
 N_INPUTS, HIDDEN, N_OUTPUTS, ROWS = 5, 6, 4, 37
 
-F = torch.nn.functional
-
-# By the names of the engine. What it has not yet is passed over.
-TORCH_ACTIVATIONS = {
-    "linear": lambda z: z,
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-    "relu": torch.relu,
-    "softmax": lambda z: torch.softmax(z, dim=1),
-    "leaky_relu": lambda z: F.leaky_relu(z, 0.01),
-    "elu": F.elu,
-    "selu": F.selu,
-    "softplus": F.softplus,
-    "gelu": F.gelu,  # by erf, not its tanh approximation
-    "silu": F.silu,
-}
 NO_GRADIENT = {"sign", "step"}
-
-
-def by_rows(rows):
-    """A loss from the value of each row."""
-    return lambda z, y, t: rows(z, y, t).sum(dim=1).mean()
-
-
-def multiclass_hinge(z, y, t):
-    """max(0, 1 + z_j - z_c) summed over all classes but the wanted one c."""
-    wanted = (z * t).sum(dim=1, keepdim=True)
-    return torch.relu(1 + z - wanted) * (1 - t)
-
-
-# Of the logits z, the outputs y and the targets t; the second entry names the output activations
-# that the loss takes (all if None), the third its targets.
-TORCH_LOSSES = {
-    "squared_error": (by_rows(lambda z, y, t: 0.5 * (y - t) ** 2), None, "real"),
-    "mse": (lambda z, y, t: F.mse_loss(y, t), None, "real"),
-    "mae": (lambda z, y, t: F.l1_loss(y, t), None, "real"),
-    "huber": (lambda z, y, t: F.huber_loss(y, t), None, "real"),
-    "quantile": (
-        lambda z, y, t: torch.maximum(0.5 * (t - y), -0.5 * (t - y)).mean(), None, "real"
-    ),
-    "cross_entropy": (lambda z, y, t: F.cross_entropy(z, t), ["softmax"], "distribution"),
-    "binary_cross_entropy": (
-        by_rows(lambda z, y, t: F.binary_cross_entropy_with_logits(z, t, reduction="none")),
-        ["sigmoid"],
-        "unit",
-    ),
-    "poisson": (
-        by_rows(lambda z, y, t: F.poisson_nll_loss(z, t, log_input=True, reduction="none")),
-        ["linear"],
-        "count",
-    ),
-    "hinge": (by_rows(lambda z, y, t: torch.relu(1 - t * z)), ["linear"], "sign"),
-    "multiclass_hinge": (by_rows(multiclass_hinge), ["linear"], "one-hot"),
-    "perceptron": (by_rows(lambda z, y, t: torch.relu(-t * z)), ["linear"], "sign"),
-}  # fmt: skip
 
 
 def targets(domain, rng):
@@ -104,34 +61,6 @@ def network(hidden, output):
     return fb.Network(N_INPUTS, layers, dtype="float64", seed=4)
 
 
-def autograd(net, x, y, loss):
-    """Loss, gradients and dx as torch has them."""
-    parameters = [
-        torch.tensor(np.array(p), requires_grad=True)
-        for layer in net.layers
-        for p in (layer.weight, layer.bias)
-    ]
-    rows = torch.tensor(x, requires_grad=True)
-    output = rows
-    for layer, weight, bias in zip(net.layers, parameters[::2], parameters[1::2], strict=True):
-        z = output @ weight + bias
-        output = TORCH_ACTIVATIONS[layer.activation](z)
-    value = TORCH_LOSSES[loss][0](z, output, torch.tensor(y))
-    value.backward()
-    return value.item(), [p.grad.numpy() for p in parameters], rows.grad.numpy()
-
-
-def assert_same(net, x, y, loss, given=None):
-    value, pairs, dx = net.gradients(x, y if given is None else given, loss, inputs=True)
-    wanted, gradients, wanted_dx = autograd(net, x, y, loss)
-    assert abs(value - wanted) <= TOLERANCE * max(1, abs(wanted))
-    assert np.abs(wanted_dx).max() > 1e-6  # something came back all the way
-    ours = [gradient for pair in pairs for gradient in pair]
-    for got, true in zip([*ours, dx], [*gradients, wanted_dx], strict=True):
-        assert got.shape == true.shape
-        np.testing.assert_allclose(got, true, rtol=0, atol=TOLERANCE * max(1, np.abs(true).max()))
-
-
 @pytest.mark.parametrize(("loss", "hidden", "output"), list(cases()))
 def test_loss_and_gradients(loss, hidden, output, rng):
     x = rng.standard_normal((ROWS, N_INPUTS))
@@ -152,6 +81,105 @@ def test_classes(loss, output, rng):
         pytest.skip("the engine has no such loss")
     x, classes = rng.standard_normal((ROWS, N_INPUTS)), rng.integers(0, N_OUTPUTS, ROWS)
     assert_same(network("tanh", output), x, np.eye(N_OUTPUTS)[classes], loss, classes)
+
+
+OF_LINEAR_OUTPUTS = [name for name, row in TORCH_LOSSES.items() if row[1] in (None, ["linear"])]
+# The last layer of each with gates, and what it may be of.
+ENDS = {
+    "maxout": lambda: maxout(N_OUTPUTS),
+    "gated": lambda: gated(N_OUTPUTS, "tanh"),
+    "residual": lambda: fb.Residual([dense(N_OUTPUTS, "gelu")]),
+}
+
+
+def with_gates(layers):
+    net = fb.Network(N_INPUTS, layers, dtype="float64", seed=SEED)
+    for layer in net.weighted_layers:
+        assert layer.weight.any()
+        if not layer.bias.any():  # a projection's begins at 0
+            layer.bias = np.linspace(-0.5, 0.5, layer.units)
+    return net
+
+
+@pytest.mark.parametrize("loss", list(TORCH_LOSSES))
+@pytest.mark.parametrize("name", list(STACKS))
+def test_gates_below_every_loss(name, loss, rng):
+    _, outputs, domain = TORCH_LOSSES[loss]
+    head = fb.Dense(N_OUTPUTS, "linear" if outputs is None else outputs[0])
+    x = rng.standard_normal((ROWS, N_INPUTS))
+    assert_same(with_gates([*STACKS[name], head]), x, targets(domain, rng), loss)
+
+
+@pytest.mark.parametrize("loss", OF_LINEAR_OUTPUTS)
+@pytest.mark.parametrize("end", list(ENDS))
+def test_gates_as_outputs(end, loss, rng):
+    net = with_gates([dense(6, "silu"), ENDS[end]()])
+    x = rng.standard_normal((ROWS, N_INPUTS))
+    assert_same(net, x, targets(TORCH_LOSSES[loss][2], rng), loss)
+
+
+@pytest.mark.parametrize("gate", sorted({*TORCH_ACTIVATIONS} - {"softmax"}))
+def test_every_gate_function(gate, rng):
+    net = with_gates([gated(6, gate), fb.Residual([gated(6, gate)]), dense(N_OUTPUTS)])
+    x = rng.standard_normal((ROWS, N_INPUTS))
+    assert_same(net, x, targets("real", rng), "mse")
+
+
+@pytest.mark.parametrize("rows", [1, 8, 9, 300])
+def test_gates_for_any_number_of_rows(rows, rng):
+    net = with_gates([*STACKS["depth 4"], fb.Dense(N_OUTPUTS, "softmax")])
+    x, y = rng.standard_normal((rows, N_INPUTS)), rng.dirichlet([1.0] * N_OUTPUTS, rows)
+    assert_same(net, x, y, "cross_entropy")
+
+
+@pytest.mark.parametrize("name", list(STACKS))
+def test_gates_with_l2(name, rng):
+    """One step at rate 1 takes the gradient of loss and penalty off the parameters."""
+    net = with_gates([*STACKS[name], dense(N_OUTPUTS)])
+    x, y = rng.standard_normal((ROWS, N_INPUTS)), rng.standard_normal((ROWS, N_OUTPUTS))
+    pairs = tensors(net)
+    mean_loss(net, pairs, torch.tensor(x), torch.tensor(y), "mse", l2=0.1).backward()
+    fb.Trainer(net, "mse", fb.SGD(1.0), batch_size=None, l2=0.1).step(x, y)
+    assert_parameters(net, [[p - p.grad for p in pair] for pair in pairs], TOLERANCE)
+
+
+OPTIMIZERS = {
+    "momentum": (fb.SGD(0.05, momentum=0.9), lambda p: torch.optim.SGD(p, 0.05, momentum=0.9)),
+    "nesterov": (
+        fb.SGD(0.05, momentum=0.9, nesterov=True),
+        lambda p: torch.optim.SGD(p, 0.05, momentum=0.9, nesterov=True),
+    ),
+    "adam": (fb.Adam(0.01), lambda p: torch.optim.Adam(p, 0.01)),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's own, of its compiler
+@pytest.mark.parametrize("l2", [0.0, 0.01])
+@pytest.mark.parametrize("kind", list(OPTIMIZERS))
+def test_a_hundred_steps_with_gates(kind, l2, rng):
+    net = with_gates([*STACKS["depth 3"], fb.Dense(N_OUTPUTS, "softmax")])
+    x, classes = rng.standard_normal((64, N_INPUTS)), rng.integers(0, N_OUTPUTS, 64)
+    ours, theirs = OPTIMIZERS[kind]
+    start, pairs = [layer.weight.copy() for layer in net.weighted_layers], tensors(net)
+    optimizer = theirs([p for pair in pairs for p in pair])
+    trainer = fb.Trainer(net, "cross_entropy", ours, batch_size=16, l2=l2)
+    for _ in range(100):
+        rows = rng.integers(0, 64, 16)
+        optimizer.zero_grad()
+        one_hot = torch.tensor(np.eye(N_OUTPUTS)[classes[rows]])
+        mean_loss(net, pairs, torch.tensor(x[rows]), one_hot, "cross_entropy", l2).backward()
+        optimizer.step()
+        trainer.step(x[rows], classes[rows])
+    for layer, weight in zip(net.weighted_layers, start, strict=True):
+        assert abs(layer.weight - weight).max() > 0.01
+    assert_parameters(net, pairs, 1e-9)
+
+
+def assert_parameters(net, pairs, tolerance):
+    for layer, wanted in zip(net.weighted_layers, pairs, strict=True):
+        for got, true in zip((layer.weight, layer.bias), wanted, strict=True):
+            true = true.detach().numpy()
+            np.testing.assert_allclose(got, true, rtol=0, atol=tolerance * max(1, abs(true).max()))
 
 
 def test_nothing_that_the_engine_has_is_passed_over():

@@ -116,6 +116,25 @@ def test_the_network_stays_as_it_is_and_the_trace_as_it_was():
     assert np.array_equal(trace.layers[0].dW, kept)
 
 
+@pytest.mark.parametrize("ahead", [fb.preprocess.Standardize(), fb.preprocess.PCA(3)])
+def test_a_map_ahead_comes_before_the_first_layer(ahead, dtype, rng):
+    rows = rng.standard_normal((20, N_INPUTS)) * 3 + 1
+    ahead.fit(rows)
+    net = fb.Network(N_INPUTS, [fb.Dense(3, "linear")], dtype, seed=2, preprocessing=ahead)
+    trace = net.trace(rows[0], Y, "mse")
+    row = trace.layers[0]
+    assert np.array_equal(trace.x, rows[0].astype(dtype))
+    assert np.array_equal(row.x, ahead.transform(rows[:1])[0].astype(dtype))
+    assert np.array_equal(row.u, row.y)
+    assert np.array_equal(row.y, net.predict(rows[:1])[0])
+    assert trace.dx.shape == (N_INPUTS,)
+    lines = table(trace)
+    assert lines[6] == ["preprocessed"]
+    assert lines[7] == ["input", "x'"]
+    assert lines[8] == ["0", f"{row.x[0]:.6f}"]
+    assert lines[8 + ahead.n_outputs][:2] == ["layer", "0:"]
+
+
 @pytest.mark.parametrize(
     ("x", "y", "error", "match"),
     [
