@@ -17,7 +17,7 @@ cdef struct Place:
 
 cdef fbp_update update_of(rule, dict numbers)
 
-cdef list blocks_of(const Layer *layer, Py_ssize_t batch, size_t item, Py_ssize_t parts)
+cdef list blocks_of(const Layer *layer, Py_ssize_t batch, size_t item, Py_ssize_t parts, Py_ssize_t most)
 
 cdef void backward_rows(char **deltas, char **slopes, const char *arena, char *scratch, const fbp_kernels *kernels,
                         const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, Py_ssize_t rows) noexcept nogil

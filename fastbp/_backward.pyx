@@ -55,15 +55,16 @@ cdef void hand_down(char **deltas, char **slopes, const fbp_kernels *kernels, co
         kernels.activation_delta(deltas[layer.below], slopes[layer.below], rows, layer.n_out, layer.ld, layer.below_slope)
 
 
-cdef list blocks_of(const Layer *layer, Py_ssize_t batch, size_t item, Py_ssize_t parts):
-    """A layer's weight in blocks (part, first row, rows, first column, columns), each in one of `parts` equal parts of columns."""
-    cdef Py_ssize_t line = FBP_LINE_BYTES // item, i, first, most = fbp_update_block_rows(batch)
+cdef list blocks_of(const Layer *layer, Py_ssize_t batch, size_t item, Py_ssize_t parts, Py_ssize_t most):
+    """A layer's weight in blocks (part, first row, rows, first column, columns), each in one of `parts` equal parts of columns,
+    and of about `most` lines of columns."""
+    cdef Py_ssize_t line = FBP_LINE_BYTES // item, i, first, rows = fbp_update_block_rows(batch)
     cdef Py_ssize_t lines = (layer.n_out + line - 1) // line
     blocks = []
     for i in range(parts):
-        for first in range(0, layer.n_in, most):
-            for column, end in column_blocks(lines * i // parts, lines * (i + 1) // parts, fbp_update_block_lines(batch)):
-                blocks.append((i, first, min(layer.n_in - first, most), column * line, (end - column) * line))
+        for first in range(0, layer.n_in, rows):
+            for column, end in column_blocks(lines * i // parts, lines * (i + 1) // parts, most):
+                blocks.append((i, first, min(layer.n_in - first, rows), column * line, (end - column) * line))
     return blocks
 
 
@@ -155,7 +156,7 @@ def dense_update(cnp.ndarray weight, cnp.ndarray bias, weight_velocity, bias_vel
     cdef Memory memory = Memory(len(cuts) * sizeof(fbp_part))
     cdef fbp_part *parts = <fbp_part *>memory.data
     layer.n_in, layer.n_out = n_in, n_out
-    for _, block.first, block.rows, block.column, block.n in blocks_of(&layer, batch, item, 1):
+    for _, block.first, block.rows, block.column, block.n in blocks_of(&layer, batch, item, 1, fbp_update_block_lines(batch)):
         row = 0
         for i, rows in enumerate(cuts):
             parts[<Py_ssize_t>i] = fbp_part(

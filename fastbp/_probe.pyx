@@ -13,7 +13,8 @@ from fastbp._forward cimport Layer, activation_of
 from fastbp._parameters cimport team_size
 from fastbp._runtime cimport (FBP_F32, FBP_F64, FBP_SGD, Memory, barrier_init, barrier_wait, code_of, fbp_activation,
                               fbp_barrier, fbp_delta_scratch, fbp_kernels, fbp_leading_dimension, fbp_loss, fbp_part,
-                              fbp_state, fbp_update, fbp_update_block, fbp_update_of, fbp_update_scratch, kernels_of, threads_now)
+                              fbp_state, fbp_update, fbp_update_block, fbp_update_block_lines, fbp_update_of,
+                              fbp_update_scratch, kernels_of, threads_now)
 
 from fastbp._runtime import LOSSES
 
@@ -89,7 +90,7 @@ cdef class KernelCalls:
         cdef char *gradient
         cdef fbp_state none = no_state()
         layer.n_in, layer.n_out = rows, self.n_out
-        blocks = blocks_of(&layer, self.batch, item, 1)
+        blocks = blocks_of(&layer, self.batch, item, 1, fbp_update_block_lines(self.batch))
         for _, block.first, block.rows, block.column, block.n in blocks:
             part = fbp_part(x=<char *>data(self.x) + block.first * item, dy=<char *>data(self.dy) + block.column * item,
                             rows=self.batch)

@@ -6,7 +6,7 @@ The figures behind the constants are in ARCHITECTURE.md.
 from fastbp._backward cimport blocks_of
 from fastbp._forward cimport is_chain
 from fastbp._runtime cimport (FBP_FOLD_ROWS, FBP_LEAST_PART, FBP_LINE_BYTES, FBP_SOFTMAX, Memory,
-                              fbp_leading_dimension)
+                              fbp_leading_dimension, fbp_update_block_lines)
 from fastbp._steps cimport DELTA, FORWARD, LAST, THROUGH
 
 from fastbp._cpus import l2_bytes
@@ -15,12 +15,17 @@ KINDS = {THROUGH: "through", FORWARD: "forward", LAST: "last", DELTA: "delta"}
 
 cdef enum:
     PHASE_ROWS = 64             # most rows of a slot in the batch-split regime: they stay in L2 beside the weights
-    WIDE_ROWS = 64              # most rows a thread of the wide regime: beyond, fetching weights hides behind arithmetic
+    WIDE_ROWS = 64              # most rows a thread of the wide regime: beyond, fetching weights hides behind arithmetic;
+    WIDE_ROWS_IN_L2 = 128       # the same where L2 holds all weights, and fetching is not all that a shared line costs
     HIDDEN_PASSES = 3           # a hidden output of the wide regime is copied out, given up by one cache and fetched by another
+    PANEL_LINES = 3             # 64-byte lines of the narrowest block that a kernel computes at full speed
     WIDE_LINES = 12             # 64-byte lines of a block of columns
     BYTES_OF_A_STREAM = 1 << 20 # weights below this stream faster through one thread than through barriers
     FLOPS_OF_A_STEP = 500000    # a step below this is faster on one thread than two phases of two
+    BLOCKS_OF_A_THREAD = 4      # fewest gradient blocks, where they can be made narrower: one is a thread's whole update at 16 threads
     BYTES_OF_A_PHASE = 12000    # to begin a phase costs as much as to fetch these from another core's cache
+
+cdef double READ_AND_WRITTEN = 2.5  # a line that others read and its owner writes, in lines that are fetched: they go one way
 
 
 cdef Cut cut_of(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, int n_threads, size_t item, bint always_share):
@@ -36,7 +41,8 @@ cdef Cut cut_of(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, int 
         cut.team = n_threads if weights >= BYTES_OF_A_STREAM or always_share else 1
     else:
         cut.team = min(n_threads, max(1, batch // FBP_LEAST_PART)) if flops >= FLOPS_OF_A_STEP or always_share else 1
-    cut.wide = (chain and cut.team > 1 and FBP_FOLD_ROWS < batch <= WIDE_ROWS * cut.team
+    cut.wide = (chain and cut.team > 1
+                and FBP_FOLD_ROWS < batch <= cut.team * (WIDE_ROWS if weights > l2_bytes() else WIDE_ROWS_IN_L2)
                 and wide_bytes(layers, n_layers, batch, cut.team, weights, item)
                 < split_bytes(layers, n_layers, batch, cut.team, weights, item))
     cut.rows = batch if cut.wide or streams else split_rows(batch, cut.team)  # streaming: one slot for all
@@ -50,23 +56,24 @@ cdef Py_ssize_t split_rows(Py_ssize_t batch, int team) noexcept:
 
 
 cdef double split_bytes(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, int team, double weights, size_t item):
-    """What a thread of the batch-split regime takes from other caches in a step: weights that others updated, and once more those
+    """What a thread of the batch-split regime takes from other caches in a step: weights that others updated, and back those
     that it updates and others have read; rows, outputs and deltas of the others for its gradients. Weights that L2 does not hold
     come from the shared cache besides: all of them up and down, its own part for the update."""
     cdef double rows = 0
     cdef Py_ssize_t l
     for l in range(n_layers):
         rows += batch * (layers[l].ld_in + layers[l].ld) * item
-    return (team - 1.0) / team * (2 * weights + rows) + ((2 + 1.0 / team) * weights if weights > l2_bytes() else 0)
+    return (team - 1.0) / team * (READ_AND_WRITTEN * weights + rows) + ((2 + 1.0 / team) * weights if weights > l2_bytes() else 0)
 
 
 cdef double wide_bytes(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, int team, double weights, size_t item):
-    """The same in a wide step: rows that others gather too, outputs and deltas of the others, and what the phases cost."""
-    cdef double rows = batch * layers[0].ld_in * item
+    """The same in a wide step: rows that others gather too, outputs and deltas of the others, weights above the first layer,
+    whose columns others read for the deltas, and what the phases cost."""
+    cdef double rows = batch * layers[0].ld_in * item, above = weights - layers[0].n_in * layers[0].ld * item
     cdef Py_ssize_t l
     for l in range(n_layers - 1):
         rows += 2.0 * HIDDEN_PASSES * batch * layers[l].ld * item
-    return ((team - 1.0) / team * rows + 2.0 * (n_layers - 1) * BYTES_OF_A_PHASE
+    return ((team - 1.0) / team * (READ_AND_WRITTEN * above + rows) + 2.0 * (n_layers - 1) * BYTES_OF_A_PHASE
             + (3 * weights / team if weights > l2_bytes() else 0))
 
 
@@ -88,17 +95,26 @@ cdef list phases_of(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, 
     return up + [(LAST, n_layers - 1, cut.team)] + down
 
 
+cdef Py_ssize_t block_lines(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, int team, size_t item):
+    """Most lines of columns of a gradient block: narrower ones if there were too few to share out."""
+    cdef Py_ssize_t most = fbp_update_block_lines(batch), l, count = 0
+    for l in range(n_layers):
+        count += len(blocks_of(&layers[l], batch, item, 1, most))
+    return PANEL_LINES if most > PANEL_LINES and count < BLOCKS_OF_A_THREAD * team else most
+
+
 cdef list blocks_of_team(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, Cut cut, size_t item):
     """(layer, first row, rows, first column, columns, owner) of all blocks, ordered by owner: who has the columns in the wide
     regime, else whoever has them when all is shared out equally."""
     cdef Py_ssize_t l, line = FBP_LINE_BYTES // item, parts = 1
     cdef double total = 0, before = 0
     blocks = []
+    cdef Py_ssize_t most = block_lines(layers, n_layers, batch, cut.team, item)
     for l in range(n_layers):
         total += layers[l].n_in * layers[l].ld
         if cut.wide:
             parts = parts_of((layers[l].n_out + line - 1) // line, cut.team, False)
-        for part, first, rows, column, n in blocks_of(&layers[l], batch, item, parts):
+        for part, first, rows, column, n in blocks_of(&layers[l], batch, item, parts, most):
             blocks.append((l, first, rows, column, n, part * cut.team // parts))
     if cut.wide:
         return sorted(blocks, key=lambda block: block[5])

@@ -42,7 +42,7 @@ def test_phases_of_the_wide_regime_go_up_and_down(monkeypatch):
     ("widths", "batch", "wide"),
     [
         ((784, 128, 10), 64, True),  # weights would travel between the caches
-        ((784, 128, 10), 256, False),  # the rows are many: outputs would
+        ((784, 128, 10), 300, False),  # the rows are many: outputs would
         ((32, 512, 10), 128, False),  # so are the outputs of a row
         ((64, 64, 64, 10), 64, False),  # neither is worth more phases
     ],
