@@ -109,11 +109,11 @@ cdef class KernelCalls:
                                         self.n_index, self.batch, self.n_out, self.ld, self.ld_in, self.ld, f)
 
     def stream_backward(self, Py_ssize_t times):
-        """dx, before any f', and weight at the listed inputs."""
+        """dx, before any f', and weight at the listed inputs; bias."""
         for _ in range(times):
-            self.kernels.stream_backward(data(self.dx), data(self.weight), no_state(), data(self.x), data(self.dy),
-                                         <const int32_t *>data(self.index), self.n_index, self.batch, self.n_out, self.ld,
-                                         self.ld_in, self.ld, &self.update)
+            self.kernels.stream_backward(data(self.dx), data(self.weight), data(self.bias), no_state(), no_state(), data(self.x),
+                                         data(self.dy), <const int32_t *>data(self.index), self.n_index, self.batch,
+                                         self.n_in, self.n_out, self.ld, self.ld_in, self.ld, &self.update)
 
     def gather_rows(self, Py_ssize_t times, Py_ssize_t rows, cnp.ndarray source, cnp.ndarray order):
         """x from the rows of source [n, n_in] that the first entries of `order`, of int64, name."""

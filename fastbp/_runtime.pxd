@@ -66,11 +66,9 @@ cdef extern from "fbp.h" nogil:
         void (*stream_forward)(void *y, void *slope, const void *x, const void *w, const void *b, const int32_t *index,
                                Py_ssize_t n_index, Py_ssize_t batch, Py_ssize_t n_out, Py_ssize_t ldy, Py_ssize_t ldx,
                                Py_ssize_t ldw, fbp_activation activation) noexcept nogil
-        void (*stream_backward)(void *dx, void *w, fbp_state state, const void *x, const void *dy, const int32_t *index,
-                                Py_ssize_t n_index, Py_ssize_t batch, Py_ssize_t n_out, Py_ssize_t ldw, Py_ssize_t ldx,
-                                Py_ssize_t ldy, const fbp_update *update) noexcept nogil
-        void (*stream_bias)(void *b, fbp_state state, const void *dy, Py_ssize_t batch, Py_ssize_t n_out, Py_ssize_t ldy,
-                            const fbp_update *update) noexcept nogil
+        void (*stream_backward)(void *dx, void *w, void *b, fbp_state w_state, fbp_state b_state, const void *x, const void *dy,
+                                const int32_t *index, Py_ssize_t n_index, Py_ssize_t batch, Py_ssize_t n_in, Py_ssize_t n_out,
+                                Py_ssize_t ldw, Py_ssize_t ldx, Py_ssize_t ldy, const fbp_update *update) noexcept nogil
         void (*activation_delta)(void *dx, const void *x, Py_ssize_t batch, Py_ssize_t n, Py_ssize_t ld,
                                  fbp_activation activation) noexcept nogil
         void (*gate_forward)(void *y, const void *z, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t pieces, Py_ssize_t ldy,

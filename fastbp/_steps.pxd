@@ -1,11 +1,11 @@
 """The plan of a training run, and what a step of any regime does with it."""
 
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from fastbp._backward cimport Block, Place
 from fastbp._forward cimport Dropout, Layer
 from fastbp._parameters cimport Targets
-from fastbp._runtime cimport FBP_ADAM, FBP_FOLD_ROWS, fbp_barrier, fbp_coming, fbp_kernels, fbp_loss, fbp_state, fbp_update
+from fastbp._runtime cimport FBP_ADAM, FBP_FOLD_ROWS, fbp_activation, fbp_barrier, fbp_coming, fbp_kernels, fbp_loss, fbp_state, fbp_update
 
 cdef struct Slot:
     # Room for some rows of a batch and all that becomes of them in a step.
@@ -84,6 +84,24 @@ cdef struct Plan:
     Py_ssize_t failed           # first step (counted from first_step) with a non-finite loss
     double loss_sum
     Py_ssize_t hits
+
+cdef struct Streamed:
+    # One layer as a thread of the streaming regime has it in every step.
+    const Layer *layer
+    Py_ssize_t l
+    int32_t *list               # how many weight rows take part, then which
+    bint scans                  # whether that differs from step to step
+    Py_ssize_t first, columns   # of the thread, forward
+    fbp_activation activation
+    const char *x
+    char *y                     # from the first of these columns on, like the next two
+    char *slope
+    char *kept                  # where the forward pass keeps f', or NULL
+    char *weight
+    char *bias
+    fbp_state weight_state, bias_state
+    char *dx                    # the delta below, NULL for the data
+    char *dy
 
 cdef struct Worker:
     # One thread of a team.

@@ -9,7 +9,7 @@ from fastbp._limits cimport squares_before
 from fastbp._places cimport bytes_of_own
 from fastbp._regime cimport blocks_of_team, phases_of
 from fastbp._runtime cimport (FBP_KEPT, FBP_LINE_BYTES, fbp_delta_scratch, fbp_part, fbp_update_block, fbp_update_scratch)
-from fastbp._steps cimport APPLY, LIMIT, UPDATE, Kind, Phase, Slot
+from fastbp._steps cimport APPLY, LIMIT, UPDATE, Kind, Phase, Slot, Streamed
 
 cdef enum:
     PAGE = 4096
@@ -71,7 +71,7 @@ cdef Py_ssize_t bytes_of_scratch(const Plan *p):
     cdef Py_ssize_t l, widest = 0, lists = 0, item = p.kernels.item, parts = slots_of_batch(p) * sizeof(fbp_part)
     for l in range(p.n_layers):
         widest = max(widest, p.layers[l].n_out)
-        lists += (p.layers[l].n_in + 2) * sizeof(int)  # streaming: a count, the list of rows, one to spare
+        lists += sizeof(Streamed) + (p.layers[l].n_in + 2) * sizeof(int)  # streaming: a count, the list of rows, one to spare
     gradient = line_bytes(parts) + (fbp_update_scratch(p.batch, item) + fbp_update_block(p.batch, item)) * item
     return line_bytes(max(lists, fbp_delta_scratch(widest, p.rows, item) * item, gradient))
 

@@ -193,14 +193,11 @@ typedef struct {
                            ptrdiff_t n_index, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy, ptrdiff_t ldx,
                            ptrdiff_t ldw, fbp_activation activation);
 
-    /* dL/dx before any f' at the listed inputs (dx NULL: not wanted), then the listed rows of w and state updated. */
-    void (*stream_backward)(void *dx, void *w, fbp_state state, const void *x, const void *dy, const int32_t *index,
-                            ptrdiff_t n_index, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldw, ptrdiff_t ldx,
-                            ptrdiff_t ldy, const fbp_update *update);
-
-    /* b[n_out] and its state, updated by the column sums of dy[batch][ldy]; update as fbp_bias_update gives it. */
-    void (*stream_bias)(void *b, fbp_state state, const void *dy, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy,
-                        const fbp_update *update);
+    /* dL/dx before any f' at the listed inputs (dx NULL: not wanted), then the listed rows of w, b (NULL: not wanted) and their
+     * states updated. */
+    void (*stream_backward)(void *dx, void *w, void *b, fbp_state w_state, fbp_state b_state, const void *x, const void *dy,
+                            const int32_t *index, ptrdiff_t n_index, ptrdiff_t batch, ptrdiff_t n_in, ptrdiff_t n_out,
+                            ptrdiff_t ldw, ptrdiff_t ldx, ptrdiff_t ldy, const fbp_update *update);
 
     /* dx[batch][ld] from dL/dy to dL/dz of the layer whose output is x: what dense_delta does last. */
     void (*activation_delta)(void *dx, const void *x, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld,

@@ -337,7 +337,6 @@ const fbp_kernels KERNEL(kernels) = {
     .active_rows = KERNEL(active_rows),
     .stream_forward = KERNEL(stream_forward),
     .stream_backward = KERNEL(stream_backward),
-    .stream_bias = KERNEL(stream_bias),
     .activation_delta = KERNEL(activation_delta),
     .gate_forward = KERNEL(gate_forward),
     .gate_delta = KERNEL(gate_delta),

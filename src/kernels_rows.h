@@ -268,6 +268,6 @@ static void KERNEL(activation_delta)(void *delta, const void *y, ptrdiff_t batch
 {
     if (activation.code == FBP_SOFTMAX)
         softmax_delta_rows(delta, y, batch, n, ld);
-    else
+    else if (activation.code != FBP_LINEAR)
         slope_panel(delta, y, ld, batch, vecs_of(n), activation);
 }

@@ -25,6 +25,16 @@ INLINE rule_vecs rule_constants(const fbp_update *u)
     };
 }
 
+/* The same for a bias: see fbp_bias_update. */
+INLINE rule_vecs bias_constants(rule_vecs c, const fbp_update *u)
+{
+    if (!u->penalize_bias)
+        c.decay = c.l1 = v_set1(0);
+    if (!u->decay_bias)
+        c.shrink = v_set1(1);
+    return c;
+}
+
 /* Does the gradient need more than the rule and the l2 penalty? */
 INLINE int has_extras(const fbp_update *u) { return u->l1 != 0 || u->clip_value > 0 || u->gradient_scale != 1; }
 

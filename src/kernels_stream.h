@@ -31,12 +31,14 @@ static void KERNEL(stream_forward)(void *y_, void *slope_, const void *x, const 
         const ptrdiff_t j = v * LANES;
         width = panel_vecs(batch, total - v);
         const fbp_part part = {x, w + j, n_index};
-        const tile t = {.out = y + j, .init = b + j, .parts = &part, .n_parts = 1, .index = index, .ld_out = ldy,
-                        .ld_init = 0, .a_row = ldx, .a_depth = 1, .ldb = ldw};
-        if (index)
-            run_panel(t, batch, width, (foresight){0}, LISTED);
-        else
-            run_panel(t, batch, width, (foresight){0}, BY_ROW);
+        tile t = {.out = y + j, .init = b + j, .parts = &part, .n_parts = 1, .index = index, .ld_out = ldy, .ld_init = 0,
+                  .a_row = ldx, .a_depth = 1, .ldb = ldw, .ld_ahead = ldw};
+        for (ptrdiff_t r = 0, height; r < batch; r += height) {
+            height = tile_rows(batch - r, width);
+            (index ? tile_listed : tile_by_row)(&t, height, width);
+            t.out += height * ldy;
+            t.a_at += height * ldx;
+        }
         if (activation.code != FBP_LINEAR || slope)
             activate_panel(y + j, slope ? slope + j : NULL, ldy, batch, width, n_out - j, activation);
     }
@@ -46,9 +48,10 @@ static void KERNEL(stream_forward)(void *y_, void *slope_, const void *x, const 
 
 typedef struct {
     real *dx, *w, *m, *v;
+    real *b, *b_m, *b_v; /* NULL: another's business */
     const real *x, *dy;
-    ptrdiff_t n_out, n, ldw, ldx, ldy; /* n: columns, padded */
-    rule_vecs constants;
+    ptrdiff_t n_in, n_out, n, ldw, ldx, ldy; /* n: columns, padded */
+    rule_vecs constants, of_bias;
     fbp_rule rule;
     int extras;
 } stream;
@@ -123,6 +126,14 @@ INLINE void stream_block(vec *sums, const stream *s, const int32_t *index, const
                 sums[b * LANES + r] = halve_line(dot + (r * batch + b) * LINE_VECS);
 }
 
+/* Are the deltas of a group of rows one vector of dx, with nothing but padding after them? To read as a vector what was written
+ * by elements would wait for the writes to end. */
+INLINE int one_vector(const stream *s, const int32_t *index, ptrdiff_t group)
+{
+    return index[group - 1] - index[0] == group - 1 && index[0] + LANES <= s->ldx &&
+           (group == LANES || index[0] + group == s->n_in);
+}
+
 /* The listed rows LANES at a time, so that their deltas can be folded together. */
 INLINE void stream_rows(const stream *s, const int32_t *index, ptrdiff_t count, const int batch, const int delta,
                         const int plain)
@@ -141,11 +152,17 @@ INLINE void stream_rows(const stream *s, const int32_t *index, ptrdiff_t count, 
         for (; i < LANES; i++)
             for (int b = 0; b < batch; b++)
                 sums[b * LANES + i] = v_set1(0);
+        const int whole = one_vector(s, index + done, group);
         for (int b = 0; b < batch; b++) {
-            real folded[LANES];
-            v_store(folded, v_fold_sums(sums + b * LANES));
-            for (i = 0; i < group; i++)
-                s->dx[b * s->ldx + index[done + i]] = folded[i];
+            const vec folded = v_fold_sums(sums + b * LANES);
+            if (whole)
+                v_store(s->dx + b * s->ldx + index[done], folded);
+            else {
+                real lane[LANES];
+                v_store(lane, folded);
+                for (i = 0; i < group; i++)
+                    s->dx[b * s->ldx + index[done + i]] = lane[i];
+            }
         }
     }
 }
@@ -165,8 +182,17 @@ INLINE void stream_single(const stream *s, const int32_t *index, ptrdiff_t count
     }
 }
 
+/* A bias is a weight whose input is always 1. */
+INLINE void stream_bias(const stream *s, const int batch, const int plain)
+{
+    static const real ONE = 1;
+    WITH_STREAM_RULE(s, plain, update_row(s->b, s->b_m, s->b_v, &ONE, s->dy, batch, s->n_out, 0, s->ldy, &s->of_bias, rule, extras))
+}
+
 INLINE void stream_layer(const stream *s, const int32_t *index, ptrdiff_t count, const int batch, const int plain)
 {
+    if (s->b)
+        stream_bias(s, batch, plain);
     if (s->n_out == 1)
         stream_single(s, index, count, batch, s->dx != NULL, plain);
     else if (s->dx)
@@ -181,6 +207,7 @@ INLINE void stream_any(stream s, const int32_t *index, ptrdiff_t n_index, ptrdif
                        const int plain)
 {
     s.constants = rule_constants(update);
+    s.of_bias = bias_constants(s.constants, update);
     s.rule = update->rule;
     s.extras = has_extras(update);
     switch (batch) {
@@ -189,32 +216,29 @@ INLINE void stream_any(stream s, const int32_t *index, ptrdiff_t n_index, ptrdif
     }
 }
 
-static void KERNEL(stream_backward)(void *dx, void *w, fbp_state state, const void *x, const void *dy,
-                                    const int32_t *index, ptrdiff_t n_index, ptrdiff_t batch, ptrdiff_t n_out,
-                                    ptrdiff_t ldw, ptrdiff_t ldx, ptrdiff_t ldy, const fbp_update *update)
+static void KERNEL(stream_backward)(void *dx, void *w, void *b, fbp_state w_state, fbp_state b_state, const void *x,
+                                    const void *dy, const int32_t *index, ptrdiff_t n_index, ptrdiff_t batch,
+                                    ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t ldw, ptrdiff_t ldx, ptrdiff_t ldy, const fbp_update *update)
 {
-    const stream s = {.dx = dx, .w = w, .m = state.m ? state.m : w, .v = state.v ? state.v : w, .x = x, .dy = dy,
-                      .n_out = n_out, .n = lines_of(n_out) * LINE, .ldw = ldw, .ldx = ldx, .ldy = ldy};
+    const stream s = {.dx = dx, .w = w, .m = w_state.m ? w_state.m : w, .v = w_state.v ? w_state.v : w, .b = b,
+                      .b_m = b_state.m ? b_state.m : b, .b_v = b_state.v ? b_state.v : b, .x = x, .dy = dy,
+                      .n_in = n_in, .n_out = n_out, .n = lines_of(n_out) * LINE, .ldw = ldw, .ldx = ldx, .ldy = ldy};
     if (!fbp_rule_has_v(update->rule) && !has_extras(update))
         stream_any(s, index, n_index, batch, update, 1);
     else
         stream_any(s, index, n_index, batch, update, 0);
 }
 
-/* A bias is a weight whose input is always 1. Its constants are those of a literal rule: all of them cost 10 ns a call. */
-INLINE void update_bias(real *b, real *m, real *v, const real *dy, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy,
-                        const fbp_update *update, const fbp_rule rule, const int extras)
+/* n elements, fewer than a line: a loop over so few takes longer. */
+INLINE void copy_rest(real *out, const real *x, ptrdiff_t n)
 {
-    static const real ONE = 1;
-    const rule_vecs c = rule_constants(update);
-    update_row(b, m, v, &ONE, dy, batch, n_out, 0, ldy, &c, rule, extras);
-}
-
-static void KERNEL(stream_bias)(void *b, fbp_state state, const void *dy, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy,
-                                const fbp_update *update)
-{
-    real *m = state.m ? state.m : b, *v = state.v ? state.v : b;
-    WITH_RULE(update, update_bias(b, m, v, dy, batch, n_out, ldy, update, rule, extras))
+#define COPY(k)                                  \
+    if (n & (k)) {                               \
+        memcpy(out, x, (k) * sizeof(real));      \
+        out += (k), x += (k);                    \
+    }
+    COPY(8) COPY(4) COPY(2) COPY(1)
+#undef COPY
 }
 
 /* Rows are fetched two ahead: they lie anywhere in memory, and a row is over before a hardware prefetcher has found its end. */
@@ -224,14 +248,13 @@ static void KERNEL(gather_rows)(void *out_, const void *x_, const int64_t *order
     real *out = out_;
     for (ptrdiff_t i = 0; i < rows; i++, out += ld) {
         const real *x = (const real *)x_ + (order ? order[first + i] : first + i) * n;
-        const real *ahead = i + 2 < rows ? (const real *)x_ + (order ? order[first + i + 2] : first + i + 2) * n : x;
+        const ptrdiff_t later = first + (i + 2 < rows ? i + 2 : i), ahead = (order ? order[later] : later) * n;
         ptrdiff_t j = 0;
         for (; j + LANES <= n; j += LANES) {
-            __builtin_prefetch(ahead + j);
+            __builtin_prefetch((const real *)x_ + ahead + j);
             v_store(out + j, v_load(x + j));
         }
-        for (; j < n; j++)
-            out[j] = x[j];
+        copy_rest(out + j, x + j, n - j);
     }
 }
 
