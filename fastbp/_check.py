@@ -17,10 +17,10 @@ from ._domains import WITHOUT_CLASSES, extremes, fault
 from .errors import ConfigError, DTypeError, InputError, LabelError, ShapeError
 
 INT64 = np.dtype(np.int64)
-DTYPES: dict[str, np.dtype[Any]] = {
-    "float32": np.dtype(np.float32),
-    "float64": np.dtype(np.float64),
-}
+DTYPES: dict[str, np.dtype[Any]] = {name: np.dtype(name) for name in ("float32", "float64")}
+# Tuples made once: `isinstance` with `a | b` makes the union anew in every call.
+BOOLS = (bool, np.bool_)
+NUMBERS = (int, float, np.integer, np.floating)
 
 
 def inputs(
@@ -192,7 +192,7 @@ def callbacks(value: Any, method: str) -> tuple[Any, ...]:
 
 def number(value: Any, name: str, below: float = np.inf) -> float:
     """Return `value` as a float, 0 <= value < below."""
-    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
+    if isinstance(value, NUMBERS) and not isinstance(value, bool):
         result = float(value)
         if 0 <= result < below:
             return result
@@ -210,7 +210,7 @@ def positive(value: Any, name: str) -> float:
 
 def flag(value: Any, name: str) -> bool:
     """Return `value` as a bool; 0, 1 and strings are refused."""
-    if isinstance(value, bool | np.bool_):
+    if isinstance(value, BOOLS):
         return bool(value)
     raise ConfigError(f"{name}: got {value!r}, wanted True or False")
 
@@ -244,6 +244,6 @@ def seed(value: Any) -> int | None:
 def _integer(value: Any) -> int | None:
     """Return any kind of integer as an int; None for anything else, bools included."""
     try:
-        return None if isinstance(value, bool | np.bool_) else operator.index(value)
+        return None if isinstance(value, BOOLS) else operator.index(value)
     except TypeError:
         return None

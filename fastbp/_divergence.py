@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LastGood", "diverged"]
 
-# Where an epoch starts besides the arrays: steps done, state of the random generator, what a
-# schedule has learnt.
+# Where an epoch starts besides the arrays: steps done, state of the random generator if the epoch
+# draws from it, what a schedule has learnt.
 _Start = tuple[int, Any, dict[str, float]]
 
 
@@ -33,16 +33,16 @@ class LastGood:
 
     def __init__(self, trainer: Trainer, run: Run | GivenRun) -> None:
         self._trainer = trainer
-        self._live = (trainer.network._model.arena, run.state)
-        size = sum(array.size for array in self._live)
-        self._kept = run.kept = np.empty(size, run.state.dtype)
+        arena, state = self._live = (trainer.network._model.arena, run.state)
+        self._kept = run.kept = np.empty(arena.size + state.size, arena.dtype)
         self._start: _Start
         self._good_start: _Start | None = None
 
-    def begin(self) -> None:
-        """Note that an epoch begins."""
+    def begin(self, shuffles: bool) -> None:
+        """Note that an epoch begins, one that draws from the random generator if it `shuffles`."""
         trainer = self._trainer
-        self._start = (trainer.n_steps, trainer._generator.state, trainer.optimizer.progress)
+        random = trainer._generator.state if shuffles else None
+        self._start = (trainer.n_steps, random, trainer.optimizer.progress)
 
     def confirm(self) -> None:
         """Note that the first loss of the epoch was finite: the engine has kept its start."""
@@ -59,9 +59,10 @@ class LastGood:
         if self._good_start is not None:
             arena[...] = self._kept[: arena.size]
             state[...] = self._kept[arena.size :]
-        start = self._good_start or self._start
         trainer = self._trainer
-        trainer.n_steps, trainer._generator.state, trainer.optimizer.progress = start
+        trainer.n_steps, random, trainer.optimizer.progress = self._good_start or self._start
+        if random is not None:
+            trainer._generator.state = random
 
 
 def diverged(

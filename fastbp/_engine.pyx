@@ -85,7 +85,8 @@ cdef class Run:
         p.to_logits = fbp_loss_from_logits(p.loss, p.layers[p.n_layers - 1].activation.code)
         p.clip_norm, p.max_norm = numbers.pop("clip_norm", 0), numbers.pop("max_norm", 0)
         p.update = update_of(rule, {"momentum": momentum, "l2": l2, **numbers})
-        p.hold = update_of("gradient", {"clip_value": p.update.clip_value})
+        if p.clip_norm > 0:
+            p.hold = update_of("gradient", {"clip_value": p.update.clip_value})
         self.make_state()
 
     cdef int make_state(self) except -1:
@@ -112,7 +113,7 @@ cdef class Run:
         if batch != p.batch:
             self.make_workspace(batch)
         self.x, self.y, self.weights = x, y, weights
-        self.order = np.arange(n, dtype=np.int64)
+        self.order = cnp.PyArray_Arange(0, n, 1, cnp.NPY_INT64)
         p.targets = targets_of(y, p.parameter if p.loss == FBP_CROSS_ENTROPY else 0)
         p.x, p.n, p.weights = <char *>cnp.PyArray_DATA(x), n, weights_or_null(weights)
         p.count_hits = p.targets.labels != NULL or fbp_loss_classifies(p.loss)
@@ -168,7 +169,7 @@ cdef class Run:
         p.skip_zeros = (streams(p) and count >= STEPS_OF_A_SCAN and p.update.rule == FBP_SGD
                         and p.update.l2 == 0 and p.update.l1 == 0 and p.kernels.all_finite(p.arena, self.model.memory.bytes // p.kernels.item))
         self.running = self.updated.busy = True
-        cdef double started = perf_counter()
+        cdef double started = perf_counter() if wanted > 1 else 0
         take_places(p, team > 1 and p.room != NULL and count >= STEPS_OF_A_COPY)
         with nogil:
             run_steps(p, team)

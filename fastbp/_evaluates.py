@@ -59,4 +59,4 @@ class Evaluates:
         return means(self._loss, loss, hits, len(x), y)
 
     def _weights(self, sample_weight: ArrayLike | None, y: NDArray[Any]) -> NDArray[Any] | None:
-        return row_weights(sample_weight, self._class_weight, y, self.network.dtype)
+        return row_weights(sample_weight, self._class_weight, y, self.network._dtype)

@@ -65,6 +65,7 @@ class Fit:
         self._x, self._y, self._validation = x, y, validation
         self._batch_size = batch_size
         self.steps = -(-len(x) // batch_size)
+        self._shuffles = trainer._shuffle and self.steps > 1
         self._good = LastGood(trainer, run)
         run.bind(x, y, weights)
 
@@ -82,8 +83,8 @@ class Fit:
     def _epoch(self, bar: NoBar) -> str | None:
         """Train for one epoch, evaluate and record it; return why it was cut short, if it was."""
         trainer = self._trainer
-        self._good.begin()
-        if trainer._shuffle and self.steps > 1:
+        self._good.begin(self._shuffles)
+        if self._shuffles:
             self._run.shuffle(trainer._generator)
         record, done, cut = self._train(bar)
         if not self._good.live_is_finite():
@@ -145,5 +146,5 @@ def advance(
 
 def _next_region(region: int, count: int, seconds: float) -> int:
     """Return how many steps fill a region, `count` of them having taken `seconds`."""
-    wanted = int(count * REGION_SECONDS / max(seconds, 1e-9))
+    wanted = int(count * REGION_SECONDS / (seconds or 1e-9))
     return max(1, min(wanted, REGION_GROWTH * region))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import ClassVar, Literal
 
 __all__ = ["Loss", "TargetDomain"]
@@ -31,7 +32,7 @@ class Loss:
     targets: ClassVar[TargetDomain] = "real"
     classification: ClassVar[bool] = False
 
-    @property
+    @cached_property
     def parameter(self) -> float:
         """The number that the engine's loss takes; 0 if it takes none."""
         return float(next((getattr(self, field.name) for field in fields(self)), 0.0))

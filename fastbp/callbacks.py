@@ -231,13 +231,13 @@ class Callbacks:
 
     def call(self, hook: str, *arguments: Any) -> str | None:
         """Call `hook` of all who have it; return the first reason to stop, if any."""
-        reasons = []
+        reason = None
         for callback in self._callbacks:
             method = getattr(callback, hook, None)
             answer = method(*arguments) if method is not None else None
-            if answer:
-                reasons.append(answer if isinstance(answer, str) else type(callback).__name__)
-        return reasons[0] if reasons else None
+            if answer and reason is None:
+                reason = answer if isinstance(answer, str) else type(callback).__name__
+        return reason
 
 
 def _monitor(name: Any) -> str | None:

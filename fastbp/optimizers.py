@@ -47,23 +47,21 @@ class Optimizer:
         self._learning_rate = value
         self._constant = np.empty(0)
 
-    def learning_rates(
-        self, first_step: int, count: int, epoch: int = 0
-    ) -> NDArray[np.float64]:
+    def learning_rates(self, first_step: int, count: int, epoch: int = 0) -> NDArray[np.float64]:
         """Return the rates of steps `first_step` .. `first_step + count - 1`, float64 [count].
 
         All of them are after `epoch` finished epochs.
         """
         rate = self._learning_rate
+        if not callable(rate):
+            # A constant is kept and sliced: filling an array costs more than a small step.
+            if self._constant.size < count:
+                self._constant = np.full(count, rate)
+            return self._constant[:count]
         if isinstance(rate, Schedule) and rate.per == "epoch":
             return np.full(count, _scheduled(rate, epoch))
-        if callable(rate):
-            steps = range(first_step, first_step + count)
-            return np.array([_scheduled(rate, step) for step in steps], dtype=np.float64)
-        # A constant is kept and sliced: filling an array costs more than a small step.
-        if self._constant.size < count:
-            self._constant = np.full(count, rate)
-        return self._constant[:count]
+        steps = range(first_step, first_step + count)
+        return np.array([_scheduled(rate, step) for step in steps], dtype=np.float64)
 
     def watch(self, measured: Mapping[str, float]) -> None:
         """Let a schedule see what was measured in the epoch just finished."""
@@ -144,4 +142,8 @@ class SGD(Optimizer):
 
 
 def _scheduled(rate: Callable[[int], float], time: int) -> float:
-    return _check.number(rate(time), f"learning_rate({time})")
+    value = rate(time)
+    # Nearly every rate passes here: making the name for the error costs more than the look.
+    if isinstance(value, float) and 0 <= value < np.inf:
+        return value
+    return _check.number(value, f"learning_rate({time})")

@@ -81,6 +81,12 @@ class TestHooks:
         assert owner.fit(X, Y, 5, callbacks=[fb.TargetLoss(99)]).stopped.startswith("loss ")
         assert owner.fit(X, Y, 5).stopped is None
 
+    def test_all_are_called_and_the_first_reason_counts(self):
+        first, second, recorder = fb.TargetLoss(99), fb.TargetLoss(98), Recorder()
+        history = trainer().fit(X, Y, 5, callbacks=[first, second, recorder])
+        assert history.stopped.endswith("<= 99")
+        assert len(recorder.digests) == history.epochs == 1
+
 
 class TestEarlyStopping:
     def test_stops_and_takes_back_the_best_weights(self):
