@@ -26,7 +26,7 @@ import options
 import report
 from timing import PEAK_MILLISECONDS, ROUNDS, repeats_in, rounds, seconds_of, spread
 
-from fastbp import _runtime
+from fastbp import _probe, _runtime
 from fastbp._probe import KernelCalls
 
 DENSE = [(64, 784, 128), (64, 128, 10), (100, 784, 50), (256, 256, 256), (128, 512, 512)]
@@ -156,7 +156,7 @@ def _measure(
     measures: dict[Case | str, Callable[[], float]] = {
         case: lambda case=case, n=n: case.seconds(n) / n for case, n in times.items()
     }
-    measures["peak"] = lambda: _runtime.fma_peak(
+    measures["peak"] = lambda: _probe.fma_peak(
         arguments.isa, 1, PEAK_MILLISECONDS, arguments.dtype
     )
     samples = rounds(measures)

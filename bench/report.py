@@ -29,9 +29,9 @@ def here(n_threads: int, dtype: str = "float32", isa: str | None = None) -> dict
     import numpy as np
 
     import fastbp
-    from fastbp import _runtime
+    from fastbp import _probe, _runtime
 
-    probes = [_runtime.fma_peak(isa, n_threads, PEAK_MILLISECONDS, dtype) for _ in range(ROUNDS)]
+    probes = [_probe.fma_peak(isa, n_threads, PEAK_MILLISECONDS, dtype) for _ in range(ROUNDS)]
     versions = {"fastbp": fastbp.__version__, "numpy": np.__version__}
     return environment(n_threads, isa or _runtime.isa(), max(probes), versions)
 

@@ -134,9 +134,9 @@ class Contest:
         return {"seconds": time.perf_counter() - started}
 
     def peak(self, milliseconds: int, dtype: str) -> dict[str, Any]:
-        from fastbp import _runtime
+        from fastbp import _probe
 
-        return {"gflops": _runtime.fma_peak(None, self.n_threads, milliseconds, dtype)}
+        return {"gflops": _probe.fma_peak(None, self.n_threads, milliseconds, dtype)}
 
     def isa(self) -> dict[str, Any]:
         from fastbp import _runtime

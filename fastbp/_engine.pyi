@@ -50,6 +50,7 @@ class Run:
     seed: int
     step: int
     kept: NDArray[Any] | None
+    spare: Any
     always_share: bool
 
     def __init__(
@@ -67,6 +68,7 @@ class Run:
     ) -> None: ...
     @property
     def regime(self) -> str: ...
+    def release(self) -> Any: ...
     def bind(
         self, x: NDArray[Any], y: NDArray[Any], weights: NDArray[np.float64] | None = None
     ) -> None: ...

@@ -53,7 +53,8 @@ cdef class Run:
     `state` is what the rule remembers, laid out as the parameters, one array after another; `age` counts the steps it has seen
     before this run. `kept` is None or an array where the parameters and the state of the start of an epoch go once its first loss
     is known to be finite. `seed` and `step`, the number of the step that comes next in the whole training, are what dropout is
-    drawn from. `done` counts the steps, also those of a call that an interrupt ends before it can return.
+    drawn from. `done` counts the steps, also those of a call that an interrupt ends before it can return. `spare` is None or the
+    workspace of an earlier run, whose memory is used again if it has the right size.
     """
 
     cdef Parameters model, updated
@@ -66,6 +67,7 @@ cdef class Run:
     cdef readonly object state, order
     cdef readonly Py_ssize_t done
     cdef public object kept
+    cdef public Memory spare
     cdef public uint64_t seed
     cdef public int64_t step, age
     cdef public bint always_share  # for tests: a step too small to be worth a team gets one all the same
@@ -121,13 +123,18 @@ cdef class Run:
     cdef int make_workspace(self, Py_ssize_t batch) except -1:
         cdef Plan *p = &self.plan
         cdef Cut cut = cut_of(p.layers, p.n_layers, batch, self.n_threads, self.model.item, self.always_share)
-        self.workspace = None
+        if self.workspace is None:
+            self.workspace, self.spare = self.spare or Memory(0), None
         try:
-            self.workspace = make_workspace(p, batch, cut, self.n_threads,
-                                            self.model.memory.data + self.model.memory.bytes)
+            make_workspace(p, batch, cut, self.n_threads, self.model.memory.data + self.model.memory.bytes, self.workspace)
         except MemoryError:
             p.batch = 0
             raise
+
+    def release(self):
+        """Give the workspace away; `bind` makes a new one."""
+        memory, self.workspace, self.plan.batch = self.workspace, None, 0
+        return memory
 
     cdef int require_idle(self, bint busy) except -1:
         if busy:

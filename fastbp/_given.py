@@ -112,6 +112,10 @@ class GivenRun:
         self._gradients = np.zeros((len(x), self._model.n_outputs), self._model.dtype)
         self._run.bind(x, self._gradients, weights)
 
+    def release(self) -> Any:
+        """As of `Run`."""
+        return self._run.release()
+
     def shuffle(self, bit_generator: np.random.BitGenerator) -> None:
         """As of `Run`."""
         self._run.shuffle(bit_generator)

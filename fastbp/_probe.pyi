@@ -33,3 +33,9 @@ class KernelCalls:
     def activate(self, times: int, activation: str) -> None: ...
 
 def barrier_seconds(n_threads: int, count: int) -> float: ...
+def fma_peak(
+    isa: str | None = None,
+    n_threads: int = 1,
+    milliseconds: float = 100.0,
+    dtype: str = "float32",
+) -> float: ...

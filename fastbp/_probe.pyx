@@ -1,11 +1,11 @@
-"""What bench/ measures below the Python API: one kernel called again and again, and the barrier of a team."""
+"""What bench/ measures below the Python API: one kernel called again and again, the barrier of a team, the peak."""
 
 import time
 
 import numpy as np
 
 cimport numpy as cnp
-from cython.parallel cimport parallel
+from cython.parallel cimport parallel, prange
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from fastbp._backward cimport Block, Place, apply_block, block_gradient, blocks_of
@@ -169,3 +169,27 @@ cdef void cross(fbp_barrier *barrier, int team, Py_ssize_t count) noexcept nogil
         return
     for i in range(count):
         barrier_wait(barrier)
+
+
+def fma_peak(isa=None, int n_threads=1, double milliseconds=100, dtype="float32"):
+    """Measured peak of fused multiply-adds in registers in GFLOP/s over all threads."""
+    cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if dtype == "float32" else FBP_F64)
+    cdef double operations = 0
+    cdef int thread, repeats
+    n_threads = threads_now(n_threads)
+    start = time.perf_counter()
+    probe(kernels, 1)  # half a millisecond, and on the portable kernels as many times longer as a vector has lanes
+    repeats = 1 + <int>(milliseconds / 1e3 / (time.perf_counter() - start))
+    start = time.perf_counter()
+    for thread in prange(n_threads, nogil=True, num_threads=n_threads, schedule="static", chunksize=1):
+        operations += probe(kernels, repeats)
+    return operations / (time.perf_counter() - start) / 1e9
+
+
+cdef double probe(const fbp_kernels *kernels, int repeats) noexcept nogil:
+    cdef char sink[4096]
+    cdef double operations = 0
+    cdef int i
+    for i in range(repeats):
+        operations += kernels.fma_probe(sink, 200000)
+    return operations

@@ -69,6 +69,7 @@ class Runs:
                 "fastbp.losses: the function would see other outputs than the step has"
             )
         self.state = State()
+        self._spare: Any = None  # workspace of the last fit: the next one need not ask for memory
         self._step_run: AnyRun | None = None
         self._step_options: tuple[Any, ...] = ()
         self._step_rows = 0
@@ -88,10 +89,15 @@ class Runs:
         )
         run.seed, run.step = self._seed, n_steps
         self.state.attach(run, optimizer, n_steps)
+        run.spare, self._spare = self._spare, None
         self._step_run = None
         if isinstance(loss, GivenLoss):
             return GivenRun(run, model, loss.function, rows, n_threads)
         return run
+
+    def ended(self, run: AnyRun) -> None:
+        """Keep the workspace of a run that is over."""
+        self._spare = run.release()
 
     def of_step(self, optimizer: Optimizer, rows: int, n_threads: int, n_steps: int) -> AnyRun:
         """Return the run of the last step if it can take this one, else a new one."""

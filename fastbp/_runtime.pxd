@@ -126,6 +126,7 @@ cdef class Memory:
     """Aligned, zeroed memory of the engine; gives NumPy its bytes through the buffer protocol."""
     cdef char *data
     cdef size_t bytes
+    cdef int renew(self, size_t bytes) except -1
 
 cdef const fbp_kernels *kernels_of(str isa, int dtype) except NULL
 cdef int code_of(dict names, str name, str what) except -1

@@ -1,14 +1,13 @@
 """The only extension that links src/: kernel tables, ISA list and choice, threads, memory."""
 
 import os
-import time
 import warnings
 
 import numpy as np
 
 from cpython.buffer cimport PyBuffer_FillInfo
-from cython.parallel cimport prange
 cimport numpy as cnp
+from libc.string cimport memset
 
 from fastbp._cpus import available_cpus
 from fastbp.errors import ConfigError
@@ -181,35 +180,19 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def fma_peak(isa=None, int n_threads=1, double milliseconds=100, dtype="float32"):
-    """Measured peak of fused multiply-adds in registers in GFLOP/s over all threads."""
-    cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if dtype == "float32" else FBP_F64)
-    cdef double operations = 0
-    cdef int thread, repeats
-    n_threads = threads_now(n_threads)
-    start = time.perf_counter()
-    probe(kernels, 1)  # half a millisecond, and on the portable kernels as many times longer as a vector has lanes
-    repeats = 1 + <int>(milliseconds / 1e3 / (time.perf_counter() - start))
-    start = time.perf_counter()
-    for thread in prange(n_threads, nogil=True, num_threads=n_threads, schedule="static", chunksize=1):
-        operations += probe(kernels, repeats)
-    return operations / (time.perf_counter() - start) / 1e9
-
-
-cdef double probe(const fbp_kernels *kernels, int repeats) noexcept nogil:
-    cdef char sink[4096]
-    cdef double operations = 0
-    cdef int i
-    for i in range(repeats):
-        operations += kernels.fma_probe(sink, 200000)
-    return operations
-
-
 # Memory
 
 cdef class Memory:
     def __cinit__(self, size_t bytes):
-        self.data = <char *>fbp_alloc(bytes)
+        self.renew(bytes)
+
+    cdef int renew(self, size_t bytes) except -1:
+        """As if new, with so many bytes: the same ones if it has as many."""
+        if self.data != NULL and bytes == self.bytes:
+            memset(self.data, 0, bytes)
+            return 0
+        fbp_free(self.data, self.bytes)
+        self.bytes, self.data = 0, <char *>fbp_alloc(bytes)
         if self.data == NULL:
             raise MemoryError(f"fastbp: no memory for {bytes} bytes")
         self.bytes = bytes

@@ -23,8 +23,8 @@ cdef Py_ssize_t slots_of_batch(const Plan *p) noexcept:
     return (p.batch + p.rows - 1) // p.rows
 
 
-cdef Memory make_workspace(Plan *p, Py_ssize_t batch, Cut cut, int n_threads, const char *follow):
-    """The plan's pointers into a new allocation, for batches of so many rows.
+cdef int make_workspace(Plan *p, Py_ssize_t batch, Cut cut, int n_threads, const char *follow, Memory memory) except -1:
+    """The plan's pointers into `memory`, made large enough for batches of so many rows.
 
     It goes on where `follow` is, in terms of offsets in a page: a load that has the offset of a recent store waits for it, and a
     small network took 1.6 times as long when chance had put parameters and workspace on top of each other.
@@ -46,7 +46,7 @@ cdef Memory make_workspace(Plan *p, Py_ssize_t batch, Cut cut, int n_threads, co
              sum([(rows + 1) * n for _, _, rows, _, n, _ in blocks]) * item if p.clip_norm > 0 else 0,
              n_squares * sizeof(double) if p.clip_norm > 0 else 0, n_squares * sizeof(double) if p.max_norm > 0 else 0,
              p.n_blocks * sizeof(Place), bytes_of_own(p, cut.wide)]
-    cdef Memory memory = Memory(sum([line_bytes(size) for size in sizes]) + PAGE)
+    memory.renew(sum([line_bytes(size) for size in sizes]) + PAGE)
     cdef char *end = memory.data + (<uintptr_t>follow - <uintptr_t>memory.data) % PAGE
     pieces = []
     for size in sizes:
@@ -63,7 +63,7 @@ cdef Memory make_workspace(Plan *p, Py_ssize_t batch, Cut cut, int n_threads, co
     p.gradient_squares, p.weight_squares = <double *><uintptr_t>pieces[9], <double *><uintptr_t>pieces[10]
     p.places, p.own = <Place *><uintptr_t>pieces[11], NULL
     p.room = <char *><uintptr_t>pieces[12] if cut.wide else NULL
-    return memory
+    return 0
 
 
 cdef Py_ssize_t bytes_of_scratch(const Plan *p):

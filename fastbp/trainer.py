@@ -180,6 +180,7 @@ class Trainer(Evaluates):
             fit = Fit(self, run, *examples, rows, validation, weights, hooks)
             with progress_bar(progress, epochs, fit.steps) as bar:
                 fit.epochs(epochs, bar)
+            self._runs.ended(run)
         finally:
             lock.release()
         return self.history

@@ -17,6 +17,14 @@ import fastbp as fb
 X, Y = classes()
 
 
+@pytest.fixture(autouse=True)
+def _heard():
+    """A shell may have started the tests with interrupts ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_interrupt_ends_a_long_fit_and_leaves_a_valid_network():
     owner = trainer()
     started = time.perf_counter()

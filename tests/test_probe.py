@@ -119,7 +119,7 @@ def test_barrier(n_threads):
 def test_a_vector_holds_half_as_many_doubles(isa):
     peaks = {"float32": 0.0, "float64": 0.0}
     for dtype in 20 * list(peaks):  # in turn, and briefly: some are undisturbed
-        peaks[dtype] = max(peaks[dtype], _runtime.fma_peak(isa, 1, 1, dtype))
+        peaks[dtype] = max(peaks[dtype], _probe.fma_peak(isa, 1, 1, dtype))
     ratio = peaks["float32"] / peaks["float64"]
     if isa != "scalar":  # there it is the fma() of the C library
         assert 1.4 < ratio < 2.9
@@ -129,7 +129,7 @@ def test_the_peak_is_probed_for_no_longer_than_asked(isa):
     seconds = []
     for _ in range(3):
         started = time.process_time()  # a busy neighbour does not count
-        _runtime.fma_peak(isa, 1, 50)
+        _probe.fma_peak(isa, 1, 50)
         seconds.append(time.process_time() - started)
     # As many rounds as on vectors take six times as long on the portable kernels.
     assert min(seconds) < 0.1
