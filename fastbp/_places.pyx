@@ -2,7 +2,7 @@
 
 In the arena the parts of a row lie side by side, and when a thread reads its own, the processor fetches lines of the next one ahead.
 From then on another core has them too, and to write them costs 12 times as much as to write lines that nobody has
-(784-128-10, batch 64: 24 instead of 2 microseconds of a step). So for a longer run of steps the first layer's weight, whose
+(784-128-10, batch 64: 24 instead of 5 to 9 microseconds of a step). So for a longer run of steps the first layer's weight, whose
 columns no other thread wants, goes into parts that are each in one piece: [part][n_in][columns], then the same of its state.
 """
 
