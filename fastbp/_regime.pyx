@@ -16,16 +16,16 @@ KINDS = {THROUGH: "through", FORWARD: "forward", LAST: "last", DELTA: "delta"}
 cdef enum:
     PHASE_ROWS = 64             # most rows of a slot in the batch-split regime: they stay in L2 beside the weights
     WIDE_ROWS = 64              # most rows a thread of the wide regime: beyond, fetching weights hides behind arithmetic;
-    WIDE_ROWS_IN_L2 = 128       # the same where L2 holds all weights, and fetching is not all that a shared line costs
+    WIDE_ROWS_IN_L2 = 128       # the same where L2 holds all weights: what costs then is to take back lines that others have read
     HIDDEN_PASSES = 3           # a hidden output of the wide regime is copied out, given up by one cache and fetched by another
     PANEL_LINES = 3             # 64-byte lines of the narrowest block that a kernel computes at full speed
     WIDE_LINES = 12             # 64-byte lines of a block of columns
     BYTES_OF_A_STREAM = 1 << 20 # weights below this stream faster through one thread than through barriers
     FLOPS_OF_A_STEP = 500000    # a step below this is faster on one thread than two phases of two
-    BLOCKS_OF_A_THREAD = 4      # fewest gradient blocks, where they can be made narrower: one is a thread's whole update at 16 threads
+    BLOCKS_OF_A_THREAD = 4      # fewest gradient blocks to share out, where narrower ones would be enough
     BYTES_OF_A_PHASE = 12000    # to begin a phase costs as much as to fetch these from another core's cache
 
-cdef double READ_AND_WRITTEN = 2.5  # a line that others read and its owner writes, in lines that are fetched: they go one way
+cdef double READ_AND_WRITTEN = 2.5  # a line that others fetch and its owner takes back to write it, in lines that are only fetched
 
 
 cdef Cut cut_of(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, int n_threads, size_t item, bint always_share):
