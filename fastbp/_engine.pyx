@@ -177,7 +177,7 @@ cdef class Run:
                         and p.update.l2 == 0 and p.update.l1 == 0 and p.kernels.all_finite(p.arena, self.model.memory.bytes // p.kernels.item))
         self.running = self.updated.busy = True
         cdef double started = perf_counter() if wanted > 1 else 0
-        take_places(p, team > 1 and p.room != NULL and count >= STEPS_OF_A_COPY)
+        take_places(p, team > 1 and p.room != NULL and p.updated == p.arena and count >= STEPS_OF_A_COPY)
         with nogil:
             run_steps(p, team)
         bring_back(p)

@@ -186,7 +186,7 @@ INLINE void run_panel(tile t, ptrdiff_t rows, ptrdiff_t vecs, foresight f, const
     for (ptrdiff_t line = 0; rows > 0; line += LINE) {
         const ptrdiff_t height = tile_rows(rows, vecs);
         look_ahead(&t, f, line, width, depth);
-        (walk == LISTED ? tile_listed : walk == BY_COLUMN ? tile_by_column : tile_by_row)(&t, height, vecs);
+        (walk == BY_COLUMN ? tile_by_column : tile_by_row)(&t, height, vecs);
         t.out += height * t.ld_out;
         t.init += height * t.ld_init;
         t.a_at += height * t.a_row;
