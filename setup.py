@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +40,22 @@ def machine() -> str:
     return MACHINES.get(name, name)
 
 
+def processes() -> int:
+    """How many compilers may run at once."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class Build(build_ext):
-    """Adds what depends on the compiler: OpenMP if it works, and the kernel objects."""
+    """Adds what depends on the compiler: OpenMP if it works, and the kernel objects.
+
+    Extensions and kernel objects are compiled side by side.
+    """
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or processes()
 
     def build_extensions(self):
         openmp = self.openmp_flags()
@@ -76,17 +91,19 @@ class Build(build_ext):
 
     def kernel_objects(self) -> list[str]:
         """src/kernels_<isa>.c compiled for each ISA of the machine and each dtype."""
-        objects = []
-        for isa, flags in ISAS.get(machine(), {"scalar": []}).items():
-            for bits in (32, 64):
-                objects += self.compiler.compile(
-                    [f"src/kernels_{isa}.c"],
-                    output_dir=str(Path(self.build_temp, f"f{bits}")),
-                    macros=[("FBP_REAL_BITS", str(bits))],
-                    extra_postargs=[*FLAGS, *flags],
+        isas = ISAS.get(machine(), {"scalar": []})
+        with ThreadPoolExecutor(processes()) as pool:
+            compiled = pool.map(
+                lambda kernel: self.compiler.compile(
+                    [f"src/kernels_{kernel[0]}.c"],
+                    output_dir=str(Path(self.build_temp, f"f{kernel[1]}")),
+                    macros=[("FBP_REAL_BITS", str(kernel[1]))],
+                    extra_postargs=[*FLAGS, *isas[kernel[0]]],
                     depends=HEADERS,
-                )
-        return objects
+                ),
+                [(isa, bits) for isa in isas for bits in (32, 64)],
+            )
+            return [path for paths in compiled for path in paths]
 
 
 def extension(name: str, sources: tuple[str, ...] = ()) -> Extension:
@@ -106,6 +123,7 @@ setup(
             *(extension(name) for name in MODULES),
         ],
         build_dir="build/cython",
+        nthreads=processes(),
         compiler_directives={
             "language_level": 3,
             "boundscheck": False,
