@@ -36,6 +36,16 @@ def inputs(
     return x
 
 
+def changed_labels(y: NDArray[Any], n_classes: int) -> LabelError:
+    """Return the error for labels that were classes when they were checked and are not any more."""
+    bad = np.flatnonzero((y < 0) | (y >= n_classes))
+    got = f"the class {y[bad[0]]} in row {bad[0]}" if len(bad) else "a value that is no class"
+    return LabelError(
+        f"y: got {got}, wanted 0..{n_classes - 1}; it was changed while the call was running: "
+        "labels of int64 are used in place, so give the call a copy"
+    )
+
+
 def targets(
     y: ArrayLike, n_rows: int, n_outputs: int, dtype: np.dtype, domain: str, name: str = "y"
 ) -> NDArray[Any]:
@@ -147,7 +157,10 @@ def _converted(array: NDArray[Any], dtype: np.dtype) -> NDArray[Any]:
 
 def not_finite(array: NDArray[Any], name: str) -> str:
     """Return the text of the error that names the first number which is not finite."""
-    index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+    bad = np.argwhere(~np.isfinite(array))
+    if not len(bad):  # it has been written to since it was looked at
+        return f"{name}: got a number that is not finite, wanted finite numbers"
+    index = tuple(int(i) for i in bad[0])
     place = ", ".join(str(i) for i in index)
     return f"{name}: got {array[index]} at [{place}] (as {array.dtype}), wanted finite numbers"
 

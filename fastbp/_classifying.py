@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from . import _check
-from ._loss import Loss
+from ._loss import Loss, TargetDomain
 
 __all__ = ["BinaryCrossEntropy", "CrossEntropy", "Hinge", "MulticlassHinge", "Perceptron"]
 
@@ -56,7 +57,7 @@ class Hinge(Loss):
 
     name = "hinge"
     outputs = ("linear",)
-    targets = "sign"
+    targets: ClassVar[TargetDomain] = "sign"
     classification = True
     margin: float = 1.0
 
@@ -77,7 +78,7 @@ class MulticlassHinge(Hinge):
     """
 
     name = "multiclass_hinge"
-    targets = "one_hot"
+    targets: ClassVar[TargetDomain] = "one_hot"
 
 
 class Perceptron(Loss):
@@ -88,7 +89,7 @@ class Perceptron(Loss):
 
     name = "perceptron"
     outputs = ("linear", "sign", "step")
-    targets = "sign"
+    targets: ClassVar[TargetDomain] = "sign"
     classification = True
 
     def on(self, output_activation: str) -> Loss:
@@ -97,5 +98,5 @@ class Perceptron(Loss):
 
 
 class _StepPerceptron(Perceptron):
-    targets = "bit"
+    targets: ClassVar[TargetDomain] = "bit"
     parameter = 1.0  # type: ignore[assignment]

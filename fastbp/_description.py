@@ -10,6 +10,7 @@ import numpy as np
 from ._affine import Affine, attached
 
 if TYPE_CHECKING:
+    from ._engine import Model
     from ._layer import Layer, Weighted
     from .network import Network
 
@@ -26,6 +27,7 @@ class Described:
     _n_outputs: int
     _dtype: np.dtype[Any]
     _ahead: Affine | None
+    _model: Model
 
     @property
     def n_inputs(self) -> int:
@@ -49,12 +51,16 @@ class Described:
 
     @property
     def preprocessing(self) -> Affine | None:
-        """The map that is applied to all rows first, or None; assigning takes a copy."""
+        """The map that is applied to all rows first, or None; assigning takes a copy.
+
+        While a call trains the network, whose rows are mapped already, assigning is a BusyError.
+        """
         return self._ahead
 
     @preprocessing.setter
     def preprocessing(self, value: Affine | None) -> None:
-        self._ahead = attached(value, self._n_inputs)
+        with self._model.claim():
+            self._ahead = attached(value, self._n_inputs)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a safetensors file; `fastbp.load` reads it back, bit for bit.

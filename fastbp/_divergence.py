@@ -34,7 +34,7 @@ class LastGood:
     def __init__(self, trainer: Trainer, run: Run | GivenRun) -> None:
         self._trainer = trainer
         arena, state = self._live = (trainer.network._model.arena, run.state)
-        self._kept = run.kept = np.empty(arena.size + state.size, arena.dtype)
+        self._kept = run.kept = np.zeros(arena.size + state.size, arena.dtype)
         self._start: _Start
         self._good_start: _Start | None = None
 
@@ -54,13 +54,20 @@ class LastGood:
         return all_finite(arena) and all_finite(state)
 
     def restore(self) -> None:
-        """Put everything back; without a good epoch only the random state has changed."""
+        """Put everything back to the good start; without one only the random state has changed."""
+        self._go_to(self._good_start or self._start)
+
+    def undo_epoch(self) -> None:
+        """Put everything back to the start of this epoch, whose losses were all finite."""
+        self._go_to(self._start)
+
+    def _go_to(self, start: _Start) -> None:
         arena, state = self._live
-        if self._good_start is not None:
+        if start is self._good_start:  # else no step has been done since
             arena[...] = self._kept[: arena.size]
             state[...] = self._kept[arena.size :]
         trainer = self._trainer
-        trainer.n_steps, random, trainer.optimizer.progress = self._good_start or self._start
+        trainer._runs.steps.n, random, trainer.optimizer.progress = start
         if random is not None:
             trainer._generator.state = random
 

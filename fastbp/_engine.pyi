@@ -1,7 +1,26 @@
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+class Claim:
+    def __enter__(self) -> Claim: ...
+    def __exit__(self, *error: object) -> None: ...
+
+class Cell(NamedTuple):
+    regime: str
+    one_layer: bool
+    apart: bool
+    kept: bool
+    held: bool
+    limited: bool
+
+seen: set[Cell]
+
+class StepCount:
+    n: int
+
+    def __init__(self, n: int = 0) -> None: ...
 
 class Model:
     n_inputs: int
@@ -18,6 +37,7 @@ class Model:
         dropout: list[float] | None = None,
         wiring: tuple[list[tuple[Any, ...]], list[int]] | None = None,
     ) -> None: ...
+    def claim(self) -> Claim: ...
     def weight(self, i: int) -> NDArray[Any]: ...
     def bias(self, i: int) -> NDArray[Any]: ...
     def predict(self, x: NDArray[Any], n_threads: int) -> NDArray[Any] | None: ...
@@ -30,7 +50,7 @@ class Model:
         n_threads: int,
         parameter: float = 0,
         weights: NDArray[np.float64] | None = None,
-    ) -> tuple[float, int]: ...
+    ) -> tuple[float, int] | None: ...
     def gradients(
         self,
         loss: str,
@@ -40,7 +60,7 @@ class Model:
         inputs: bool,
         parameter: float = 0,
         weights: NDArray[np.float64] | None = None,
-    ) -> tuple[float, Model, NDArray[Any] | None]: ...
+    ) -> tuple[float, Model, NDArray[Any] | None] | None: ...
 
 class Run:
     state: NDArray[Any]
@@ -51,7 +71,6 @@ class Run:
     step: int
     kept: NDArray[Any] | None
     spare: Any
-    always_share: bool
 
     def __init__(
         self,
@@ -64,10 +83,13 @@ class Run:
         n_threads: int = 1,
         updated: Model | None = None,
         parameter: float = 0,
+        count: StepCount | None = None,
         **numbers: float,
     ) -> None: ...
     @property
     def regime(self) -> str: ...
+    @property
+    def fault(self) -> str: ...
     def release(self) -> Any: ...
     def bind(
         self, x: NDArray[Any], y: NDArray[Any], weights: NDArray[np.float64] | None = None

@@ -1,5 +1,6 @@
 """Training runs: the plan, its workspace and the call that runs steps; the model that needs them."""
 
+from collections import namedtuple
 from time import perf_counter
 
 import numpy as np
@@ -9,21 +10,25 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
 from fastbp._backward cimport update_of
-from fastbp._forward cimport DENSE, Dropout, Layer, is_chain
+from fastbp._forward cimport DENSE, Dropout, Layer
 from fastbp._parameters cimport Parameters, targets_of, weights_or_null
 from fastbp._passes cimport Passes
 from fastbp._places cimport bring_back, take_places
-from fastbp._regime cimport Cut, cut_of
+from fastbp._regime cimport Cut, Forced, cut_of, forced
 from fastbp._region cimport run_steps
 from fastbp._runtime cimport (FBP_CROSS_ENTROPY, FBP_LINEAR, FBP_SGD, Memory, code_of, fbp_activation, fbp_delta_scratch,
-                              fbp_loss, fbp_loss_classifies, fbp_loss_from_logits, fbp_rule_has_m, fbp_rule_has_v,
-                              threads_now)
+                              bounded_threads, fbp_loss, fbp_loss_classifies, fbp_loss_from_logits, fbp_rule_has_m,
+                              fbp_rule_has_v, process, threads_now)
 from fastbp._shuffle cimport shuffle
-from fastbp._steps cimport THROUGH, Plan, Slot, streams
+from fastbp._steps cimport BAD_LABEL, STREAM, WIDE, Plan, Slot, slot_of
 from fastbp._workspace cimport clear_slots, make_workspace, reset_phases, slots_of_batch
+
+from cpython.exc cimport PyErr_CheckSignals
 
 from fastbp._runtime import LOSSES
 from fastbp._pace import Pace
+from fastbp._parameters import Claim as _Claim
+from fastbp._regime import REGIMES
 from fastbp.errors import BusyError
 
 cnp.import_array()
@@ -31,6 +36,23 @@ cnp.import_array()
 cdef enum:
     STEPS_OF_A_SCAN = 16        # from so many steps a call, looking at every weight first costs little
     STEPS_OF_A_COPY = 16        # and to copy those of the first layer to and fro
+
+NAMES = {code: name for name, code in REGIMES.items()}
+
+Claim = _Claim
+
+# How a call of `Run.steps` was done, for tests: see fastbp.testing.
+Cell = namedtuple("Cell", "regime one_layer apart kept held limited")
+seen = set()
+
+
+cdef class StepCount:
+    """Steps done in the life of a trainer. Counted by the engine, so that no interrupt comes between a step and its number."""
+    cdef public Py_ssize_t n
+
+    def __cinit__(self, Py_ssize_t n=0):
+        self.n = n
+
 
 cdef class Run:
     """A training run of one model: workspace and optimizer state, then data, then steps.
@@ -49,12 +71,15 @@ cdef class Run:
         Of the loss (`loss_delta` in fbp.h); of cross-entropy, the label smoothing.
     numbers
         Other fields of fbp_update; clip_norm and max_norm, 0 for none.
+    count : StepCount or None
+        Counts its steps besides.
 
     `state` is what the rule remembers, laid out as the parameters, one array after another; `age` counts the steps it has seen
     before this run. `kept` is None or an array where the parameters and the state of the start of an epoch go once its first loss
-    is known to be finite. `seed` and `step`, the number of the step that comes next in the whole training, are what dropout is
-    drawn from. `done` counts the steps, also those of a call that an interrupt ends before it can return. `spare` is None or the
-    workspace of an earlier run, whose memory is used again if it has the right size.
+    is known to be finite; its padding is to be zero. `seed` and `step`, the number of the step that comes next in the whole
+    training, are what dropout is drawn from. `done` counts the steps, also those of a call that an interrupt ends before it can
+    return. `fault` says why a call did fewer steps than asked: "loss", "label" or "". `spare` is None or the workspace of an
+    earlier run, whose memory is used again if it has the right size.
     """
 
     cdef Parameters model, updated
@@ -62,33 +87,35 @@ cdef class Run:
     cdef Memory workspace, state_memory
     cdef int n_threads
     cdef Py_ssize_t batch_size
-    cdef bint running
+    cdef int64_t running
     cdef object x, y, weights, pace
+    cdef list raised                # what a signal handler has raised in the midst of a step
+    cdef StepCount count
+    cdef cnp.ndarray rows_in_order
     cdef readonly object state, order
     cdef readonly Py_ssize_t done
     cdef public object kept
     cdef public Memory spare
     cdef public uint64_t seed
     cdef public int64_t step, age
-    cdef public bint always_share  # for tests: a step too small to be worth a team gets one all the same
 
     def __init__(self, Parameters model, loss, rule, double momentum=0, double l2=0, Py_ssize_t batch_size=1,
-                 int n_threads=1, Parameters updated=None, double parameter=0, **numbers):
+                 long long n_threads=1, Parameters updated=None, double parameter=0, StepCount count=None, **numbers):
         cdef Plan *p = &self.plan
         self.model = model
         self.updated = model if updated is None else updated
         self.batch_size = batch_size
-        self.n_threads = n_threads
+        self.n_threads = bounded_threads(n_threads)
         self.pace = Pace()
+        self.raised, self.count = [], count or StepCount()
+        p.owner = <void *>self.raised
         p.drops = updated is None and model.drops()
         p.kernels, p.layers, p.n_layers = model.kernels(), model.layers, model.n_layers
-        p.chain = is_chain(p.layers, p.n_layers)
         p.loss, p.parameter = <fbp_loss>code_of(LOSSES, loss, "loss"), parameter
         p.to_logits = fbp_loss_from_logits(p.loss, p.layers[p.n_layers - 1].activation.code)
         p.clip_norm, p.max_norm = numbers.pop("clip_norm", 0), numbers.pop("max_norm", 0)
         p.update = update_of(rule, {"momentum": momentum, "l2": l2, **numbers})
-        if p.clip_norm > 0:
-            p.hold = update_of("gradient", {"clip_value": p.update.clip_value})
+        p.hold = update_of("gradient", {"clip_value": p.update.clip_value})
         self.make_state()
 
     cdef int make_state(self) except -1:
@@ -107,7 +134,7 @@ cdef class Run:
     def bind(self, cnp.ndarray x, cnp.ndarray y, weights=None):
         """Train on x [n, n_inputs] and y (float [n, n_outputs] or int64 labels [n]); order becomes 0 .. n-1.
 
-        `weights`, float64 [n], are those of the rows' losses.
+        `weights`, float64 [n], are those of the rows' losses. `order` is for reading: steps use it unchecked.
         """
         cdef Plan *p = &self.plan
         cdef Py_ssize_t n = x.shape[0], batch = min(self.batch_size, n)
@@ -115,18 +142,21 @@ cdef class Run:
         if batch != p.batch:
             self.make_workspace(batch)
         self.x, self.y, self.weights = x, y, weights
-        self.order = cnp.PyArray_Arange(0, n, 1, cnp.NPY_INT64)
+        self.rows_in_order = cnp.PyArray_Arange(0, n, 1, cnp.NPY_INT64)
+        self.order = self.rows_in_order.view()
+        cnp.PyArray_CLEARFLAGS(self.order, cnp.NPY_ARRAY_WRITEABLE)
         p.targets = targets_of(y, p.parameter if p.loss == FBP_CROSS_ENTROPY else 0)
         p.x, p.n, p.weights = <char *>cnp.PyArray_DATA(x), n, weights_or_null(weights)
         p.count_hits = p.targets.labels != NULL or fbp_loss_classifies(p.loss)
 
     cdef int make_workspace(self, Py_ssize_t batch) except -1:
         cdef Plan *p = &self.plan
-        cdef Cut cut = cut_of(p.layers, p.n_layers, batch, self.n_threads, self.model.item, self.always_share)
+        cdef bint may_stream = self.updated is self.model and p.clip_norm == 0 and p.max_norm == 0
+        cdef Cut cut = cut_of(p.layers, p.n_layers, batch, self.n_threads, self.model.item, may_stream)
         if self.workspace is None:
             self.workspace, self.spare = self.spare or Memory(0), None
         try:
-            make_workspace(p, batch, cut, self.n_threads, self.model.memory.data + self.model.memory.bytes, self.workspace)
+            make_workspace(p, batch, cut, self.model.memory.data + self.model.memory.bytes, self.workspace)
         except MemoryError:
             p.batch = 0
             raise
@@ -136,75 +166,105 @@ cdef class Run:
         memory, self.workspace, self.plan.batch = self.workspace, None, 0
         return memory
 
-    cdef int require_idle(self, bint busy) except -1:
-        if busy:
+    cdef int require_idle(self, int64_t busy) except -1:
+        """`busy` is the number of the process that is at work; the parent's work is nothing to a forked child."""
+        if busy == process():
             raise BusyError("network: got a second call that writes it while one is running, wanted one at a time")
         return 0
 
     @property
     def regime(self):
         """How the steps are shared out; the cost model's choice."""
-        self.plan.arena, self.plan.updated = self.model.memory.data, self.updated.memory.data
-        if streams(&self.plan):
-            return "streaming"
-        return "batch-split" if self.plan.phases[0].kind == THROUGH else "wide"
+        return NAMES[self.plan.regime]
+
+    @property
+    def fault(self):
+        """Why the last call did fewer steps than it was asked for."""
+        if self.plan.failed < 0:
+            return ""
+        return "label" if self.plan.fault == BAD_LABEL else "loss"
 
     def shuffle(self, bit_generator):
         """Put a new random permutation of the rows into `order`, drawing from a NumPy bit generator."""
         self.require_idle(self.running)
-        shuffle(self.order, bit_generator)
+        shuffle(self.rows_in_order, bit_generator)
 
     def steps(self, Py_ssize_t first, Py_ssize_t count, cnp.ndarray learning_rates):
-        """Steps first .. first+count-1 of the epoch: (sum of row losses, hits, steps done).
+        """Steps first .. first+count-1 of the epoch: (sum of row losses and hits of the epoch so far, steps done).
 
-        Fewer steps than asked for: the loss of the next one was not finite, and its update was not applied.
+        The sums go on from call to call and begin again with first = 0, so that how an epoch is cut in calls does not show.
+        Fewer steps than asked for: the next one has the `fault`, and its update was not applied.
         """
         cdef Plan *p = &self.plan
+        cdef Forced force = forced()
         self.require_idle(self.updated.busy)
-        cdef int wanted = p.team, team = threads_now(self.pace.choose(wanted)) if wanted > 1 else 1
-        p.kernels, p.arena, p.updated = self.model.kernels(), self.model.memory.data, self.updated.memory.data
-        p.kept = NULL if self.kept is None or first else <char *>cnp.PyArray_DATA(<cnp.ndarray>self.kept)
-        p.bytes = self.model.memory.bytes
-        p.order = <const int64_t *>cnp.PyArray_DATA(self.order)
-        p.learning_rates = <const double *>cnp.PyArray_DATA(learning_rates)
-        p.first_step, p.n_steps, p.failed = first, count, -1
-        p.age = self.age + self.done
-        p.hits = p.loss_sum = 0
-        p.dropout = Dropout(seed=self.seed, step=self.step)
-        reset_phases(p)
-        # leaving rows out is exact while the weights are finite and nothing decays; scanning them pays over a few steps
-        p.skip_zeros = (streams(p) and count >= STEPS_OF_A_SCAN and p.update.rule == FBP_SGD
-                        and p.update.l2 == 0 and p.update.l1 == 0 and p.kernels.all_finite(p.arena, self.model.memory.bytes // p.kernels.item))
-        self.running = self.updated.busy = True
+        cdef int wanted = p.team, team = 1
+        if wanted > 1:
+            team = threads_now(wanted if force.active else self.pace.choose(wanted))
+        self.begin(first, count, learning_rates, team, force)
         cdef double started = perf_counter() if wanted > 1 else 0
-        take_places(p, team > 1 and p.room != NULL and p.updated == p.arena and count >= STEPS_OF_A_COPY)
+        self.running = self.updated.busy = process()
         with nogil:
             run_steps(p, team)
         bring_back(p)
-        self.running = self.updated.busy = False
-        cdef Py_ssize_t done = count if p.failed < 0 else p.failed
+        self.running = self.updated.busy = 0
+        cdef Py_ssize_t done = count
+        if p.failed >= 0:
+            done = p.failed
+            clear_slots(p)
+        elif p.interrupted:
+            done = (p.phase - 1) // p.n_phases
         self.done += done
         self.step += done
-        if p.failed >= 0:
-            clear_slots(p)
+        self.count.n += done
+        if p.interrupted:
+            raise self.raised.pop()
         if wanted > 1:
             self.pace.record(team, count, perf_counter() - started,
                              (p.barrier.asleep + p.waited) * 1e-9 if team > 1 else 0)
         return p.loss_sum, p.hits, done
 
+    cdef int begin(self, Py_ssize_t first, Py_ssize_t count, cnp.ndarray learning_rates, int team, Forced force) except -1:
+        """What a call of `steps` sets in the plan."""
+        cdef Plan *p = &self.plan
+        p.kernels, p.arena, p.updated = self.model.kernels(), self.model.memory.data, self.updated.memory.data
+        p.kept = NULL if self.kept is None or first else <char *>cnp.PyArray_DATA(<cnp.ndarray>self.kept)
+        p.bytes = self.model.memory.bytes
+        p.order = <const int64_t *>cnp.PyArray_DATA(self.rows_in_order)
+        p.learning_rates = <const double *>cnp.PyArray_DATA(learning_rates)
+        p.first_step, p.n_steps, p.failed, p.fault, p.interrupted = first, count, -1, 0, 0
+        p.age = self.age + self.done
+        if first == 0:
+            p.hits = p.loss_sum = 0
+        p.dropout = Dropout(seed=self.seed, step=self.step)
+        reset_phases(p)
+        # leaving rows out is exact while the weights are finite and nothing decays; scanning them pays over a few steps
+        p.skip_zeros = (p.regime == STREAM and count >= STEPS_OF_A_SCAN and p.update.rule == FBP_SGD and p.update.l2 == 0
+                        and p.update.l1 == 0 and p.kernels.all_finite(p.arena, self.model.memory.bytes // p.kernels.item))
+        cdef bint longer = count >= STEPS_OF_A_COPY if force.apart < 0 else force.apart
+        take_places(p, longer and team > 1 and p.regime == WIDE and p.updated == p.arena, force.active)
+        if force.active:
+            seen.add(Cell(NAMES[p.regime], p.n_layers == 1, p.apart != NULL, p.kept != NULL, p.held != NULL, p.max_norm > 0))
+        return 0
+
 
 cdef class Model(Passes):
     """The parameters of a network, with what needs a backward pass."""
 
-    def gradients(self, loss, cnp.ndarray x, cnp.ndarray y, int n_threads, bint inputs, double parameter=0,
+    def gradients(self, loss, cnp.ndarray x, cnp.ndarray y, long long n_threads, bint inputs, double parameter=0,
                   weights=None):
-        """(mean loss, a Model that holds the gradients, dX [n, n_inputs] or None) of the mean loss over all rows."""
+        """(mean loss, a Model that holds the gradients, dX [n, n_inputs] or None) of the mean loss over all rows.
+
+        None if a label is no class: y has been written to since it was checked.
+        """
         cdef Py_ssize_t n = x.shape[0], l
         gradient = Model(self.n_inputs, [self.layers[l].n_out for l in range(self.n_layers)],
                          ["linear"] * self.n_layers, self.dtype, wiring=self.wiring)
         cdef Run run = Run(self, loss, "gradient", 0, 0, n, n_threads, gradient, parameter)
         run.bind(x, y, weights)
-        total, _, _ = run.steps(0, 1, np.zeros(1))
+        total, _, done = run.steps(0, 1, np.zeros(1))
+        if done == 0:
+            return None
         return total / n, gradient, input_gradient(run) if inputs else None
 
 
@@ -230,11 +290,13 @@ cdef object handed_to_data(Run run, Py_ssize_t l):
     part = np.zeros((p.batch, layer.ld_in), run.model.dtype)
     cdef char *out = <char *>cnp.PyArray_DATA(part)
     for i in range(slots_of_batch(p)):
-        slot, rows = p.taken[i], min(p.rows, p.batch - i * p.rows)
-        if layer.op == DENSE:
-            p.kernels.dense_delta(out, slot.deltas[l], p.arena + layer.weight, slot.inputs, scratch.data, p.batch, rows,
-                                  layer.n_in, layer.n_out, layer.ld_in, layer.ld, layer.ld, fbp_activation(FBP_LINEAR, 0))
-        else:
-            memcpy(out, slot.deltas[l], rows * layer.ld * item)
+        slot, rows = slot_of(p, i), min(p.rows, p.batch - i * p.rows)
+        with nogil:
+            if layer.op == DENSE:
+                p.kernels.dense_delta(out, slot.deltas[l], p.arena + layer.weight, slot.inputs, scratch.data, p.batch, rows,
+                                      layer.n_in, layer.n_out, layer.ld_in, layer.ld, layer.ld, fbp_activation(FBP_LINEAR, 0))
+            else:
+                memcpy(out, slot.deltas[l], rows * layer.ld * item)
+        PyErr_CheckSignals()
         out += p.rows * layer.ld_in * item
     return part

@@ -24,7 +24,10 @@ class Evaluates:
     """Means over rows of what has a network and a loss."""
 
     if TYPE_CHECKING:
-        network: Network
+
+        @property
+        def network(self) -> Network: ...
+
         _loss: Loss
         _n_threads: int | None
         _class_weight: ClassWeight

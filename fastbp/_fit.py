@@ -5,21 +5,21 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from . import _check
 from ._divergence import LastGood, diverged
 from ._engine import Run
 from ._given import GivenRun
 from ._measure import means
 from ._progress import NoBar
 from .callbacks import Callbacks
-from .errors import DivergenceError
+from .errors import DivergenceError, LabelError
 
 if TYPE_CHECKING:
     from .trainer import Trainer
 
-__all__ = ["Fit", "advance"]
+__all__ = ["Fit"]
 
 Arrays = tuple[NDArray[Any], NDArray[Any]]
 
@@ -102,19 +102,18 @@ class Fit:
 
         Returns means, the last rate and seconds; the steps done; why they are not all, if so.
         """
-        trainer, done, loss, hits, cut = self._trainer, 0, 0.0, 0, None
+        trainer, done, cut = self._trainer, 0, None
         epoch = trainer.history.epochs
         begin = now = perf_counter()
         while done < self.steps and not cut:
             count = min(trainer._region, self.steps - done)
             rates = trainer.optimizer.learning_rates(trainer.n_steps, count, epoch)
-            part_loss, part_hits, part_done = advance(trainer, self._run, done, count, rates)
+            loss, hits, part_done = self._run.steps(done, count, rates)
             done += part_done
             if done:
                 self._good.confirm()
             if part_done < count:
                 raise self._failure(done, trainer.n_steps, float(rates[part_done]))
-            loss, hits = loss + part_loss, hits + part_hits
             before, now = now, perf_counter()
             trainer._region = _next_region(trainer._region, count, now - before)
             rows = min(done * self._batch_size, len(self._x))
@@ -123,25 +122,17 @@ class Fit:
             cut = self._callbacks.call("on_region_end", trainer)
         return {**found, "learning_rate": float(rates[-1]), "seconds": now - begin}, done, cut
 
-    def _failure(self, index: int, step: int, rate: float) -> DivergenceError:
-        """Return the error of a step, `index` of this epoch, the last good state being restored."""
+    def _failure(self, index: int, step: int, rate: float) -> DivergenceError | LabelError:
+        """Return the error of a step, `index` of this epoch, the state to go on from restored."""
         trainer = self._trainer
+        if self._run.fault == "label":
+            self._good.undo_epoch()
+            return _check.changed_labels(self._y, trainer.network.n_outputs)
         rows = self._run.order[index * self._batch_size : (index + 1) * self._batch_size]
         epoch = trainer.history.epochs + 1
         error = diverged(trainer.network, self._x[rows], epoch, step, rate)
         self._good.restore()
         return error
-
-
-def advance(
-    trainer: Trainer, run: Run | GivenRun, first: int, count: int, rates: NDArray[np.float64]
-) -> tuple[float, int, int]:
-    """Return what `Run.steps` does; its steps are counted even if an interrupt loses the result."""
-    before = run.done
-    try:
-        return run.steps(first, count, rates)
-    finally:
-        trainer.n_steps += run.done - before
 
 
 def _next_region(region: int, count: int, seconds: float) -> int:

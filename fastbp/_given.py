@@ -79,6 +79,8 @@ class GivenRun:
     ) -> None:
         self._run, self._model, self._function = run, model, function
         self._batch_size, self._n_threads = batch_size, n_threads
+        self._fault = ""
+        self._sums = 0.0, 0  # of the epoch so far
 
     @property
     def state(self) -> NDArray[Any]:
@@ -91,9 +93,9 @@ class GivenRun:
         return self._run.order
 
     @property
-    def done(self) -> int:
+    def fault(self) -> str:
         """As of `Run`."""
-        return self._run.done
+        return self._fault
 
     @property
     def kept(self) -> NDArray[Any] | None:
@@ -124,21 +126,34 @@ class GivenRun:
         self, first: int, count: int, learning_rates: NDArray[np.float64]
     ) -> tuple[float, int, int]:
         """As of `Run`."""
-        loss, hits = 0.0, 0
-        for i in range(count):
-            start = (first + i) * self._batch_size
-            rows = self.order[start : start + self._batch_size]
-            outputs = self._model.predict(self._x[rows], self._n_threads)
-            targets = self._y[rows]
-            right = correct(outputs, targets)
-            values, gradient = measured(self._function, outputs, targets)
-            value = total(values, None if self._weights is None else self._weights[rows])
-            if not (np.isfinite(value) and np.isfinite(gradient).all()):
-                return loss, hits, i
-            self._gradients[rows] = gradient
-            self._run.steps(first + i, 1, learning_rates[i : i + 1])
-            loss, hits = loss + value, hits + right
-        return loss, hits, count
+        self._fault = ""
+        if first == 0:
+            self._sums = 0.0, 0
+        done = 0
+        while done < count and not self._fault:
+            self._step(first + done, learning_rates[done : done + 1])
+            done += not self._fault
+        return *self._sums, done
+
+    def _step(self, step: int, learning_rate: NDArray[np.float64]) -> None:
+        rows = self.order[step * self._batch_size : (step + 1) * self._batch_size]
+        outputs = self._model.predict(self._x[rows], self._n_threads)
+        if outputs is None:  # a row that is not finite any more
+            self._fault = "loss"
+            return
+        targets = self._y[rows]
+        if targets.ndim == 1 and not 0 <= targets.min() <= targets.max() < outputs.shape[1]:
+            self._fault = "label"
+            return
+        right = correct(outputs, targets)
+        values, gradient = measured(self._function, outputs, targets)
+        value = total(values, None if self._weights is None else self._weights[rows])
+        if not (np.isfinite(value) and np.isfinite(gradient).all()):
+            self._fault = "loss"
+            return
+        self._gradients[rows] = gradient
+        self._run.steps(step, 1, learning_rate)
+        self._sums = self._sums[0] + value, self._sums[1] + right
 
 
 def total(values: NDArray[np.float64], weights: NDArray[np.float64] | None) -> float:

@@ -31,7 +31,7 @@ cdef Py_ssize_t squares_at(const Plan *p, const Block *block) noexcept nogil:
 
 
 cdef void hold_gradient(Plan *p, const char *gradient, Py_ssize_t i) noexcept nogil:
-    """Keep the gradient of block i, clipped by value, until the norm of all is known."""
+    """Keep the gradient of block i, clipped by value, until all are known: for their norm, or because the step may be dropped."""
     cdef const Block *block = &p.blocks[i]
     cdef Py_ssize_t row = block.n * <Py_ssize_t>p.kernels.item, skip = 1 if block.first else 0  # only first rows have a bias
     cdef char *held = p.held + block.held
@@ -39,6 +39,8 @@ cdef void hold_gradient(Plan *p, const char *gradient, Py_ssize_t i) noexcept no
     cdef fbp_state none
     none.m = none.v = NULL
     p.kernels.apply_gradient(held + skip * row, none, gradient + skip * row, block.rows + 1 - skip, block.n, block.n, &p.hold)
+    if p.clip_norm == 0:
+        return
     p.kernels.column_squares(squares, held + row, block.rows, block.n, block.n)
     if block.first == 0:
         p.kernels.column_squares(squares - p.layers[block.layer].ld, held, 1, block.n, block.n)
@@ -48,6 +50,8 @@ cdef double scale_of_gradient(const Plan *p) noexcept nogil:
     """What brings the norm of the held gradient down to clip_norm, if it is above; as torch.nn.utils.clip_grad_norm_ does it."""
     cdef Py_ssize_t i
     cdef double total = 0
+    if p.clip_norm == 0:
+        return 1
     for i in range(squares_before(p, p.n_layers)):
         total += p.gradient_squares[i]
     cdef double scale = p.clip_norm / (sqrt(total) + 1e-6)

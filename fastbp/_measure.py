@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import _check
 from ._engine import Model
 from ._given import GivenLoss, correct, measured, total
 from ._loss import Loss
+from .errors import InputError
 
 __all__ = ["evaluate", "gradients", "means"]
 
@@ -21,10 +23,13 @@ def evaluate(
 ) -> tuple[float, int]:
     """Return the weighted sum of the rows' losses, and how many rows are right."""
     if isinstance(loss, GivenLoss):
-        outputs = model.predict(x, n_threads)
+        outputs = _outputs(model, x, n_threads)
         values, _ = measured(loss.function, outputs, y)
         return total(values, weights), correct(outputs, y)
-    return model.evaluate(loss.name, x, y, n_threads, loss.parameter, weights)
+    sums = model.evaluate(loss.name, x, y, n_threads, loss.parameter, weights)
+    if sums is None:
+        raise _check.changed_labels(y, model.n_outputs)
+    return sums
 
 
 def gradients(
@@ -38,10 +43,21 @@ def gradients(
 ) -> tuple[float, Model, NDArray[Any] | None]:
     """Return the mean loss, a model that holds its gradients, and dX if `inputs`."""
     if isinstance(loss, GivenLoss):
-        values, y = measured(loss.function, model.predict(x, n_threads), y)
-        _, gradient, dx = model.gradients(loss.name, x, y, n_threads, inputs, 0, weights)
-        return total(values, weights) / len(x), gradient, dx
-    return model.gradients(loss.name, x, y, n_threads, inputs, loss.parameter, weights)
+        values, y = measured(loss.function, _outputs(model, x, n_threads), y)
+        found = model.gradients(loss.name, x, y, n_threads, inputs, 0, weights)
+        assert found is not None  # its targets are no labels
+        return total(values, weights) / len(x), *found[1:]
+    found = model.gradients(loss.name, x, y, n_threads, inputs, loss.parameter, weights)
+    if found is None:
+        raise _check.changed_labels(y, model.n_outputs)
+    return found
+
+
+def _outputs(model: Model, x: NDArray[Any], n_threads: int) -> NDArray[Any]:
+    outputs = model.predict(x, n_threads)
+    if outputs is None:
+        raise InputError(_check.not_finite(x, "x"))
+    return outputs
 
 
 def means(loss: Loss, total: float, hits: int, rows: int, y: NDArray[Any]) -> dict[str, float]:

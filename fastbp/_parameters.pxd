@@ -13,9 +13,14 @@ cdef struct Targets:
 
 cdef Targets targets_of(cnp.ndarray y, double smoothing)
 cdef double *weights_or_null(weights) except? NULL
-cdef void gather_targets(char *target, const fbp_kernels *kernels, const Targets *targets, const int64_t *order,
+cdef bint gather_targets(char *target, const fbp_kernels *kernels, const Targets *targets, const int64_t *order,
                          Py_ssize_t first, Py_ssize_t rows, Py_ssize_t n_out, Py_ssize_t ld) noexcept nogil
 cdef int team_size() noexcept nogil
+
+cdef class Claim:
+    """The right to write the parameters of a model, given to one call at a time."""
+    cdef Parameters model
+    cdef void give_back(self)
 
 cdef class Parameters:
     cdef readonly Py_ssize_t n_inputs, n_outputs, n_layers
@@ -24,7 +29,7 @@ cdef class Parameters:
     cdef Layer *layers
     cdef size_t item
     cdef int dtype_code
-    cdef bint busy
+    cdef int64_t busy, claimed  # the process that has a call at work, or one that holds the claim; 0: none
     cdef const fbp_kernels *kernels(self) except NULL
     cdef Py_ssize_t flops_of_a_row(self) noexcept
     cdef bint drops(self) noexcept

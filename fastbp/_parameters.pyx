@@ -2,14 +2,16 @@
 
 import numpy as np
 
+cimport cython
 cimport numpy as cnp
 from libc.stdint cimport int64_t
 
 from fastbp._forward cimport ADD, BRANCH, DENSE, GATE, Op, activation_of
 from fastbp._runtime cimport (FBP_F32, FBP_F64, FBP_KEPT, Memory, code_of, fbp_gate, fbp_leading_dimension,
-                              fbp_needs_slope, kernels_of)
+                              fbp_needs_slope, fbp_swap, fbp_word, kernels_of, process)
 
 from fastbp._runtime import GATES
+from fastbp.errors import BusyError
 
 cnp.import_array()
 
@@ -49,15 +51,20 @@ cdef double *weights_or_null(weights) except? NULL:
     return NULL if weights is None else <double *>cnp.PyArray_DATA(<cnp.ndarray?>weights)
 
 
-cdef void gather_targets(char *target, const fbp_kernels *kernels, const Targets *targets, const int64_t *order,
+cdef bint gather_targets(char *target, const fbp_kernels *kernels, const Targets *targets, const int64_t *order,
                          Py_ssize_t first, Py_ssize_t rows, Py_ssize_t n_out, Py_ssize_t ld) noexcept nogil:
-    """target[rows][ld] from rows order[first:] (first, first + 1, ... without an order); labels become one-hot."""
+    """target[rows][ld] from rows order[first:] (first, first + 1, ... without an order); labels become one-hot.
+
+    False if a label is none of 0 .. n_out - 1; its row is all zero then.
+    """
+    cdef bint in_range = True
     if targets.labels != NULL:
-        kernels.one_hot_rows(target, targets.labels, order, first, rows, n_out, ld)
+        in_range = kernels.one_hot_rows(target, targets.labels, order, first, rows, n_out, ld)
     else:
         kernels.gather_rows(target, targets.values, order, first, rows, n_out, ld)
     if targets.smoothing:
         kernels.smooth_rows(target, rows, n_out, ld, targets.smoothing)
+    return in_range
 
 
 cdef bint is_branched(const Layer *layers, Py_ssize_t source, Py_ssize_t end) noexcept:
@@ -67,6 +74,28 @@ cdef bint is_branched(const Layer *layers, Py_ssize_t source, Py_ssize_t end) no
         if layers[l].op == BRANCH and layers[l].below == source:
             return True
     return False
+
+
+@cython.no_gc
+cdef class Claim:
+    """The right to write the parameters of a model, as a context manager.
+
+    It is given back at the end of the block, or when the claim is deallocated: so an interrupt between its making and the block
+    does not leave the model claimed for ever.
+    """
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.give_back()
+
+    def __dealloc__(self):
+        self.give_back()
+
+    cdef void give_back(self):
+        if self.model is not None:
+            self.model.claimed, self.model = 0, None
 
 
 cdef class Parameters:
@@ -123,6 +152,21 @@ cdef class Parameters:
         layer.below_slope = self.layers[below].slope if below >= 0 else activation_of("linear")
         if layer.op != BRANCH and is_branched(self.layers, below, l):
             layer.below_slope = activation_of("linear")
+
+    def claim(self):
+        """Return the `Claim` of the only call that may write the parameters.
+
+        Raises
+        ------
+        BusyError
+            Another call of this process has it. What was claimed in the parent of a forked process is free in the child.
+        """
+        cdef int64_t holder = fbp_word(&self.claimed)
+        if holder == process() or not fbp_swap(&self.claimed, holder, process()):
+            raise BusyError("network: got a second call that trains it, wanted one at a time")
+        cdef Claim claim = Claim.__new__(Claim)
+        claim.model = self
+        return claim
 
     cdef const fbp_kernels *kernels(self) except NULL:
         return kernels_of(None, self.dtype_code)

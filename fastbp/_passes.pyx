@@ -1,14 +1,16 @@
 """Forward passes over many rows: predict, activations, evaluate."""
 
 cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport parallel, threadid
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastbp._forward cimport Layer, forward_rows
 from fastbp._parameters cimport Parameters, Targets, gather_targets, targets_of, weights_or_null
-from fastbp._runtime cimport (FBP_CROSS_ENTROPY, FBP_F32, FBP_LINE_BYTES, Memory, claim, code_of, fbp_kernels, fbp_loss,
-                              fbp_loss_from_logits, flush_denormals, kernels_of, restore_denormals, threads_now)
+from fastbp._runtime cimport (FBP_CROSS_ENTROPY, FBP_F32, FBP_LINE_BYTES, Memory, bounded_threads, claim, code_of, fbp_kernels,
+                              fbp_loss, fbp_loss_from_logits, fbp_put_word, flush_denormals, kernels_of, pause,
+                              restore_denormals, threads_now)
 
 from fastbp._runtime import LOSSES
 
@@ -17,6 +19,9 @@ cnp.import_array()
 cdef enum:
     PASS_ROWS = 128             # rows of one block of a forward pass: its activations stay in cache
     FLOPS_OF_A_THREAD = 400000  # work below this is not worth waking another thread
+    FIRST_LOT = 16              # blocks between two looks for signals, at first
+    SHORT_LOT = 10000000        # nanoseconds; a lot that takes less makes the next one larger
+    LOT_GROWTH = 4
     STACK_BYTES = 8192          # buffers of this size are on the stack: for one row of a small network malloc would show
 
 
@@ -26,8 +31,9 @@ cdef struct Pass:
     const Layer *layers
     const char *arena
     const char *x
-    Py_ssize_t n_layers, n, next_block
-    bint check, not_finite          # whether to look at x first, and what was found
+    Py_ssize_t n_layers, n, next_block, end_block
+    bint check                      # whether to look at x first
+    int64_t not_finite, bad_label   # what was found
     Py_ssize_t thread_bytes         # buffers of one thread: every layer's output, and for a loss its target and delta
     char *buffers
     char **copies                   # [n_layers] where to put each layer's output without padding, or NULL
@@ -53,7 +59,8 @@ cdef void block_loss(Pass *p, char *output, char *target, char *delta, Py_ssize_
     cdef double row_loss[PASS_ROWS]
     cdef uint8_t hit[PASS_ROWS]
     cdef Py_ssize_t i
-    gather_targets(target, p.kernels, &p.targets, NULL, block * PASS_ROWS, rows, last.n_out, last.ld)
+    if not gather_targets(target, p.kernels, &p.targets, NULL, block * PASS_ROWS, rows, last.n_out, last.ld):
+        fbp_put_word(&p.bad_label, 1)
     p.kernels.loss_delta(delta, row_loss, hit, output, NULL, target, rows, last.n_out, last.ld, p.loss, last.activation, 1,
                          p.parameter)
     for i in range(rows):
@@ -77,11 +84,11 @@ cdef void pass_worker(Pass *p, int thread) noexcept nogil:
     while True:
         block = claim(&p.next_block, 1)
         first = block * PASS_ROWS
-        if first >= p.n:
+        if block >= p.end_block:
             break
         rows = min(p.n - first, <Py_ssize_t>PASS_ROWS)
         if p.check and not p.kernels.all_finite(p.x + first * n_in * item, rows * n_in):
-            p.not_finite = True
+            fbp_put_word(&p.not_finite, 1)
             break
         forward_rows(outputs, NULL, p.x + first * n_in * item, p.arena, p.kernels, p.layers, p.n_layers, rows, n_in,
                      p.to_logits, NULL, 0)
@@ -95,6 +102,25 @@ cdef void pass_worker(Pass *p, int thread) noexcept nogil:
 
 cdef Py_ssize_t line_bytes(Py_ssize_t bytes) noexcept nogil:
     return (bytes + FBP_LINE_BYTES - 1) // FBP_LINE_BYTES * FBP_LINE_BYTES
+
+
+cdef int do_blocks(Pass *p, int team, Py_ssize_t n_blocks) except -1:
+    """All blocks, some tens of milliseconds of them at a time: between two lots, pending signals are handled."""
+    cdef Py_ssize_t lot = FIRST_LOT
+    cdef int64_t started
+    while p.end_block < n_blocks and not p.not_finite and not p.bad_label:
+        if p.end_block:
+            PyErr_CheckSignals()
+        started, p.next_block, p.end_block = pause(0), p.end_block, min(n_blocks, p.end_block + lot)
+        if team == 1:
+            with nogil:
+                pass_worker(p, 0)
+        else:
+            with nogil, parallel(num_threads=team):
+                pass_worker(p, threadid())
+        if pause(0) - started < SHORT_LOT:
+            lot *= LOT_GROWTH
+    return 0
 
 
 cdef int run_workers(Pass *p, list outs, int team) except -1:
@@ -115,12 +141,7 @@ cdef int run_workers(Pass *p, list outs, int team) except -1:
     for i in range(len(outs)):
         if outs[i] is not None:
             p.copies[p.n_layers - len(outs) + i] = <char *>cnp.PyArray_DATA(<cnp.ndarray>outs[i])
-    if team == 1:
-        with nogil:
-            pass_worker(p, 0)
-    else:
-        with nogil, parallel(num_threads=team):
-            pass_worker(p, threadid())
+    do_blocks(p, team, n_blocks)
     for i in range(n_blocks):
         p.loss_sum += p.block_loss[i]
         p.hits += p.block_hits[i]
@@ -139,9 +160,9 @@ cdef Pass new_pass(Parameters model, cnp.ndarray x):
     return p
 
 
-cdef int run_pass(Parameters model, Pass *p, list outs, int n_threads) except -1:
+cdef int run_pass(Parameters model, Pass *p, list outs, long long n_threads) except -1:
     cdef Py_ssize_t n_blocks = (p.n + PASS_ROWS - 1) // PASS_ROWS
-    cdef int team = min(n_threads, n_blocks, 1 + p.n * model.flops_of_a_row() // FLOPS_OF_A_THREAD)
+    cdef int team = min(bounded_threads(n_threads), n_blocks, 1 + p.n * model.flops_of_a_row() // FLOPS_OF_A_THREAD)
     p.thread_bytes = line_bytes(p.thread_bytes)
     return run_workers(p, outs, threads_now(team))
 
@@ -155,7 +176,7 @@ cdef cnp.ndarray new_output(Parameters model, Py_ssize_t l, Py_ssize_t n):
 cdef class Passes(Parameters):
     """Parameters with forward passes. All that a pass needs belongs to the call: any number of them may run at once."""
 
-    def predict(self, cnp.ndarray x, int n_threads):
+    def predict(self, cnp.ndarray x, long long n_threads):
         """[n, n_outputs] from x [n, n_inputs], or None if x is not finite."""
         cdef Pass p = new_pass(self, x)
         out = new_output(self, p.n_layers - 1, p.n)
@@ -163,7 +184,7 @@ cdef class Passes(Parameters):
         run_pass(self, &p, [out], n_threads)
         return None if p.not_finite else out
 
-    def activations(self, cnp.ndarray x, int n_threads):
+    def activations(self, cnp.ndarray x, long long n_threads):
         """Every layer's output [n, units] from x [n, n_inputs]; with a wiring, those of its tops."""
         cdef Pass p = new_pass(self, x)
         cdef Py_ssize_t l
@@ -172,10 +193,11 @@ cdef class Passes(Parameters):
         run_pass(self, &p, outs, n_threads)
         return [out for out in outs if out is not None]
 
-    def evaluate(self, loss, cnp.ndarray x, cnp.ndarray y, int n_threads, double parameter=0, weights=None):
+    def evaluate(self, loss, cnp.ndarray x, cnp.ndarray y, long long n_threads, double parameter=0, weights=None):
         """(sum of row losses, hits) over x [n, n_inputs] and y: float [n, n_outputs] or int64 labels [n].
 
-        Losses, not hits, are weighted by `weights`, float64 [n].
+        Losses, not hits, are weighted by `weights`, float64 [n]. None if a label is no class: y has been written to since it was
+        checked.
         """
         cdef Pass p = new_pass(self, x)
         cdef const Layer *last = &p.layers[p.n_layers - 1]
@@ -186,4 +208,4 @@ cdef class Passes(Parameters):
         p.targets = targets_of(y, parameter if p.loss == FBP_CROSS_ENTROPY else 0)
         p.thread_bytes += 2 * min(p.n, <Py_ssize_t>PASS_ROWS) * last.ld * self.item
         run_pass(self, &p, [], n_threads)
-        return p.loss_sum, p.hits
+        return None if p.bad_label else (p.loss_sum, p.hits)

@@ -8,9 +8,10 @@ from libc.stdint cimport int64_t
 
 from fastbp._limits cimport limit_weights
 from fastbp._runtime cimport (fbp_end_phase, fbp_item_apply, fbp_item_claim, fbp_item_done, fbp_item_pending, fbp_items_done,
-                              fbp_phase, pause, spread)
+                              fbp_put, fbp_put_word, fbp_word, pause, spread)
+from fastbp._signals cimport may_leave, signalled
 from fastbp._split cimport apply_held, foresee, gradient_of, through, update, work_alone
-from fastbp._steps cimport APPLY, LAST, LIMIT, THROUGH, UPDATE, Phase, Worker, row_blocks
+from fastbp._steps cimport APPLY, FINE, LAST, LIMIT, THROUGH, UPDATE, Fault, Phase, Slot, Worker, row_blocks, slot_of
 from fastbp._wide cimport compute_part, gather_own, publish_part
 
 cdef enum:
@@ -27,20 +28,24 @@ cdef void do_item(Worker *w, const Phase *part, int64_t phase, Py_ssize_t i, Py_
     """Compute an item that is claimed, by this thread or another, and apply it if nobody has."""
     cdef Plan *p = w.plan
     cdef Py_ssize_t step = step_of(p, phase)
-    cdef bint finite = True
+    cdef Fault fault = FINE
     cdef char *gradient = NULL
+    cdef Slot *before
     if part.kind == THROUGH:
-        finite = through(w, w.slot, step, i)
+        fault = through(w, w.slot, step, i)
     elif part.kind == UPDATE:
         gradient = gradient_of(w, step, i)
     elif part.kind < UPDATE:
-        finite = compute_part(w, part.kind, part.layer, step, i, n)
+        fault = compute_part(w, part.kind, part.layer, step, i, n)
     if not fbp_item_apply(&part.states[i], phase):
         return
-    if not finite:
-        p.failed = step
+    if fault != FINE:
+        fbp_put_word(&p.fault, fault)
+        fbp_put_word(&p.failed, step)
     if part.kind == THROUGH:
-        p.taken[i], w.slot = w.slot, p.taken[i]  # nobody needs what the slot held in the step before
+        before = slot_of(p, i)  # nobody needs what it held in the step before
+        fbp_put(&p.taken[i], w.slot)
+        w.slot = before
     elif part.kind == UPDATE:
         update(w, gradient, step, i)
     elif part.kind == APPLY:
@@ -62,8 +67,12 @@ cdef Py_ssize_t share_of(const Worker *w, const Phase *part, Py_ssize_t n) noexc
     return i
 
 
-cdef void do_phase(Worker *w, const Phase *part, Py_ssize_t n, int64_t phase) noexcept nogil:
-    """Items nobody has claimed, from this thread's share on; then wait for the others, or help them."""
+cdef bint do_phase(Worker *w, const Phase *part, Py_ssize_t n, int64_t phase) noexcept nogil:
+    """Items nobody has claimed, from this thread's share on; then wait for the others, or help them.
+
+    False if the step is dropped because of a signal.
+    """
+    cdef bint leaves = w.plan.interruptible and may_leave(w.plan, part.kind)
     cdef Py_ssize_t share = share_of(w, part, n), i, own = 0, done = 0
     cdef int64_t start = pause(0), now, patience
     cdef int turn = 0
@@ -72,12 +81,16 @@ cdef void do_phase(Worker *w, const Phase *part, Py_ssize_t n, int64_t phase) no
         if fbp_item_claim(&part.states[i], phase):
             do_item(w, part, phase, i, n)
             own += 1
+        if leaves and signalled(w):
+            return False
     now = pause(0)
     start, patience = now, PATIENCE + ITEMS_OF_PATIENCE * (now - start) // max(own, 1)
     while True:
         done = fbp_items_done(part.states, done, n, phase)
-        if done == n or fbp_phase(&w.plan.phase) != phase:
+        if done == n or fbp_word(&w.plan.phase) != phase:
             break
+        if leaves and signalled(w):
+            return False
         now, turn = pause(turn), turn + 1
         if now - start > patience:
             for i in range(done, n):
@@ -85,6 +98,7 @@ cdef void do_phase(Worker *w, const Phase *part, Py_ssize_t n, int64_t phase) no
                     do_item(w, part, phase, i, n)
             start, patience = pause(0), 2 * patience
     fbp_end_phase(&w.plan.phase, phase)
+    return True
 
 
 cdef void work_in_team(Worker *w) noexcept nogil:
@@ -94,10 +108,10 @@ cdef void work_in_team(Worker *w) noexcept nogil:
     cdef Py_ssize_t step
     cdef const Phase *part
     while True:
-        phase = fbp_phase(&p.phase)
+        phase = fbp_word(&p.phase)
         step = step_of(p, phase)
         part = &p.phases[(phase - 1) % p.n_phases]
-        if step >= p.n_steps or p.failed == step and part.kind != THROUGH and part.kind != LAST:
+        if step >= p.n_steps or fbp_word(&p.failed) == step and part.kind != THROUGH and part.kind != LAST:
             return
         if pause(0) - looked > LOOK:
             spread(p.cpus, w.thread, w.n_threads)
@@ -106,17 +120,19 @@ cdef void work_in_team(Worker *w) noexcept nogil:
             foresee(w, step + 1)
         if p.phases[0].kind != THROUGH:
             gather_own(w, step)
-        do_phase(w, part, row_blocks(p, step) if part.kind == THROUGH else part.n, phase)
+        if not do_phase(w, part, row_blocks(p, step) if part.kind == THROUGH else part.n, phase):
+            return
 
 
 cdef void team_worker(Plan *p, int thread, int n_threads) noexcept nogil:
     """One thread's share of the run. Who does what never shows in the bits."""
     cdef Worker w
     w.plan, w.thread, w.n_threads, w.gathered = p, thread, n_threads, -1
+    w.looked_for_signals = pause(0)
     w.scratch = p.scratch + thread * p.scratch_bytes
     w.update, w.scaled = p.update, -1
     w.slot = &p.slots[(p.batch + p.rows - 1) // p.rows + thread]
-    if n_threads == 1 and p.own == NULL:
+    if n_threads == 1 and p.apart == NULL:
         work_alone(&w)
     else:
         work_in_team(&w)

@@ -1,5 +1,6 @@
 """Where a run's weights are, block by block."""
 
+from fastbp._backward cimport Place
 from fastbp._steps cimport Plan
 
 cdef struct Range:
@@ -11,7 +12,7 @@ cdef inline Range part(Py_ssize_t total, Py_ssize_t quantum, Py_ssize_t i, Py_ss
     cdef Py_ssize_t first = quanta * i // n * quantum, end = min(total, quanta * (i + 1) // n * quantum)
     return Range(first, end - first)
 
-cdef Py_ssize_t bytes_of_own(const Plan *p, bint wide) noexcept
-cdef Py_ssize_t own_ld(const Plan *p, Range columns) noexcept nogil
-cdef void take_places(Plan *p, bint own) noexcept
+cdef Py_ssize_t bytes_apart(const Plan *p) noexcept
+cdef Place columns_of(const Plan *p, char *arena, Py_ssize_t l, Range columns) noexcept nogil
+cdef void take_places(Plan *p, bint apart, bint spoil) noexcept
 cdef void bring_back(Plan *p) noexcept

@@ -7,10 +7,12 @@ from fastbp._backward cimport blocks_of
 from fastbp._forward cimport is_chain
 from fastbp._runtime cimport (FBP_FOLD_ROWS, FBP_LEAST_PART, FBP_LINE_BYTES, FBP_SOFTMAX, Memory,
                               fbp_leading_dimension, fbp_update_block_lines)
-from fastbp._steps cimport DELTA, FORWARD, LAST, THROUGH
+from fastbp._steps cimport DELTA, FORWARD, LAST, SPLIT, STREAM, THROUGH, WIDE
 
 from fastbp._cpus import l2_bytes
+from fastbp.errors import ConfigError
 
+REGIMES = {"batch-split": SPLIT, "wide": WIDE, "streaming": STREAM}
 KINDS = {THROUGH: "through", FORWARD: "forward", LAST: "last", DELTA: "delta"}
 
 cdef enum:
@@ -23,30 +25,71 @@ cdef enum:
     BYTES_OF_A_STREAM = 1 << 20 # weights below this stream faster through one thread than through barriers
     FLOPS_OF_A_STEP = 500000    # a step below this is faster on one thread than two phases of two
     BLOCKS_OF_A_THREAD = 4      # fewest gradient blocks to share out, where narrower ones would be enough
+    BYTES_OF_A_THREAD = 1 << 19 # of the weights of a stream, at least, for each thread of its team
+    FLOPS_OF_A_LONG_STEP = 1000000000   # tens of milliseconds where it matters; looking for signals costs nothing in these
+    ROWS_OF_A_HELD_STEP = 2048  # from so many on, to write the gradient and read it again is less than 1% of a step
     BYTES_OF_A_PHASE = 12000    # to begin a phase costs as much as to fetch these from another core's cache
 
 cdef double READ_AND_WRITTEN = 2.5  # a line that others fetch and its owner takes back to write it, in lines that are only fetched
 
 
-cdef Cut cut_of(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, int n_threads, size_t item, bint always_share):
-    """With always_share every step is worth all threads that find rows; for tests. Only chains are streamed or cut in columns."""
+cdef Forced now = Forced(False, -1, -1)
+
+
+cdef Forced forced() noexcept:
+    return now
+
+
+def force(active, regime=None, apart=None):
+    """Set or end what `fastbp.testing.forced` forces: a name of REGIMES, and whether weights go apart."""
+    now.active = active
+    now.regime = -1 if regime is None else REGIMES[regime]
+    now.apart = -1 if apart is None else bool(apart)
+
+
+cdef Cut cut_of(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, int n_threads, size_t item, bint may_stream) except *:
+    """Only chains are streamed or cut in columns; a step that must know its gradient before an update may not stream.
+
+    A network of one layer is not cut in columns: its only layer is the last, which is taken by rows.
+    """
     cdef Cut cut
-    cdef bint chain = is_chain(layers, n_layers), streams = chain and batch <= FBP_FOLD_ROWS
+    cdef bint chain = is_chain(layers, n_layers), few = chain and batch <= FBP_FOLD_ROWS, wide
     cdef double weights = 0, flops = 0
     cdef Py_ssize_t l
     for l in range(n_layers):
         weights += layers[l].n_in * layers[l].ld * item
         flops += 6.0 * batch * layers[l].n_in * layers[l].n_out
-    if streams:
-        cut.team = n_threads if weights >= BYTES_OF_A_STREAM or always_share else 1
+    cut.team = n_threads if few else min(n_threads, max(1, batch // FBP_LEAST_PART))
+    if not now.active:
+        if few:
+            cut.team = min(cut.team, max(1, <int>min(weights / BYTES_OF_A_THREAD, 1e6))) if weights >= BYTES_OF_A_STREAM else 1
+        elif flops < FLOPS_OF_A_STEP:
+            cut.team = 1
+    wide = chain and not few and n_layers > 1 and cut.team > 1
+    if now.regime >= 0:
+        require(wide if now.regime == WIDE else few and may_stream if now.regime == STREAM else True)
+        cut.regime = <Regime>now.regime
+    elif few and may_stream:
+        cut.regime = STREAM
     else:
-        cut.team = min(n_threads, max(1, batch // FBP_LEAST_PART)) if flops >= FLOPS_OF_A_STEP or always_share else 1
-    cut.wide = (chain and cut.team > 1
-                and FBP_FOLD_ROWS < batch <= cut.team * (WIDE_ROWS if weights > l2_bytes() else WIDE_ROWS_IN_L2)
-                and wide_bytes(layers, n_layers, batch, cut.team, weights, item)
-                < split_bytes(layers, n_layers, batch, cut.team, weights, item))
-    cut.rows = batch if cut.wide or streams else split_rows(batch, cut.team)  # streaming: one slot for all
+        cut.regime = WIDE if wide and narrows(layers, n_layers, batch, cut.team, weights, item) else SPLIT
+    cut.rows = batch if few or cut.regime == WIDE else split_rows(batch, cut.team)  # few: one slot for all
+    cut.interruptible = flops >= FLOPS_OF_A_LONG_STEP
+    cut.holds = cut.interruptible and batch >= ROWS_OF_A_HELD_STEP
     return cut
+
+
+cdef bint require(bint possible) except *:
+    if not possible:
+        raise ConfigError("regime: got one that does not suit the network, the batch or the threads")
+    return True
+
+
+cdef bint narrows(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, int team, double weights, size_t item):
+    """Whether threads fetch fewer bytes of each other if they own columns."""
+    return (batch <= team * (WIDE_ROWS if weights > l2_bytes() else WIDE_ROWS_IN_L2)
+            and wide_bytes(layers, n_layers, batch, team, weights, item)
+            < split_bytes(layers, n_layers, batch, team, weights, item))
 
 
 cdef Py_ssize_t split_rows(Py_ssize_t batch, int team) noexcept:
@@ -85,7 +128,7 @@ cdef Py_ssize_t parts_of(Py_ssize_t lines, int team, bint whole):
 cdef list phases_of(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, Cut cut, size_t item):
     """(kind, layer, items) of the phases of a step, the update last; its items are the blocks."""
     cdef Py_ssize_t l, line = FBP_LINE_BYTES // item
-    if not cut.wide:
+    if cut.regime != WIDE:
         return [(THROUGH, 0, (batch + cut.rows - 1) // cut.rows)]
     up, down = [], []
     for l in range(n_layers - 1):
@@ -112,11 +155,11 @@ cdef list blocks_of_team(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t ba
     cdef Py_ssize_t most = block_lines(layers, n_layers, batch, cut.team, item)
     for l in range(n_layers):
         total += layers[l].n_in * layers[l].ld
-        if cut.wide:
+        if cut.regime == WIDE:
             parts = parts_of((layers[l].n_out + line - 1) // line, cut.team, False)
         for part, first, rows, column, n in blocks_of(&layers[l], batch, item, parts, most):
             blocks.append((l, first, rows, column, n, part * cut.team // parts))
-    if cut.wide:
+    if cut.regime == WIDE:
         return sorted(blocks, key=lambda block: block[5])
     shared = []
     for block in blocks:
@@ -138,11 +181,11 @@ def describe(widths, Py_ssize_t batch, int n_threads, size_t item=4):
         layers[l].n_in, layers[l].n_out = widths[l], widths[l + 1]
         layers[l].ld_in = fbp_leading_dimension(layers[l].n_in, item)
         layers[l].ld = fbp_leading_dimension(layers[l].n_out, item)
-    cdef Cut cut = cut_of(layers, n_layers, batch, n_threads, item, False)
+    cdef Cut cut = cut_of(layers, n_layers, batch, n_threads, item, True)
     blocks = blocks_of_team(layers, n_layers, batch, cut, item)
     phases = phases_of(layers, n_layers, batch, cut, item) if batch > FBP_FOLD_ROWS else []
     return {
-        "team": cut.team, "rows": cut.rows, "wide": bool(cut.wide),
+        "team": cut.team, "rows": cut.rows, "wide": cut.regime == WIDE,
         "phases": [(KINDS[kind], layer, n) for kind, layer, n in phases],
         "blocks": [(b[0], b[2], b[4], b[5]) for b in blocks],
     }

@@ -6,7 +6,7 @@ from libc.stdint cimport uint64_t
 from fastbp._parameters cimport team_size
 from fastbp._phases cimport team_worker
 from fastbp._runtime cimport barrier_init, flush_denormals, pause, restore_denormals
-from fastbp._steps cimport streams
+from fastbp._steps cimport STREAM
 from fastbp._stream cimport stream_worker
 
 cdef extern from *:
@@ -23,7 +23,7 @@ cdef extern from *:
 cdef void work(Plan *p, int thread, int n_threads) noexcept nogil:
     """One thread's share of the steps, in the regime of the batch size. Denormals count as zero meanwhile."""
     cdef uint64_t mode = flush_denormals()
-    if streams(p):
+    if p.regime == STREAM:
         stream_worker(p, thread, n_threads)
     else:
         team_worker(p, thread, n_threads)
@@ -37,7 +37,7 @@ cdef void run_steps(Plan *p, int n_threads) noexcept nogil:
         work(p, 0, 1)
         return
     with parallel(num_threads=n_threads):
-        if streams(p):
+        if p.regime == STREAM:
             if threadid() == 0:
                 barrier_init(&p.barrier, team_size())
             openmp_barrier()

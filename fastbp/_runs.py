@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._engine import Run
+from ._engine import Run, StepCount
 from ._given import GivenLoss, GivenRun
 from ._loss import Loss
 from ._options import Objective
@@ -21,31 +21,30 @@ AnyRun = Run | GivenRun
 
 
 class State:
-    """What an optimizer remembers of each parameter, from one run of the engine to the next.
-
-    Attributes
-    ----------
-    values : ndarray
-        Of the run that trained last, in the layout of the engine.
-    memory : str
-        What they are: `Optimizer.memory`. An optimizer with another one begins at zero.
-    begins : int
-        The step before which they were zero.
-    """
+    """What an optimizer remembers of each parameter, from one run of the engine to the next."""
 
     def __init__(self) -> None:
-        self.values: NDArray[Any] = np.empty(0)
-        self.memory = ""
-        self.begins = 0
+        # One tuple, so that an interrupt leaves the old one or the new one: what is remembered,
+        # `Optimizer.memory`; the step before which it was zero; the values of the last run.
+        self._last: tuple[str, int, NDArray[Any]] = ("", 0, np.empty(0))
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """Of the run that trained last, in the layout of the engine."""
+        return self._last[2]
 
     def attach(self, run: Run, optimizer: Optimizer, n_steps: int) -> None:
-        """Let a new run, whose first step is `n_steps`, go on where the last one ended."""
-        if optimizer.memory == self.memory:
-            run.state[...] = self.values
+        """Let a new run, whose first step is `n_steps`, go on where the last one ended.
+
+        An optimizer with another memory begins at zero.
+        """
+        memory, begins, values = self._last
+        if optimizer.memory == memory:
+            run.state[...] = values
         else:
-            self.memory, self.begins = optimizer.memory, n_steps
-        run.age = n_steps - self.begins
-        self.values = run.state
+            begins = n_steps
+        run.age = n_steps - begins
+        self._last = (optimizer.memory, begins, run.state)
 
 
 class Runs:
@@ -58,6 +57,11 @@ class Runs:
     objective : Objective
     seed : int
         Of dropout.
+
+    Attributes
+    ----------
+    steps : StepCount
+        Counts the steps of all runs.
     """
 
     def __init__(self, network: Network, loss: Loss, objective: Objective, seed: int) -> None:
@@ -69,14 +73,15 @@ class Runs:
                 "fastbp.losses: the function would see other outputs than the step has"
             )
         self.state = State()
+        self.steps = StepCount()
         self._spare: Any = None  # workspace of the last fit: the next one need not ask for memory
-        self._step_run: AnyRun | None = None
-        self._step_options: tuple[Any, ...] = ()
-        self._step_rows = 0
+        # The run of the last `Trainer.step`, with the options and the most rows that it takes.
+        self._of_step: tuple[AnyRun, tuple[Any, ...], int] | None = None
 
-    def new(self, optimizer: Optimizer, rows: int, n_threads: int, n_steps: int) -> AnyRun:
-        """Return a run for batches of `rows` rows, after `n_steps` steps."""
-        numbers = optimizer.numbers | self.objective.numbers
+    def new(self, optimizer: Optimizer, rows: int, n_threads: int) -> AnyRun:
+        """Return a run for batches of `rows` rows that goes on where the last one ended."""
+        self._of_step = None
+        numbers: dict[str, Any] = optimizer.numbers | self.objective.numbers
         model, loss = self._network._model, self._loss
         run = Run(
             model,
@@ -85,12 +90,12 @@ class Runs:
             batch_size=rows,
             n_threads=n_threads,
             parameter=loss.parameter,
+            count=self.steps,
             **numbers,
         )
-        run.seed, run.step = self._seed, n_steps
-        self.state.attach(run, optimizer, n_steps)
+        run.seed, run.step = self._seed, self.steps.n
+        self.state.attach(run, optimizer, self.steps.n)
         run.spare, self._spare = self._spare, None
-        self._step_run = None
         if isinstance(loss, GivenLoss):
             return GivenRun(run, model, loss.function, rows, n_threads)
         return run
@@ -99,10 +104,10 @@ class Runs:
         """Keep the workspace of a run that is over."""
         self._spare = run.release()
 
-    def of_step(self, optimizer: Optimizer, rows: int, n_threads: int, n_steps: int) -> AnyRun:
+    def of_step(self, optimizer: Optimizer, rows: int, n_threads: int) -> AnyRun:
         """Return the run of the last step if it can take this one, else a new one."""
-        options = (optimizer.rule, optimizer.numbers, n_threads)
-        if self._step_run is None or options != self._step_options or rows > self._step_rows:
-            self._step_run = self.new(optimizer, rows, n_threads, n_steps)
-            self._step_options, self._step_rows = options, rows
-        return self._step_run
+        options, last = (optimizer.rule, optimizer.numbers, n_threads), self._of_step
+        if last is None or options != last[1] or rows > last[2]:
+            last = (self.new(optimizer, rows, n_threads), options, rows)
+            self._of_step = last
+        return last[0]

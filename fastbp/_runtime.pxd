@@ -79,8 +79,8 @@ cdef extern from "fbp.h" nogil:
                          Py_ssize_t lda, Py_ssize_t ldb) noexcept nogil
         void (*gather_rows)(void *out, const void *x, const int64_t *order, Py_ssize_t first, Py_ssize_t rows,
                             Py_ssize_t n, Py_ssize_t ld) noexcept nogil
-        void (*one_hot_rows)(void *out, const int64_t *labels, const int64_t *order, Py_ssize_t first,
-                             Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld) noexcept nogil
+        int (*one_hot_rows)(void *out, const int64_t *labels, const int64_t *order, Py_ssize_t first,
+                            Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld) noexcept nogil
         void (*smooth_rows)(void *target, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld,
                             double smoothing) noexcept nogil
         void (*loss_delta)(void *delta, double *row_loss, uint8_t *hit, const void *output, const void *slope,
@@ -119,7 +119,11 @@ cdef extern from "phases.h" nogil:
     int fbp_item_apply(int64_t *state, int64_t phase)
     void fbp_item_done(int64_t *state, int64_t phase)
     Py_ssize_t fbp_items_done(const int64_t *states, Py_ssize_t first, Py_ssize_t n, int64_t phase)
-    int64_t fbp_phase(const int64_t *phase)
+    void fbp_put(void **place, void *value)
+    void *fbp_look(void **place)
+    void fbp_put_word(int64_t *word, int64_t value)
+    int64_t fbp_word(const int64_t *word)
+    int fbp_swap(int64_t *word, int64_t before, int64_t value)
     void fbp_end_phase(int64_t *current, int64_t phase)
 
 cdef class Memory:
@@ -130,7 +134,9 @@ cdef class Memory:
 
 cdef const fbp_kernels *kernels_of(str isa, int dtype) except NULL
 cdef int code_of(dict names, str name, str what) except -1
+cdef int bounded_threads(long long n_threads) noexcept
 cdef int threads_now(int n_threads) except -1
+cdef int64_t process() noexcept nogil
 
 cdef void barrier_init(fbp_barrier *barrier, int n_threads) noexcept nogil
 cdef void barrier_wait(fbp_barrier *barrier) noexcept nogil

@@ -31,6 +31,10 @@ cdef extern from "fbp.h" nogil:
     Py_ssize_t fbp_claim(Py_ssize_t *counter, Py_ssize_t count)
     int64_t fbp_pause(int turn)
     void fbp_spread(int *cpus, int thread, int n_threads)
+    int fbp_startable_threads(int wanted)
+    void fbp_watch_forks()
+    int64_t fbp_process()
+    int fbp_forked_beside_threads()
     uint64_t fbp_flush_denormals()
     void fbp_restore_denormals(uint64_t mode)
 
@@ -117,12 +121,24 @@ cdef int code_of(dict names, str name, str what) except -1:
 # Threads
 
 cdef int max_threads = 0
-cdef bint went_parallel = False, forked_after_parallel = False
+cdef int startable = 1, tried = 1   # threads that the system gives this process, and how many have been asked for
+cdef bint warned = False
+
+cdef enum:
+    THREADS_OF_A_CORE = 4   # more threads than this have nothing to run on
+    LEAST_BOUND = 64        # but on a small machine so many may be asked for, to see that they give the same bits
+
+fbp_watch_forks()
 
 
 def has_openmp():
     """Whether the engine was built with OpenMP; without it everything runs on one thread."""
     return bool(FBP_HAS_OPENMP)
+
+
+cdef int bounded_threads(long long n_threads) noexcept:
+    """No more threads than the machine has a use for: memory and time of a call would grow with their number."""
+    return <int>min(n_threads, <long long>max(LEAST_BOUND, THREADS_OF_A_CORE * (os.cpu_count() or 1)))
 
 
 def set_num_threads(n):
@@ -131,7 +147,8 @@ def set_num_threads(n):
     Parameters
     ----------
     n : int or None
-        At least 1; None returns to the machine's default.
+        At least 1; None returns to the machine's default. More than four threads a core (64 on a small machine) count as so
+        many.
 
     Raises
     ------
@@ -141,7 +158,7 @@ def set_num_threads(n):
     global max_threads
     if n is not None and (isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 1 <= n < 2 ** 31):
         raise ConfigError(f"n_threads: got {n!r}, wanted a whole number from 1 to {2 ** 31 - 1}, or None")
-    max_threads = 0 if n is None else n
+    max_threads = 0 if n is None else bounded_threads(n)
 
 
 def get_num_threads():
@@ -152,32 +169,31 @@ def get_num_threads():
     """
     global max_threads
     if max_threads == 0:
-        max_threads = available_cpus()
+        max_threads = bounded_threads(available_cpus())
     return max_threads if FBP_HAS_OPENMP else 1
 
 
 cdef int threads_now(int n_threads) except -1:
-    """The team for a region that asks for n_threads: one after a fork that an OpenMP library would not survive."""
-    global went_parallel, forked_after_parallel
+    """The team for a region that asks for n_threads: as many as the system gives; one after a fork beside threads.
+
+    OpenMP libraries end the process when they cannot start a thread, and hang in a child whose parent had used their team, be it
+    from here or from another library: a process has one team for all.
+    """
+    global startable, tried, warned
     if n_threads <= 1 or not FBP_HAS_OPENMP:
         return 1
-    if forked_after_parallel:
-        if went_parallel:
-            went_parallel = False
-            warnings.warn("fastbp runs on one thread in a process forked after its threads had started; "
+    if fbp_forked_beside_threads():
+        if not warned:
+            warned = True
+            warnings.warn("fastbp runs on one thread in a process that was forked from one with several threads; "
                           "start processes with the spawn or forkserver method instead", RuntimeWarning, stacklevel=2)
         return 1
-    went_parallel = True
-    return n_threads
-
-
-def _after_fork():
-    global forked_after_parallel
-    forked_after_parallel = went_parallel
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    if n_threads > tried:
+        startable, tried = 1 + fbp_startable_threads(n_threads - 1), n_threads
+        if startable < tried:
+            warnings.warn(f"fastbp: the system lets this process start {startable - 1} more threads, wanted {tried - 1}; "
+                          "the results are the same with fewer", RuntimeWarning, stacklevel=2)
+    return min(n_threads, startable)
 
 
 # Memory
@@ -226,5 +242,6 @@ cdef void barrier_wait(fbp_barrier *barrier) noexcept nogil: fbp_barrier_wait(ba
 cdef Py_ssize_t claim(Py_ssize_t *counter, Py_ssize_t count) noexcept nogil: return fbp_claim(counter, count)
 cdef int64_t pause(int turn) noexcept nogil: return fbp_pause(turn)
 cdef void spread(int *cpus, int thread, int n_threads) noexcept nogil: fbp_spread(cpus, thread, n_threads)
+cdef int64_t process() noexcept nogil: return fbp_process()
 cdef uint64_t flush_denormals() noexcept nogil: return fbp_flush_denormals()
 cdef void restore_denormals(uint64_t mode) noexcept nogil: fbp_restore_denormals(mode)

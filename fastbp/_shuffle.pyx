@@ -26,7 +26,9 @@ cdef int shuffle(cnp.ndarray order, bit_generator) except -1:
     cdef bitgen_t *bits = <bitgen_t *>PyCapsule_GetPointer(bit_generator.capsule, "BitGenerator")
     cdef int64_t *item = <int64_t *>cnp.PyArray_DATA(order)
     cdef int64_t i, j, n = cnp.PyArray_SIZE(order)
-    with bit_generator.lock, nogil:
+    # Without the generator's lock: it belongs to one trainer, whose claim of the network is held, and a child that is forked
+    # while another thread shuffles would find the lock taken for ever.
+    with nogil:
         for i in range(n):
             item[i] = i
         for i in range(n - 1, 0, -1):

@@ -5,7 +5,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from fastbp._backward cimport Block, Place
 from fastbp._forward cimport Dropout, Layer
 from fastbp._parameters cimport Targets
-from fastbp._runtime cimport FBP_ADAM, FBP_FOLD_ROWS, fbp_activation, fbp_barrier, fbp_coming, fbp_kernels, fbp_loss, fbp_state, fbp_update
+from fastbp._runtime cimport (FBP_ADAM, fbp_activation, fbp_barrier, fbp_coming, fbp_kernels, fbp_look, fbp_loss, fbp_state,
+                              fbp_update)
 
 cdef struct Slot:
     # Room for some rows of a batch and all that becomes of them in a step.
@@ -17,6 +18,16 @@ cdef struct Slot:
     char **outputs              # [n_layers] of [rows][ld]
     char **slopes               # what each layer's slope is computed from: its outputs, or what is kept for it
     char **deltas               # like the outputs
+
+cdef enum Regime:
+    SPLIT                       # blocks of rows, then blocks of weights
+    WIDE                        # threads own columns
+    STREAM                      # weights are read twice a step, once forward and once backward
+
+cdef enum Fault:
+    FINE
+    NOT_FINITE                  # a loss
+    BAD_LABEL                   # not a class: the array has been written to since it was checked
 
 cdef enum Kind:
     THROUGH                     # a block of rows through all layers and back
@@ -39,11 +50,11 @@ cdef struct Plan:
     const fbp_kernels *kernels
     const Layer *layers
     Py_ssize_t n_layers, n_phases, n_blocks
-    bint chain                  # whether each layer is dense and above the one before
+    Regime regime
     Phase *phases               # of a step, for a team
     const Block *blocks         # of all weights
     Place *places               # of the blocks
-    char *own                   # the first layer's weight, then its state, in the parts that threads own, or NULL: in the arena
+    char *apart                 # the first layer's weight, then its state, in the parts that threads own, or NULL: in the arena
     char *room                  # for that, in the wide regime
     char *arena                 # what the forward pass reads
     char *updated               # what an update writes: the arena, or gradients
@@ -80,9 +91,13 @@ cdef struct Plan:
     int64_t waited              # nanoseconds at the end of the region, until the last thread was there
     int *cpus                   # [threads]: where each was last
     int64_t phase               # of the team, counted from 1 over all steps
-    Slot **taken                # the slot that holds each block of rows
-    Py_ssize_t failed           # first step (counted from first_step) with a non-finite loss
-    double loss_sum
+    void **taken                # the slot that holds each block of rows
+    bint interruptible          # whether a step is so long that signals are looked for in its midst
+    void *owner                 # what `interrupted` asks
+    int64_t interrupted         # whether one has raised an error: the step that has not begun its updates is dropped
+    int64_t failed              # first step (counted from first_step) that has a fault, and which
+    int64_t fault
+    double loss_sum             # of the epoch so far
     Py_ssize_t hits
 
 cdef struct Streamed:
@@ -110,13 +125,15 @@ cdef struct Worker:
     char *scratch
     Slot *slot                  # of its own: for a block of rows that others do not see yet
     Py_ssize_t gathered         # the step whose inputs are in it
+    bint labels_in_range        # of that step
+    int64_t looked_for_signals
     fbp_coming coming
     fbp_update update
     Py_ssize_t scaled           # the step whose gradient scale is in the update
 
-cdef inline bint streams(const Plan *p) noexcept nogil:
-    # Does a step fit the streaming regime? Gradients that are asked for, or must be known before an update, do without it.
-    return p.chain and p.batch <= FBP_FOLD_ROWS and p.updated == p.arena and p.clip_norm == 0 and p.max_norm == 0
+cdef inline Slot *slot_of(const Plan *p, Py_ssize_t block) noexcept nogil:
+    # Where the rows of a block are.
+    return <Slot *>fbp_look(p.taken + block)
 
 cdef void correct_means(fbp_update *update, int64_t t) noexcept nogil
 
@@ -129,8 +146,8 @@ cdef inline void begin_update(fbp_update *update, const Plan *p, Py_ssize_t step
 cdef Py_ssize_t batch_of(const Plan *p, Py_ssize_t step) noexcept nogil
 cdef Dropout dropout_of(const Plan *p, Py_ssize_t step) noexcept nogil
 cdef Py_ssize_t row_blocks(const Plan *p, Py_ssize_t step) noexcept nogil
-cdef void gather(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t rows) noexcept nogil
+cdef bint gather(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t rows) noexcept nogil
 cdef bint losses(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t batch) noexcept nogil
 cdef void add_losses(Plan *p, const Slot *slot, Py_ssize_t rows) noexcept nogil
 cdef void keep(Plan *p, int thread, int n_threads) noexcept nogil
-cdef void keep_bytes(Plan *p, Py_ssize_t first, Py_ssize_t size) noexcept nogil
+cdef void keep_bytes(Plan *p, Py_ssize_t at, const char *weight, fbp_state state, Py_ssize_t size) noexcept nogil

@@ -21,15 +21,16 @@ cdef Py_ssize_t row_blocks(const Plan *p, Py_ssize_t step) noexcept nogil:
     return (batch_of(p, step) + p.rows - 1) // p.rows
 
 
-cdef void gather(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
-    """Inputs, targets and weights of `rows` rows of the order, from `first` on."""
+cdef bint gather(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
+    """Inputs, targets and weights of `rows` rows of the order, from `first` on; False if a label is no class."""
     cdef const Layer *last = &p.layers[p.n_layers - 1]
     cdef Py_ssize_t i
     p.kernels.gather_rows(slot.inputs, p.x, p.order, first, rows, p.layers[0].n_in, p.layers[0].ld_in)
-    gather_targets(slot.target, p.kernels, &p.targets, p.order, first, rows, last.n_out, last.ld)
+    cdef bint in_range = gather_targets(slot.target, p.kernels, &p.targets, p.order, first, rows, last.n_out, last.ld)
     if p.weights != NULL:
         for i in range(rows):
             slot.weights[i] = p.weights[p.order[first + i]]
+    return in_range
 
 
 cdef bint losses(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t batch) noexcept nogil:
@@ -66,16 +67,15 @@ cdef void keep(Plan *p, int thread, int n_threads) noexcept nogil:
     cdef Py_ssize_t first = p.bytes * thread // n_threads, size = p.bytes * (thread + 1) // n_threads - first
     if p.kept == NULL:
         return
-    keep_bytes(p, first, size)
+    keep_bytes(p, first, p.arena + first, fbp_state_at(p.state, first), size)
     if n_threads > 1:
         barrier_wait(&p.barrier)
 
 
-cdef void keep_bytes(Plan *p, Py_ssize_t first, Py_ssize_t size) noexcept nogil:
-    """Some of the parameters, and of their state."""
-    cdef char *kept = p.kept + first
-    cdef fbp_state state = fbp_state_at(p.state, first)
-    memcpy(kept, p.arena + first, size)
+cdef void keep_bytes(Plan *p, Py_ssize_t at, const char *weight, fbp_state state, Py_ssize_t size) noexcept nogil:
+    """A copy of some parameters, which have their place `at` bytes into the arena, and of their state."""
+    cdef char *kept = p.kept + at
+    memcpy(kept, weight, size)
     if state.m != NULL:
         kept += p.bytes
         memcpy(kept, state.m, size)

@@ -6,6 +6,7 @@ from libc.stdint cimport int32_t
 from fastbp._forward cimport Dropout, Layer, drop, kept_slope, up_to
 from fastbp._runtime cimport FBP_LINE_BYTES, FBP_RELU, FBP_SOFTMAX, barrier_wait, fbp_state_at, fbp_update
 from fastbp._steps cimport Plan, Slot, Streamed, add_losses, batch_of, begin_update, dropout_of, gather, keep, losses
+from fastbp._steps cimport BAD_LABEL, FINE, NOT_FINITE
 
 
 cdef enum:
@@ -91,8 +92,8 @@ cdef void stream_worker(Plan *p, int thread, int n_threads) noexcept nogil:
         begin_update(&update, p, step)
         if p.drops:
             dropout = dropout_of(p, step)
-        if thread == 0:
-            gather(p, slot, (p.first_step + step) * p.batch, batch)
+        if thread == 0 and not gather(p, slot, (p.first_step + step) * p.batch, batch):
+            p.fault = BAD_LABEL
         sync(p, n_threads)
         for l in range(p.n_layers):
             s = &layers[l]
@@ -100,7 +101,9 @@ cdef void stream_worker(Plan *p, int thread, int n_threads) noexcept nogil:
                 s.list[0] = <int32_t>p.kernels.active_rows(s.list + 1, s.x, batch, s.layer.n_in, s.layer.ld_in)
             forward_columns(p, s, batch, &dropout if p.drops else NULL)
             sync(p, n_threads)
-        if thread == 0 and not losses(p, slot, 0, batch, batch):
+        if thread == 0 and not losses(p, slot, 0, batch, batch) and p.fault == FINE:
+            p.fault = NOT_FINITE
+        if thread == 0 and p.fault != FINE:
             p.failed = step
         sync(p, n_threads)
         if p.failed == step:

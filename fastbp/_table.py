@@ -110,10 +110,11 @@ def encode_target(
     integral = numbers is not None and bool(
         (np.abs(numbers) < 2**53).all() and (numbers == np.rint(numbers)).all()
     )
-    distinct, y = np.unique(numbers.astype(np.int64) if integral else values, return_inverse=True)
+    labels = numbers.astype(np.int64) if numbers is not None and integral else values
+    distinct, y = np.unique(labels, return_inverse=True)
     if task is None and numbers is not None:
         task = "classification" if integral and len(distinct) <= _MANY_CLASSES else "regression"
-    if task == "regression":
+    if numbers is not None and task == "regression":
         return numbers.astype(np.float32), ()
     if len(distinct) < 2:
         raise LabelError(f"target: got one class only, {distinct[0]!s}, wanted two or more")

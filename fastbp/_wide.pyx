@@ -8,51 +8,55 @@ gathers all rows of the batch for itself.
 from libc.string cimport memcpy
 
 from fastbp._forward cimport Dropout, Layer, drop, kept_slope, up_to
-from fastbp._places cimport Range, own_ld, part
+from fastbp._backward cimport Place
+from fastbp._places cimport Range, columns_of, part
 from fastbp._runtime cimport FBP_LEAST_PART, FBP_LINE_BYTES
-from fastbp._steps cimport FORWARD, LAST, Plan, Slot, batch_of, dropout_of, gather, losses
+from fastbp._steps cimport BAD_LABEL, FINE, FORWARD, LAST, NOT_FINITE, Plan, Slot, batch_of, dropout_of, gather, losses
 
 cdef void gather_own(Worker *w, Py_ssize_t step) noexcept nogil:
     """All rows of a step into the thread's own slot, once."""
     if w.gathered != step:
-        gather(w.plan, w.slot, (w.plan.first_step + step) * w.plan.batch, batch_of(w.plan, step))
+        w.labels_in_range = gather(w.plan, w.slot, (w.plan.first_step + step) * w.plan.batch, batch_of(w.plan, step))
         w.gathered = step
 
 
-cdef bint compute_part(Worker *w, Kind kind, Py_ssize_t l, Py_ssize_t step, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
-    """Item i of n of a phase, in the own slot; False if a loss is not finite."""
+cdef Fault compute_part(Worker *w, Kind kind, Py_ssize_t l, Py_ssize_t step, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
+    """Item i of n of a phase, in the thread's own slot."""
     cdef Plan *p = w.plan
     cdef const Layer *layer = &p.layers[l]
-    cdef Py_ssize_t batch = batch_of(p, step), item = p.kernels.item, line = FBP_LINE_BYTES // item, at, ld
+    cdef Py_ssize_t batch = batch_of(p, step), item = p.kernels.item, line = FBP_LINE_BYTES // item, at
     cdef const Slot *shared = p.slots
     cdef const char *x = shared.outputs[l - 1] if l else w.slot.inputs
-    cdef const char *weight
+    cdef Place columns
     cdef Dropout dropout = dropout_of(p, step)
     cdef Range r
     if kind == FORWARD:
         r = part(layer.n_out, line, i, n)
         at = r.first * item
-        weight, ld = p.arena + layer.weight + at, layer.ld
-        if l == 0 and p.own != NULL:
-            weight, ld = p.own + at * layer.n_in, own_ld(p, r)
-        p.kernels.dense_forward(w.slot.outputs[l] + at, kept_slope(layer, w.slot.slopes[l], at), x, weight,
-                                p.arena + layer.bias + at, batch, layer.n_in, r.n, layer.ld, layer.ld_in, ld, layer.activation)
+        columns = columns_of(p, p.arena, l, r)
+        p.kernels.dense_forward(w.slot.outputs[l] + at, kept_slope(layer, w.slot.slopes[l], at), x, columns.weight,
+                                p.arena + layer.bias + at, batch, layer.n_in, r.n, layer.ld, layer.ld_in, columns.ld,
+                                layer.activation)
         drop(w.slot.outputs[l] + at, w.slot.slopes[l] + at, p.kernels, layer, l, 0, batch, r.first, r.n,
              &dropout if p.drops else NULL)
     elif kind == LAST:
         r = part(batch, FBP_LEAST_PART, i, n)
         at = r.first * layer.ld * item
+        columns = columns_of(p, p.arena, l, Range(0, layer.n_out))
         p.kernels.dense_forward(w.slot.outputs[l] + at, kept_slope(layer, w.slot.slopes[l], at),
-                                x + r.first * layer.ld_in * item, p.arena + layer.weight, p.arena + layer.bias, r.n,
-                                layer.n_in, layer.n_out, layer.ld, layer.ld_in, layer.ld, up_to(layer, p.to_logits))
-        return losses(p, w.slot, r.first, r.n, batch)
+                                x + r.first * layer.ld_in * item, columns.weight, p.arena + layer.bias, r.n,
+                                layer.n_in, layer.n_out, layer.ld, layer.ld_in, columns.ld, up_to(layer, p.to_logits))
+        if not w.labels_in_range:
+            return BAD_LABEL
+        return FINE if losses(p, w.slot, r.first, r.n, batch) else NOT_FINITE
     else:
         r = part(layer.n_in, line, i, n)
         at = r.first * item
-        p.kernels.dense_delta(w.slot.deltas[l - 1] + at, shared.deltas[l], p.arena + layer.weight + r.first * layer.ld * item,
+        columns = columns_of(p, p.arena, l, Range(0, layer.n_out))
+        p.kernels.dense_delta(w.slot.deltas[l - 1] + at, shared.deltas[l], columns.weight + r.first * columns.ld * item,
                               shared.slopes[l - 1] + at, w.scratch, batch, batch, r.n, layer.n_out, layer.ld_in, layer.ld,
-                              layer.ld, p.layers[l - 1].slope)
-    return True
+                              columns.ld, p.layers[l - 1].slope)
+    return FINE
 
 
 cdef void publish_part(Worker *w, Kind kind, Py_ssize_t l, Py_ssize_t step, Py_ssize_t i, Py_ssize_t n) noexcept nogil:

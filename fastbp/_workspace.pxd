@@ -4,7 +4,7 @@ from fastbp._regime cimport Cut
 from fastbp._runtime cimport Memory
 from fastbp._steps cimport Plan
 
-cdef int make_workspace(Plan *p, Py_ssize_t batch, Cut cut, int n_threads, const char *follow, Memory memory) except -1
+cdef int make_workspace(Plan *p, Py_ssize_t batch, Cut cut, const char *follow, Memory memory) except -1
 cdef void clear_slots(Plan *p) noexcept
 cdef void reset_phases(Plan *p) noexcept
 cdef Py_ssize_t slots_of_batch(const Plan *p) noexcept

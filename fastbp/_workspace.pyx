@@ -6,10 +6,10 @@ from libc.string cimport memset
 from fastbp._backward cimport Block, Place
 from fastbp._forward cimport Layer
 from fastbp._limits cimport squares_before
-from fastbp._places cimport bytes_of_own
+from fastbp._places cimport bytes_apart
 from fastbp._regime cimport blocks_of_team, phases_of
 from fastbp._runtime cimport (FBP_KEPT, FBP_LINE_BYTES, fbp_delta_scratch, fbp_part, fbp_update_block, fbp_update_scratch)
-from fastbp._steps cimport APPLY, LIMIT, UPDATE, Kind, Phase, Slot, Streamed
+from fastbp._steps cimport APPLY, LIMIT, UPDATE, WIDE, Kind, Phase, Slot, Streamed
 
 cdef enum:
     PAGE = 4096
@@ -23,7 +23,7 @@ cdef Py_ssize_t slots_of_batch(const Plan *p) noexcept:
     return (p.batch + p.rows - 1) // p.rows
 
 
-cdef int make_workspace(Plan *p, Py_ssize_t batch, Cut cut, int n_threads, const char *follow, Memory memory) except -1:
+cdef int make_workspace(Plan *p, Py_ssize_t batch, Cut cut, const char *follow, Memory memory) except -1:
     """The plan's pointers into `memory`, made large enough for batches of so many rows.
 
     It goes on where `follow` is, in terms of offsets in a page: a load that has the offset of a recent store waits for it, and a
@@ -33,19 +33,21 @@ cdef int make_workspace(Plan *p, Py_ssize_t batch, Cut cut, int n_threads, const
     cdef Py_ssize_t i
     phases = phases_of(p.layers, p.n_layers, batch, cut, item)
     blocks = blocks_of_team(p.layers, p.n_layers, batch, cut, item)
-    p.batch, p.rows, p.team = batch, cut.rows, cut.team
-    phases += [(kind, 0, len(blocks)) for kind in last_phases(p)]
+    p.batch, p.rows, p.team, p.regime = batch, cut.rows, cut.team, cut.regime
+    p.interruptible = cut.interruptible
+    cdef bint holds = p.clip_norm > 0 or cut.holds
+    phases += [(kind, 0, len(blocks)) for kind in last_phases(p, holds)]
     p.n_phases, p.n_blocks = len(phases), len(blocks)
     p.n_slots = slots_of_batch(p) + (cut.team if cut.team > 1 else 0)
     n_states = sum([n for _, _, n in phases])
     n_squares = squares_before(p, p.n_layers)
     p.scratch_bytes = bytes_of_scratch(p)
-    sizes = [p.n_slots * lay_out(p, NULL, NULL), n_threads * p.scratch_bytes, p.n_slots * sizeof(Slot),
-             p.n_slots * sizeof(Slot *),
-             p.n_blocks * sizeof(Block), p.n_phases * sizeof(Phase), n_states * sizeof(int64_t), n_threads * sizeof(int),
-             sum([(rows + 1) * n for _, _, rows, _, n, _ in blocks]) * item if p.clip_norm > 0 else 0,
+    sizes = [p.n_slots * lay_out(p, NULL, NULL), cut.team * p.scratch_bytes, p.n_slots * sizeof(Slot),
+             p.n_slots * sizeof(void *),
+             p.n_blocks * sizeof(Block), p.n_phases * sizeof(Phase), n_states * sizeof(int64_t), cut.team * sizeof(int),
+             sum([(rows + 1) * n for _, _, rows, _, n, _ in blocks]) * item if holds else 0,
              n_squares * sizeof(double) if p.clip_norm > 0 else 0, n_squares * sizeof(double) if p.max_norm > 0 else 0,
-             p.n_blocks * sizeof(Place), bytes_of_own(p, cut.wide)]
+             p.n_blocks * sizeof(Place), bytes_apart(p)]
     memory.renew(sum([line_bytes(size) for size in sizes]) + PAGE)
     cdef char *end = memory.data + (<uintptr_t>follow - <uintptr_t>memory.data) % PAGE
     pieces = []
@@ -53,16 +55,16 @@ cdef int make_workspace(Plan *p, Py_ssize_t batch, Cut cut, int n_threads, const
         pieces.append(<uintptr_t>end)
         end += line_bytes(size)
     p.scratch = <char *><uintptr_t>pieces[1]
-    p.slots, p.taken = <Slot *><uintptr_t>pieces[2], <Slot **><uintptr_t>pieces[3]
+    p.slots, p.taken = <Slot *><uintptr_t>pieces[2], <void **><uintptr_t>pieces[3]
     for i in range(p.n_slots):
         lay_out(p, &p.slots[i], <char *><uintptr_t>pieces[0] + i * lay_out(p, NULL, NULL))
     p.blocks = fill_blocks(<Block *><uintptr_t>pieces[4], blocks, item)
     p.phases = fill_phases(<Phase *><uintptr_t>pieces[5], phases, <int64_t *><uintptr_t>pieces[6])
     p.cpus = <int *><uintptr_t>pieces[7]
-    p.held = <char *><uintptr_t>pieces[8] if p.clip_norm > 0 else NULL
+    p.held = <char *><uintptr_t>pieces[8] if holds else NULL
     p.gradient_squares, p.weight_squares = <double *><uintptr_t>pieces[9], <double *><uintptr_t>pieces[10]
-    p.places, p.own = <Place *><uintptr_t>pieces[11], NULL
-    p.room = <char *><uintptr_t>pieces[12] if cut.wide else NULL
+    p.places, p.apart = <Place *><uintptr_t>pieces[11], NULL
+    p.room = <char *><uintptr_t>pieces[12] if p.regime == WIDE else NULL
     return 0
 
 
@@ -111,9 +113,9 @@ cdef Block *fill_blocks(Block *out, list blocks, Py_ssize_t item):
     return out
 
 
-cdef list last_phases(const Plan *p):
+cdef list last_phases(const Plan *p, bint holds):
     """The phases whose items are the blocks."""
-    return [UPDATE] + ([APPLY] if p.clip_norm > 0 else []) + ([LIMIT] if p.max_norm > 0 else [])
+    return [UPDATE] + ([APPLY] if holds else []) + ([LIMIT] if p.max_norm > 0 else [])
 
 
 cdef Phase *fill_phases(Phase *out, list phases, int64_t *states):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from . import _check, losses
 from ._affine import Affine, first_layer_inputs
 from ._description import Described
+from ._engine import Claim
 from ._fold import folded
 from ._given import LossFunction
 from ._gradients import Differentiable
@@ -19,7 +19,7 @@ from ._layer import Layer
 from ._loss import Loss
 from ._runtime import get_num_threads
 from ._wiring import Wiring
-from .errors import BusyError, InputError
+from .errors import InputError
 from .layers import network_layers
 from .trace import trace_example
 
@@ -113,8 +113,6 @@ class Network(Described, Differentiable):
             inner._model = self._model
         self.metadata = {}
         self._ahead: Affine | None = None
-        # Held by whoever trains: the engine guards single calls, this guards a whole fit.
-        self._writer = threading.Lock()
 
     def predict(self, x: ArrayLike) -> NDArray[Any]:
         """Return the outputs [n, n_outputs] for the rows of `x` [n, n_inputs].
@@ -182,8 +180,9 @@ class Network(Described, Differentiable):
         y = _check.targets(y, x.shape[0], self._n_outputs, self._dtype, loss.targets, names[1])
         return x, y
 
-    def _claim(self) -> threading.Lock:
-        """Return the acquired lock of the one call that may write the parameters."""
-        if not self._writer.acquire(blocking=False):
-            raise BusyError("network: got a second call that trains it, wanted one at a time")
-        return self._writer
+    def _claim(self) -> Claim:
+        """Return the right to write the parameters, as a context manager.
+
+        The engine guards single calls, this guards a whole fit.
+        """
+        return self._model.claim()

@@ -38,7 +38,7 @@ class Loss(NamedTuple):
     rows: Callable[[Array, Array, float], Array]
     slope: Callable[[Array, Array, float], Array]
     fused_with: str | None = None
-    hits: Callable[[Array, Array, float], NDArray[np.bool_]] | None = None
+    hits: Callable[[Array, Array, float], Any] | None = None
 
 
 def smooth_rows(target: Array, smoothing: float) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike
 from . import _check
 from ._divergence import diverged
 from ._evaluates import Evaluates
-from ._fit import Fit, advance
+from ._fit import Fit
 from ._given import LossFunction
 from ._loss import Loss
 from ._options import Objective
@@ -64,13 +65,6 @@ class Trainer(Evaluates):
         Weights of the classes in `fit` and `step`, 1 for a class left out; "balanced" gives each
         class the same share of the rows of the call. Needs integer classes.
 
-    Attributes
-    ----------
-    history : History
-        All epochs so far.
-    n_steps : int
-        Steps done so far.
-
     Raises
     ------
     ConfigError
@@ -97,10 +91,8 @@ class Trainer(Evaluates):
     ) -> None:
         if not isinstance(network, Network):
             raise ConfigError(f"network: got {network!r}, wanted a Network")
-        if not isinstance(optimizer, Optimizer | None):
-            raise ConfigError(f"optimizer: got {optimizer!r}, wanted one such as SGD(...)")
-        self.network = network
-        self.optimizer = SGD(0.1) if optimizer is None else optimizer
+        self._network = network
+        self._optimizer = _checked(SGD(0.1) if optimizer is None else optimizer)
         self._loss = network._loss(loss)
         self._batch_size = _check.optional_int(batch_size, "batch_size")
         objective = Objective(l1, l2, penalize_bias, clip_value, clip_norm, max_norm)
@@ -112,9 +104,44 @@ class Trainer(Evaluates):
         self._runs = Runs(network, self._loss, objective, dropout_seed)
         self._n_threads = _check.optional_int(n_threads, "n_threads")
         self._class_weight = check_class_weight(class_weight, network.n_outputs)
-        self.history = History()
-        self.n_steps = 0
+        self._history = History()
         self._region = 1
+
+    @property
+    def network(self) -> Network:
+        """The network; a trainer trains no other."""
+        return self._network
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer; another one may be assigned between two calls, not while one trains.
+
+        It begins with the learning rate of the step that comes next. What the last one remembers
+        of the parameters goes on if the new one remembers the same, else it begins at zero.
+
+        Raises
+        ------
+        ConfigError
+            The value is no optimizer.
+        BusyError
+            A call is training the network.
+        """
+        return self._optimizer
+
+    @optimizer.setter
+    def optimizer(self, value: Optimizer) -> None:
+        with self._network._claim():
+            self._optimizer = _checked(value)
+
+    @property
+    def history(self) -> History:
+        """All epochs so far."""
+        return self._history
+
+    @property
+    def n_steps(self) -> int:
+        """Steps done so far."""
+        return self._runs.steps.n
 
     def fit(
         self,
@@ -160,6 +187,9 @@ class Trainer(Evaluates):
             history, are back at the start of the last epoch whose first loss was finite: of
             this one or the one before. They are as they were before the call if its very first
             loss is not.
+        LabelError
+            Labels that another thread or a callback has changed are no classes any more. Network
+            and trainer are back at the start of the epoch.
         KeyboardInterrupt
             The steps done so far stay, and `n_steps` counts them.
         BusyError
@@ -171,19 +201,16 @@ class Trainer(Evaluates):
         epochs = _check.positive_int(epochs, "epochs")
         hooks = Callbacks(_check.callbacks(callbacks, "on_epoch_end"))
         progress = _check.flag(progress, "progress")
-        lock = self.network._claim()
-        try:
+        with self._network._claim():
             hooks.call("on_fit_begin", self, x, y, validation_data)
             n = len(examples[0])
             rows = min(self._batch_size or n, n)
-            run = self._runs.new(self.optimizer, rows, self._threads(), self.n_steps)
+            run = self._runs.new(self._optimizer, rows, self._threads())
             fit = Fit(self, run, *examples, rows, validation, weights, hooks)
             with progress_bar(progress, epochs, fit.steps) as bar:
                 fit.epochs(epochs, bar)
             self._runs.ended(run)
-        finally:
-            lock.release()
-        return self.history
+        return self._history
 
     def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Do one step on these rows, as one batch; see `fit` for the arguments.
@@ -204,18 +231,17 @@ class Trainer(Evaluates):
         """
         x, y = self.network._examples(x, y, self._loss)
         weights = self._weights(sample_weight, y)
-        rates = self.optimizer.learning_rates(self.n_steps, 1, self.history.epochs)
-        lock = self.network._claim()
-        try:
+        with self._network._claim():
+            rates = self._optimizer.learning_rates(self.n_steps, 1, self._history.epochs)
             rows: int = x.shape[0]
-            run = self._runs.of_step(self.optimizer, rows, self._threads(), self.n_steps)
+            run = self._runs.of_step(self._optimizer, rows, self._threads())
             run.bind(x, y, weights)
-            loss, _, done = advance(self, run, 0, 1, rates)
+            loss, _, done = run.steps(0, 1, rates)
+            if not done and run.fault == "label":
+                raise _check.changed_labels(y, self._network.n_outputs)
             if not done:
-                raise diverged(self.network, x, None, self.n_steps, float(rates[0]))
+                raise diverged(self._network, x, None, self.n_steps, float(rates[0]))
             return loss / rows
-        finally:
-            lock.release()
 
     def __repr__(self) -> str:
         """Return the network and the options."""
@@ -226,3 +252,9 @@ class Trainer(Evaluates):
 
     def _threads(self) -> int:
         return self._n_threads or get_num_threads()
+
+
+def _checked(optimizer: Any) -> Optimizer:
+    if not isinstance(optimizer, Optimizer):
+        raise ConfigError(f"optimizer: got {optimizer!r}, wanted one such as SGD(...)")
+    return optimizer

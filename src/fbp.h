@@ -220,9 +220,9 @@ typedef struct {
     void (*gather_rows)(void *out, const void *x, const int64_t *order, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t n,
                         ptrdiff_t ld);
 
-    /* out[rows][ld] = 1 at labels[order[i]], 0 elsewhere. */
-    void (*one_hot_rows)(void *out, const int64_t *labels, const int64_t *order, ptrdiff_t first, ptrdiff_t rows,
-                         ptrdiff_t n, ptrdiff_t ld);
+    /* out[rows][ld] = 1 at labels[order[i]], 0 elsewhere; 0 if a label is not in 0 .. n-1, whose row is then all zero. */
+    int (*one_hot_rows)(void *out, const int64_t *labels, const int64_t *order, ptrdiff_t first, ptrdiff_t rows,
+                        ptrdiff_t n, ptrdiff_t ld);
 
     /* target[rows][ld] = (1 - smoothing) target + smoothing / n in the first n columns: labels smoothed. */
     void (*smooth_rows)(void *target, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, double smoothing);
@@ -352,6 +352,16 @@ int64_t fbp_pause(int turn); /* spins at first, later yields; returns the time i
 /* Moves the calling thread if it shares its core with one of a lower number while the process has another: beside a busy
  * neighbour the scheduler may leave two threads of a team on one core for good. cpus[n_threads]: where each was last. */
 void fbp_spread(int *cpus, int thread, int n_threads);
+
+/* How many threads more this process may start, at most `wanted`: that many are started, all at a time, and ended. A library
+ * that starts a team and cannot may end the process. */
+int fbp_startable_threads(int wanted);
+
+/* From the call of fbp_watch_forks on: a number that each fork changes in the child, from 1 on, and whether any fork has been
+ * from a process with more than one thread. In a child of such a process nothing can be said of the threads of any library. */
+void fbp_watch_forks(void);
+int64_t fbp_process(void);
+int fbp_forked_beside_threads(void);
 
 uint64_t fbp_flush_denormals(void); /* denormals count as zero on this thread; returns the mode to restore */
 void fbp_restore_denormals(uint64_t mode);

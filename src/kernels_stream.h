@@ -258,13 +258,20 @@ static void KERNEL(gather_rows)(void *out_, const void *x_, const int64_t *order
     }
 }
 
-static void KERNEL(one_hot_rows)(void *out_, const int64_t *labels, const int64_t *order, ptrdiff_t first, ptrdiff_t rows,
-                                 ptrdiff_t n, ptrdiff_t ld)
+/* Labels are the caller's memory, and he may write to it while a run goes on: each is compared before it is used. */
+static int KERNEL(one_hot_rows)(void *out_, const int64_t *labels, const int64_t *order, ptrdiff_t first, ptrdiff_t rows,
+                                ptrdiff_t n, ptrdiff_t ld)
 {
     real *out = out_;
+    int in_range = 1;
     for (ptrdiff_t i = 0; i < rows; i++, out += ld) {
         for (ptrdiff_t j = 0; j < n; j += LANES)
             v_store(out + j, v_set1(0));
-        out[labels[order ? order[first + i] : first + i]] = 1;
+        const int64_t label = __atomic_load_n(labels + (order ? order[first + i] : first + i), __ATOMIC_RELAXED);
+        if ((uint64_t)label < (uint64_t)n)
+            out[label] = 1;
+        else
+            in_range = 0;
     }
+    return in_range;
 }

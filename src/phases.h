@@ -47,7 +47,15 @@ static inline ptrdiff_t fbp_items_done(const int64_t *states, ptrdiff_t first, p
     return first;
 }
 
-static inline int64_t fbp_phase(const int64_t *phase) { return __atomic_load_n(phase, __ATOMIC_ACQUIRE); }
+/* Words and pointers that a thread may look at while another one changes them: the slot of a block of rows is replaced when the
+ * block is applied, and a thread that is late may still look for the old one. What it makes of it is thrown away. */
+static inline void fbp_put(void **place, void *value) { __atomic_store_n(place, value, __ATOMIC_RELEASE); }
+
+static inline void *fbp_look(void *const *place) { return __atomic_load_n(place, __ATOMIC_ACQUIRE); }
+
+static inline void fbp_put_word(int64_t *word, int64_t value) { __atomic_store_n(word, value, __ATOMIC_RELEASE); }
+
+static inline int64_t fbp_word(const int64_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
 
 /* On to the next phase; any number of threads may say so. */
 static inline void fbp_end_phase(int64_t *current, int64_t phase) { fbp_swap(current, phase, phase + 1); }

@@ -2,9 +2,12 @@
 #define _GNU_SOURCE
 #include "fbp.h"
 
+#include <pthread.h>
 #include <sched.h>
+#include <string.h>
 #include <time.h>
 #ifdef __linux__
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
@@ -144,6 +147,70 @@ void fbp_spread(int *cpus, int thread, int n_threads)
 #else
 void fbp_spread(int *cpus, int thread, int n_threads) { (void)cpus, (void)thread, (void)n_threads; }
 #endif
+
+enum { MOST_TRIED = 4096 };
+
+static void *wait_for_gate(void *gate)
+{
+    pthread_mutex_lock(gate);
+    pthread_mutex_unlock(gate);
+    return NULL;
+}
+
+int fbp_startable_threads(int wanted)
+{
+    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    pthread_t threads[MOST_TRIED];
+    int n = 0;
+    pthread_mutex_lock(&gate);
+    while (n < wanted && n < MOST_TRIED && pthread_create(threads + n, NULL, wait_for_gate, &gate) == 0)
+        n++;
+    pthread_mutex_unlock(&gate);
+    for (int i = 0; i < n; i++)
+        pthread_join(threads[i], NULL);
+    return n;
+}
+
+static int64_t process = 1;
+static int beside_threads, forked_beside_threads;
+
+/* More than one thread now? Field 20 of /proc/self/stat is their number; the second field, in brackets, may hold blanks. Where the
+ * system does not tell, the answer is yes. */
+static int has_threads(void)
+{
+#ifdef __linux__
+    char text[1024];
+    const int file = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+    const ssize_t size = file < 0 ? 0 : read(file, text, sizeof text - 1);
+    if (file >= 0)
+        close(file);
+    text[size > 0 ? size : 0] = 0;
+    const char *at = strrchr(text, ')');
+    for (int field = 2; at && field < 20; field++)
+        at = strchr(at + 1, ' ');
+    return !at || strncmp(at, " 1 ", 3) != 0;
+#else
+    return 1;
+#endif
+}
+
+#ifndef _WIN32
+static void before_fork(void) { beside_threads = has_threads(); }
+
+static void in_child(void)
+{
+    process++;
+    forked_beside_threads |= beside_threads;
+}
+
+void fbp_watch_forks(void) { pthread_atfork(before_fork, NULL, in_child); }
+#else
+void fbp_watch_forks(void) {}
+#endif
+
+int64_t fbp_process(void) { return process; }
+
+int fbp_forked_beside_threads(void) { return forked_beside_threads; }
 
 uint64_t fbp_flush_denormals(void)
 {

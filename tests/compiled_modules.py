@@ -7,21 +7,21 @@ COMPILED = {
     "_forward": {"_runtime"},
     "_gates": {"_runtime", "_forward"},
     "_backward": {"_runtime", "_forward"},
-    "_parameters": {"_runtime", "_forward"},
+    "_parameters": {"_runtime", "_forward", "errors"},
     "_passes": {"_runtime", "_forward", "_parameters"},
     "_shuffle": set(),
     "_steps": {"_runtime", "_forward", "_backward", "_parameters"},
     "_limits": {"_runtime", "_forward", "_backward", "_steps"},
-    "_split": {"_runtime", "_forward", "_backward", "_steps", "_limits"},
+    "_signals": {"_runtime", "_steps"},
+    "_split": {"_runtime", "_forward", "_backward", "_steps", "_limits", "_signals"},
     "_places": {"_runtime", "_forward", "_backward", "_steps"},
-    "_wide": {"_runtime", "_forward", "_steps", "_places"},
-    "_phases": {"_runtime", "_steps", "_limits", "_split", "_wide"},
+    "_wide": {"_runtime", "_forward", "_backward", "_steps", "_places"},
+    "_phases": {"_runtime", "_steps", "_limits", "_signals", "_split", "_wide"},
     "_stream": {"_runtime", "_forward", "_steps"},
     "_region": {"_runtime", "_parameters", "_steps", "_phases", "_stream"},
-    "_regime": {"_runtime", "_forward", "_backward", "_steps", "_cpus"},
-    "_workspace": {"_runtime", "_forward", "_backward", "_steps", "_regime", "_limits",
-                   "_places"},
+    "_regime": {"_runtime", "_forward", "_backward", "_steps", "_cpus", "errors"},
+    "_workspace": {"_runtime", "_forward", "_backward", "_steps", "_regime", "_limits", "_places"},
 }
-BELOW_REGION = {"_arrays", "_gates", "_limits", "_split", "_wide", "_phases", "_stream"}
+BELOW_REGION = {"_arrays", "_gates", "_limits", "_signals", "_split", "_wide", "_phases", "_stream"}
 COMPILED["_engine"] = {*COMPILED, "_pace", "errors"} - BELOW_REGION
 COMPILED["_probe"] = {"_runtime", "_forward", "_backward", "_parameters"}  # for bench/ alone

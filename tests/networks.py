@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import nullcontext
 from itertools import pairwise
 
 import numpy as np
 from loss_cases import LOSSES, PARAMETERS, targets
 
-from fastbp import _engine, _runtime, reference
+from fastbp import _engine, _runtime, reference, testing
 
 FLAT = {"sign", "step"}  # their slope is 0: no gradient trains them
 SLOPED = [name for name in reference.ACTIVATIONS if name not in FLAT]
@@ -69,16 +70,16 @@ def train(net, x, y, loss, steps, rule="sgd", rate=0.05, batch=32, n_threads=1, 
     share = options.pop("share", False)
     options = {"parameter": PARAMETERS[loss], **options}
     run = _engine.Run(net.model, loss, rule, batch_size=batch, n_threads=n_threads, **options)
-    run.always_share = share
-    run.bind(x, y)
-    bits = np.random.SFC64(seed)
-    per_epoch = -(-len(x) // batch)
-    done = 0
-    while done < steps:
-        count = min(per_epoch, steps - done)
-        run.shuffle(bits)
-        assert run.steps(0, count, np.full(count, rate))[2] == count
-        done += count
+    with testing.forced() if share else nullcontext():
+        run.bind(x, y)
+        bits = np.random.SFC64(seed)
+        per_epoch = -(-len(x) // batch)
+        done = 0
+        while done < steps:
+            count = min(per_epoch, steps - done)
+            run.shuffle(bits)
+            assert run.steps(0, count, np.full(count, rate))[2] == count
+            done += count
     return run
 
 

@@ -11,7 +11,7 @@ from arrays import blank, same_bits
 from networks import digest
 
 import fastbp as fb
-from fastbp import _engine, _forward, _pace, _regime, _runtime, errors, io, reference
+from fastbp import _engine, _forward, _pace, _regime, _runtime, errors, io, reference, testing
 
 SEED = 12345678901234567890  # above 2^63
 RATE = 0.3
@@ -97,6 +97,7 @@ def small_cache(monkeypatch):
     monkeypatch.setattr(_pace, "DOUBT", np.inf)
 
 
+@testing.forced()
 def trained(name, n_threads, dtype="float32", rate=RATE):
     """The model after N_STEPS steps, its run, and what the reference needs to follow."""
     widths, hidden, batch, _ = NETWORKS[name]
@@ -111,7 +112,6 @@ def trained(name, n_threads, dtype="float32", rate=RATE):
     y = rng.standard_normal((len(x), widths[-1])).astype(dtype)
     start = [(model.weight(i).copy(), model.bias(i).copy()) for i in range(3)]
     run = _engine.Run(model, "mse", "sgd", 0.0, 0.0, batch, n_threads)
-    run.always_share = True
     run.seed, run.step = SEED, 100
     run.bind(x, y)
     assert run.steps(0, N_STEPS, np.full(N_STEPS, 0.05))[2] == N_STEPS

@@ -75,7 +75,8 @@ def test_trajectory_agrees_with_reference(dtype, rule, batch):
     run.bind(x, y)
     got = [run.steps(step, 1, rates[step : step + 1]) for step in range(len(rates))]
     assert [done for *_, done in got] == [1] * len(rates)
-    np.testing.assert_allclose([loss for loss, *_ in got], losses, rtol=10 * RTOL[dtype])
+    sums = [loss for loss, *_ in got]  # of the epoch so far
+    np.testing.assert_allclose(sums, np.cumsum(losses), rtol=10 * RTOL[dtype])
     assert abs(net.weights[0] - start).max() > 100 * RTOL[dtype]
     assert_parameters_close(net, weights, biases)
 
@@ -104,11 +105,13 @@ def test_hits_are_counted_before_each_update():
     x, y = net.rows(40, "cross_entropy")
     run = _engine.Run(net.model, "cross_entropy", "sgd", 0.0, 0.0, 8, 1)
     run.bind(x, y)
+    hits = 0
     for step in range(5):
         rows = slice(8 * step, 8 * step + 8)
         predicted = net.model.predict(x[rows], 1).argmax(axis=1)
-        hits = run.steps(step, 1, np.array([2.0]))[1]
-        assert hits == (predicted == y[rows].argmax(axis=1)).sum()
+        hits += (predicted == y[rows].argmax(axis=1)).sum()
+        assert run.steps(step, 1, np.array([2.0]))[1] == hits
+    assert 0 < hits < 40
 
 
 @pytest.mark.parametrize("batch", [1, 7, 64, 1000])
@@ -124,8 +127,9 @@ def test_steps_in_one_call_equal_steps_one_by_one(dtype, batch):
     ones = [runs[1].steps(s, 1, rates[s : s + 1]) for s in range(n_steps)]
     middle = n_steps // 3
     runs[2].steps(0, middle, rates[:middle].copy())
-    runs[2].steps(middle, n_steps - middle, rates[middle:].copy())
-    assert whole[0] == pytest.approx(sum(loss for loss, *_ in ones), rel=1e-12)
+    rest = runs[2].steps(middle, n_steps - middle, rates[middle:].copy())
+    assert whole[0] > 0  # and to the last bit the sum of the epoch, however it is cut in calls
+    assert whole[:2] == ones[-1][:2] == rest[:2]
     assert whole[2] == n_steps
     for net, run in zip(nets, runs, strict=True):
         assert same_bits(net.model.arena, nets[0].model.arena)
@@ -169,9 +173,9 @@ def test_the_state_of_the_start_is_kept_once_the_first_loss_is_finite(dtype, bat
         run.bind(x, y)
         run.steps(0, 1, np.array([0.01]))
         before = np.concatenate([net.model.arena, run.state])
-        run.kept = np.full_like(before, 7)
+        run.kept = np.zeros_like(before)
         run.steps(1, 1, np.array([0.01]))  # no start of an epoch
-        assert (run.kept == 7).all()
+        assert not run.kept.any()
         before = np.concatenate([net.model.arena, run.state])
         run.steps(0, 2, np.full(2, 0.01))
         assert same_bits(run.kept, before)
@@ -209,7 +213,8 @@ def test_divergence_stops_before_the_update_of_the_bad_step(dtype, batch):
     assert runs[1].steps(0, done, rates[:done].copy())[2] == done
     assert same_bits(nets[0].model.arena, nets[1].model.arena)
     assert same_bits(runs[0].state, runs[1].state)
-    assert runs[1].steps(done, 1, rates[:1].copy()) == (0.0, 0, 0)
+    assert runs[1].steps(done, 1, rates[:1].copy()) == (loss, 0, 0)
+    assert runs[0].fault == runs[1].fault == "loss"
 
 
 def test_nan_in_one_row_stops_its_step(dtype):

@@ -8,7 +8,7 @@ from gate_networks import STACKS, described, network, rows, twin
 from networks import digest
 
 import fastbp as fb
-from fastbp import _engine, _runtime, reference
+from fastbp import _engine, _runtime, reference, testing
 
 TOLERANCE = 1e-6  # of gradient_check, float64
 WEIGHTS = [0.0, 1.0, 2.0, 3.0, 0.5, 1.5]
@@ -106,11 +106,11 @@ def test_training_lowers_the_loss(optimizer, batch_size):
     assert trainer.evaluate(x, y)["loss"] < 0.6 * before
 
 
+@testing.forced()
 def trained(name, dtype, batch, n_threads, **limits):
     net = network(name, dtype)
     x, y = rows(net, 5 * batch - 2)
     run = _engine.Run(net._model, "mse", "momentum", 0.5, 1e-3, batch, n_threads, **limits)
-    run.always_share = True
     run.bind(x, y)
     assert run.regime == "batch-split"
     for _ in range(3):

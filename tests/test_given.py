@@ -229,7 +229,7 @@ def test_names():
     network, _, _ = regression()
     assert ", half_square, SGD" in repr(trainer(network, half_square))
     owner = trainer(network, half_square)
-    assert isinstance(owner._runs.new(owner.optimizer, 4, 1, 0), GivenRun)
+    assert isinstance(owner._runs.new(owner.optimizer, 4, 1), GivenRun)
     with pytest.raises(errors.ConfigError, match="loss: got <class"):
         trainer(network, fb.losses.Huber)
 

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from training import classes, parameters, trainer
+from training import classes, parameters, state, trainer
 
 import fastbp as fb
+from fastbp import testing
 
 X, Y = classes()
 
@@ -84,3 +85,112 @@ def test_interrupt_within_an_epoch():
     assert np.isfinite(owner.network.predict(X)).all()
     owner.optimizer = fb.SGD(0.1)
     owner.fit(X, Y)
+
+
+def own_loss(outputs, labels):
+    gradient = outputs - np.eye(3, dtype=outputs.dtype)[labels]
+    return (gradient**2).sum(axis=1), gradient
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such timer")
+def test_steps_with_a_loss_of_ones_own_are_counted_too():
+    x, y = classes(400)
+    owner = trainer(loss=own_loss, shuffle=False, batch_size=20)
+    twin = trainer(loss=own_loss, shuffle=False, batch_size=20)
+    for i in range(60):
+        with interrupted_after(1e-3 + 1e-4 * i):
+            owner.fit(x, y, epochs=10**8)
+        # Each call begins at the first row: what it has done is done by the twin, step by step.
+        for step in range(owner.n_steps - twin.n_steps):
+            first = step % 20 * 20
+            twin.step(x[first : first + 20], y[first : first + 20])
+        assert twin.n_steps == owner.n_steps
+        assert parameters(twin.network) == parameters(owner.network)
+    assert owner.n_steps > 60
+
+
+class Counts:
+    """Counts how often the handler of a timer gets a turn."""
+
+    def __init__(self):
+        self.n = 0
+
+    def __enter__(self):
+        self._before = signal.signal(signal.SIGALRM, self._count)
+        signal.setitimer(signal.ITIMER_REAL, 0.03, 0.03)
+        return self
+
+    def __exit__(self, *error):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, self._before)
+
+    def _count(self, number, frame):
+        self.n += 1
+
+
+ROWS = 30000
+LONG_CALLS = {
+    "predict": lambda owner, x, y: owner.network.predict(x),
+    "activations": lambda owner, x, y: owner.network.activations(x),
+    "evaluate": lambda owner, x, y: owner.evaluate(x, y),
+    "gradients": lambda owner, x, y: owner.network.gradients(x, y, "cross_entropy", inputs=True),
+    "step": lambda owner, x, y: owner.step(x, y),
+    "fit": lambda owner, x, y: owner.fit(x, y),
+}
+
+
+@pytest.fixture(scope="module")
+def long_work():
+    rng = np.random.default_rng(0)
+    net = fb.Network(400, [fb.Dense(700, "tanh"), fb.Dense(700, "tanh"), fb.Dense(3, "softmax")])
+    x = rng.standard_normal((ROWS, 400)).astype(np.float32)
+    return net, x, np.arange(ROWS) % 3
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such timer")
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("name", LONG_CALLS)
+def test_signals_are_handled_in_the_midst_of_a_long_call(long_work, name, n_threads):
+    net, x, y = long_work
+    owner = fb.Trainer(net, "cross_entropy", batch_size=None, n_threads=n_threads, seed=0)
+    before = fb.get_num_threads()
+    fb.set_num_threads(n_threads)
+    try:
+        with Counts() as counts:
+            LONG_CALLS[name](owner, x, y)
+    finally:
+        fb.set_num_threads(before)
+    assert counts.n >= 3  # one, at the end of the call, would be a call that does not look
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such timer")
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+@pytest.mark.parametrize("optimizer", [fb.SGD(0.1), fb.Adam(), fb.SGD(0.1, momentum=0.9)], ids=repr)
+def test_an_interrupted_step_is_not_done(long_work, optimizer, n_threads):
+    net, x, y = long_work
+    owner = fb.Trainer(net, "cross_entropy", optimizer, None, n_threads=n_threads, seed=0)
+    owner.step(x[:3000], y[:3000])
+    before = state(owner)
+    for milliseconds in (1, 30, 60, 90):
+        with interrupted_after(milliseconds * 1e-3):
+            owner.step(x, y)
+        assert owner.n_steps == 1
+        assert state(owner) == before
+    owner.step(x[:3000], y[:3000])
+    assert owner.n_steps == 2
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_a_step_that_can_be_dropped_has_the_same_bits(n_threads):
+    """Its gradients are held until all are known, as with a limit on their norm that is not met."""
+    x, y = classes(40000)
+    networks = []
+    for clip_norm in (None, 1e9):
+        layers = [fb.Dense(90, "tanh"), fb.Dense(90, "tanh"), fb.Dense(3, "softmax")]
+        networks.append(fb.Network(5, layers, seed=0))
+        options = {"clip_norm": clip_norm, "batch_size": None, "n_threads": n_threads, "seed": 0}
+        owner = fb.Trainer(networks[-1], "cross_entropy", fb.Adam(0.01), l2=1e-4, **options)
+        with testing.forced() as seen:
+            owner.fit(x, y, epochs=4)
+        assert {cell.held for cell in seen} == {True}
+    assert parameters(networks[0]) == parameters(networks[1])

@@ -7,7 +7,7 @@ import pytest
 from arrays import same_bits
 from networks import Net, all_threads
 
-from fastbp import _engine
+from fastbp import _engine, testing
 
 SIZES, BATCH, STEPS = [230, 150, 40, 5], 20, 18  # 150 columns: the last line of a part is not full
 NUMBERS = {
@@ -18,6 +18,7 @@ NUMBERS = {
 }
 
 
+@testing.forced()
 def trained(dtype, rule, n_threads, steps=STEPS, kept=False, spoiled=None, **numbers):
     """Parameters, state and what was kept after one call, and how many steps it did."""
     net = Net(SIZES, ["relu", "tanh", "linear"], dtype)
@@ -27,7 +28,6 @@ def trained(dtype, rule, n_threads, steps=STEPS, kept=False, spoiled=None, **num
     run = _engine.Run(
         net.model, "mse", rule, batch_size=BATCH, n_threads=n_threads, **(NUMBERS[rule] | numbers)
     )
-    run.always_share = True
     run.bind(x, y)
     assert n_threads == 1 or run.regime == "wide"
     if kept:

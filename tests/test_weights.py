@@ -11,7 +11,7 @@ from networks import PAIRS, Net, all_threads
 from training import assert_refuses, classes, classifier, parameters, trainer
 
 import fastbp as fb
-from fastbp import _engine, _regime, errors, reference
+from fastbp import _engine, _regime, errors, reference, testing
 
 RTOL = {"float32": 2e-4, "float64": 1e-11}
 
@@ -52,6 +52,7 @@ SHAPES = {  # sizes, rows, batch: one for each regime
 }
 
 
+@testing.forced()
 def epochs(regime, isa_dtype, n_threads, weights, monkeypatch):
     """Three shuffled epochs of one regime: the net, the run and the sum of the losses."""
     monkeypatch.setattr(_regime, "l2_bytes", lambda: 0)
@@ -59,7 +60,6 @@ def epochs(regime, isa_dtype, n_threads, weights, monkeypatch):
     net = Net(sizes, ["tanh", "softmax"], isa_dtype)
     x, y = net.rows(n, "cross_entropy")
     run = _engine.Run(net.model, "cross_entropy", "sgd", 0.0, 0.0, batch, n_threads)
-    run.always_share = True
     run.bind(x, y, weights)
     bits, count, total, orders = np.random.SFC64(3), -(-n // batch), 0, []
     for _ in range(3):

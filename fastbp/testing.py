@@ -1,0 +1,54 @@
+"""For tests: how the engine shares out its steps, forced, so that no cost model hides a regime.
+
+Results never depend on it; that is what the tests show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from . import _check
+from ._engine import Cell, seen
+from ._regime import REGIMES, force
+
+__all__ = ["REGIMES", "Cell", "forced"]
+
+
+@contextmanager
+def forced(regime: str | None = None, apart: bool | None = None) -> Iterator[set[Cell]]:
+    """Force how steps are done within the block, in the whole process.
+
+    Every step of `Trainer.fit`, `Trainer.step` and `Network.gradients` then gets as many of its
+    `n_threads` as find rows, however small it is and however busy the machine.
+
+    Parameters
+    ----------
+    regime : {"batch-split", "wide", "streaming"}, optional
+        Default: the cost model's choice.
+    apart : bool, optional
+        Whether the wide regime moves the first layer's weight to memory of its own. Default:
+        for calls of 16 steps or more.
+
+    Yields
+    ------
+    set of Cell
+        How the steps within the block were done, up to now: regime; whether the first layer is
+        the last; whether its weight was moved; whether a copy of the start was kept; whether
+        gradients were held; whether norms of weights were limited.
+
+    Raises
+    ------
+    ConfigError
+        The regime is unknown; within the block, it does not suit a step: "wide" wants a chain of
+        two `Dense` layers or more, more than 8 rows and two threads, "streaming" a chain, at most
+        8 rows, and no limit on norms.
+    """
+    if regime is not None:
+        regime = _check.choice(regime, tuple(REGIMES), "regime")
+    seen.clear()
+    force(True, regime, apart)
+    try:
+        yield seen
+    finally:
+        force(False)
