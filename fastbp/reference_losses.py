@@ -16,7 +16,7 @@ Part of `fastbp.reference`, which is the door to it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
