@@ -237,6 +237,7 @@ cdef class Run:
         if first == 0:
             p.hits = p.loss_sum = 0
         p.dropout = Dropout(seed=self.seed, step=self.step)
+        p.helps = not force.active or force.helps
         reset_phases(p)
         # leaving rows out is exact while the weights are finite and nothing decays; scanning them pays over a few steps
         p.skip_zeros = (p.regime == STREAM and count >= STEPS_OF_A_SCAN and p.update.rule == FBP_SGD and p.update.l2 == 0

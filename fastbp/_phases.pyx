@@ -92,7 +92,7 @@ cdef bint do_phase(Worker *w, const Phase *part, Py_ssize_t n, int64_t phase) no
         if leaves and signalled(w):
             return False
         now, turn = pause(turn), turn + 1
-        if now - start > patience:
+        if w.plan.helps and now - start > patience:
             for i in range(done, n):
                 if fbp_item_pending(&part.states[i], phase):
                     do_item(w, part, phase, i, n)

@@ -15,6 +15,7 @@ cdef struct Forced:
     bint active             # whether they have; then every step is worth all threads that find rows
     int regime              # a Regime, or -1: the model's choice
     int apart               # whether the first layer's weights go apart in the wide regime, or -1: for longer calls
+    bint helps              # whether waiting threads help others
 
 cdef Forced forced() noexcept
 cdef Cut cut_of(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, int n_threads, size_t item, bint may_stream) except *

@@ -8,4 +8,6 @@ def describe(
 
 REGIMES: dict[str, int]
 
-def force(active: bool, regime: str | None = None, apart: bool | None = None) -> None: ...
+def force(
+    active: bool, regime: str | None = None, apart: bool | None = None, helps: bool = True
+) -> None: ...

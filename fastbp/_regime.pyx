@@ -33,16 +33,16 @@ cdef enum:
 cdef double READ_AND_WRITTEN = 2.5  # a line that others fetch and its owner takes back to write it, in lines that are only fetched
 
 
-cdef Forced now = Forced(False, -1, -1)
+cdef Forced now = Forced(False, -1, -1, True)
 
 
 cdef Forced forced() noexcept:
     return now
 
 
-def force(active, regime=None, apart=None):
-    """Set or end what `fastbp.testing.forced` forces: a name of REGIMES, and whether weights go apart."""
-    now.active = active
+def force(active, regime=None, apart=None, helps=True):
+    """Set or end what `fastbp.testing.forced` forces: a name of REGIMES, whether weights go apart, whether threads help."""
+    now.active, now.helps = active, helps
     now.regime = -1 if regime is None else REGIMES[regime]
     now.apart = -1 if apart is None else bool(apart)
 

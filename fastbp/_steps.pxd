@@ -90,6 +90,7 @@ cdef struct Plan:
     fbp_barrier barrier
     int64_t waited              # nanoseconds at the end of the region, until the last thread was there
     int *cpus                   # [threads]: where each was last
+    bint helps                  # whether a waiting thread computes again what another has claimed
     int64_t phase               # of the team, counted from 1 over all steps
     void **taken                # the slot that holds each block of rows
     bint interruptible          # whether a step is so long that signals are looked for in its midst

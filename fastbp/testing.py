@@ -16,7 +16,9 @@ __all__ = ["REGIMES", "Cell", "forced"]
 
 
 @contextmanager
-def forced(regime: str | None = None, apart: bool | None = None) -> Iterator[set[Cell]]:
+def forced(
+    regime: str | None = None, apart: bool | None = None, helps: bool = True
+) -> Iterator[set[Cell]]:
     """Force how steps are done within the block, in the whole process.
 
     Every step of `Trainer.fit`, `Trainer.step` and `Network.gradients` then gets as many of its
@@ -29,6 +31,10 @@ def forced(regime: str | None = None, apart: bool | None = None) -> Iterator[set
     apart : bool, optional
         Whether the wide regime moves the first layer's weight to memory of its own. Default:
         for calls of 16 steps or more.
+    helps : bool
+        Whether a thread that waits computes again what another has claimed. Who was late then
+        reads rows that are being written, and throws away what it makes of them: with False all
+        accesses are ordered, which ThreadSanitizer can check.
 
     Yields
     ------
@@ -47,7 +53,7 @@ def forced(regime: str | None = None, apart: bool | None = None) -> Iterator[set
     if regime is not None:
         regime = _check.choice(regime, tuple(REGIMES), "regime")
     seen.clear()
-    force(True, regime, apart)
+    force(True, regime, apart, _check.flag(helps, "helps"))
     try:
         yield seen
     finally:

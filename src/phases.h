@@ -10,6 +10,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What makes the work on an item visible to whoever sees that it is done. A build for ThreadSanitizer may name a weaker order, to
+ * show that it finds what is then missing. */
+#ifndef FBP_DONE_ORDER
+#define FBP_DONE_ORDER __ATOMIC_RELEASE
+#endif
+
 enum { FBP_CLAIMED = 1, FBP_APPLIED = 2, FBP_DONE = 3 };
 
 static inline int fbp_swap(int64_t *word, int64_t from, int64_t to)
@@ -36,7 +42,7 @@ static inline int fbp_item_apply(int64_t *state, int64_t phase)
 
 static inline void fbp_item_done(int64_t *state, int64_t phase)
 {
-    __atomic_store_n(state, 4 * phase + FBP_DONE, __ATOMIC_RELEASE);
+    __atomic_store_n(state, 4 * phase + FBP_DONE, FBP_DONE_ORDER);
 }
 
 /* The first of the states from `first` on that is not done, or n. */

@@ -4,7 +4,7 @@
 #     tools/sanitize.sh address -m fuzz --seconds 60      AddressSanitizer and UndefinedBehaviorSanitizer
 #     tools/sanitize.sh thread -m fuzz --seconds 60       ThreadSanitizer; Archer tells it of OpenMP's barriers
 #
-# FOLDER names a build to use again. Needs clang and libomp, and a Python environment with the packages of
+# FOLDER names a build to use again; PLANT=1 plants a race for ThreadSanitizer to find. Needs clang and libomp, and a Python environment with the packages of
 # `pip install -e ".[test]"` whose Python can be embedded.
 set -euo pipefail
 
@@ -20,7 +20,7 @@ address)
     export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1
     ;;
 thread)
-    flags="-fsanitize=thread -fno-omit-frame-pointer"
+    flags="-fsanitize=thread -fno-omit-frame-pointer${PLANT:+ -DFBP_DONE_ORDER=__ATOMIC_RELAXED}"
     export TSAN_OPTIONS="ignore_noninstrumented_modules=1 exitcode=66 ${TSAN_OPTIONS:-}"
     export OMP_TOOL_LIBRARIES=$llvm/lib/libarcher.so
     ;;
