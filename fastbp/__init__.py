@@ -7,7 +7,7 @@
 """
 
 try:
-    from ._runtime import get_num_threads, set_num_threads
+    from .engine.runtime import get_num_threads, set_num_threads
 except ModuleNotFoundError as error:
     # What the module itself fails to import is its own best message.
     if error.name != f"{__name__}._runtime":
@@ -18,7 +18,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from . import activations, errors, initializers, losses, models, preprocess
-from ._config import show_config
+from .engine.config import show_config
 from .adaptive import Adagrad, Adam, AdamW, RMSprop
 from .callbacks import EarlyStopping, GradientNorm, TargetLoss, TimeLimit
 from .encoding import labels, one_hot

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._arrays import all_finite, in_form
+from .engine.arrays import all_finite, in_form
 from ._domains import WITHOUT_CLASSES, extremes, fault
 from .errors import ConfigError, DTypeError, InputError, LabelError, ShapeError
 

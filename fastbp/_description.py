@@ -10,7 +10,7 @@ import numpy as np
 from ._affine import Affine, attached
 
 if TYPE_CHECKING:
-    from ._engine import Model
+    from .engine.run import Model
     from ._layer import Layer, Weighted
     from .network import Network
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import ArrayLike, NDArray
 
 from ._measure import evaluate, means
-from ._runtime import get_num_threads
+from .engine.runtime import get_num_threads
 from ._weights import ClassWeight, row_weights
 from .errors import ConfigError
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _check
-from ._engine import Model, Run
+from .engine.run import Model, Run
 from ._loss import Loss
 from .errors import ConfigError
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _check
-from ._engine import Model
+from .engine.run import Model
 from ._given import GivenLoss, correct, measured, total
 from ._loss import Loss
 from .errors import InputError

@@ -21,7 +21,7 @@ import numpy as np
 import fastbp as fb
 
 from . import _check
-from ._problem import Problem, load_inputs, load_problem
+from .cli.problem import Problem, load_inputs, load_problem
 from .errors import ConfigError, FastbpError
 from .preprocess import Standardize
 

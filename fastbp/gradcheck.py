@@ -13,7 +13,7 @@ from . import _check
 from ._given import LossFunction
 from ._loss import Loss
 from ._measure import evaluate
-from ._options import Objective
+from .training.objective import Objective
 from ._weights import row_weights
 from .network import Network
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from . import _check
 from ._affine import Affine
 from ._layer import Layer
-from ._wiring import Wiring
+from .engine.builder import Wiring
 from .activations import resolve
 from .errors import ConfigError, CorruptModelError
 from .gates import Gated, Maxout, Residual
@@ -27,7 +27,7 @@ __all__ = ["architecture", "load", "rebuild", "save", "tensors"]
 
 def save(network: Network, path: str | os.PathLike[str]) -> None:
     """Write `network` to a safetensors file; see `Network.save`."""
-    from . import _modelfile
+    from .formats import modelfile as _modelfile
 
     _modelfile.write(path, architecture(network), tensors(network))
 
@@ -42,7 +42,7 @@ def load(path: str | os.PathLike[str]) -> Network:
     OSError
         The file does not exist or cannot be read.
     """
-    from . import _modelfile
+    from .formats import modelfile as _modelfile
 
     description, arrays = _modelfile.read(path)
     try:

@@ -11,14 +11,14 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from . import _check, losses
 from ._affine import Affine, first_layer_inputs
 from ._description import Described
-from ._engine import Claim
+from .engine.run import Claim
 from ._fold import folded
 from ._given import LossFunction
 from ._gradients import Differentiable
 from ._layer import Layer
 from ._loss import Loss
-from ._runtime import get_num_threads
-from ._wiring import Wiring
+from .engine.runtime import get_num_threads
+from .engine.builder import Wiring
 from .errors import InputError
 from .layers import network_layers
 from .trace import trace_example

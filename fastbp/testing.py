@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from . import _check
-from ._engine import Cell, seen
-from ._regime import REGIMES, force
+from .engine.run import Cell, seen
+from .engine.costmodel import REGIMES, force
 
 __all__ = ["REGIMES", "Cell", "forced"]
 

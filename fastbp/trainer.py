@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _check
-from ._divergence import diverged
+from .training.state import diverged
 from ._evaluates import Evaluates
-from ._fit import Fit
+from .training.fit import Fit
 from ._given import LossFunction
 from ._loss import Loss
-from ._options import Objective
+from .training.objective import Objective
 from ._progress import progress_bar
-from ._runs import Runs
-from ._runtime import get_num_threads
+from .training.runs import Runs
+from .engine.runtime import get_num_threads
 from ._weights import check_class_weight
 from .callbacks import Callback, Callbacks
 from .errors import ConfigError

@@ -1,0 +1,38 @@
+"""Signals in the midst of a long step: Python's handlers run on the thread that called, and what they raise drops the step.
+
+A run of short steps returns to Python often enough; only steps of some tens of milliseconds look for signals themselves, and only
+until the first weight is written. So a step is done as a whole or not at all.
+"""
+
+from cpython.exc cimport PyErr_CheckSignals
+from libc.stdint cimport int64_t
+
+from fastbp.engine.runtime cimport fbp_put_word, fbp_word, pause
+
+cdef enum:
+    LOOK = 20000000     # nanoseconds between two looks: to take the GIL costs microseconds, or a switch interval
+
+
+cdef bint signalled(Worker *w) noexcept nogil:
+    """Whether the step is to be dropped; the first thread looks, the others are told."""
+    cdef Plan *p = w.plan
+    cdef int64_t now
+    if not p.interruptible:
+        return False
+    if w.thread == 0:
+        now = pause(0)
+        if now - w.looked_for_signals > LOOK:
+            w.looked_for_signals = now
+            if raises(p):
+                fbp_put_word(&p.interrupted, 1)
+    return fbp_word(&p.interrupted)
+
+
+cdef bint raises(Plan *p) noexcept with gil:
+    """Run the handlers of pending signals, as Python does between two instructions, and keep what one raises."""
+    try:
+        PyErr_CheckSignals()
+    except BaseException as error:
+        (<list>p.owner).append(error)
+        return True
+    return False

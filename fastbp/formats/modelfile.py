@@ -1,0 +1,133 @@
+"""Model files on disk: safetensors with the architecture and a checksum in the metadata.
+
+Knows files, not networks; `fastbp.io` knows both. The metadata holds ``format`` ("fastbp"),
+``format_version``, ``architecture`` (JSON) and ``sha256``, a SHA-256 over the other three, the
+names, dtypes and shapes of the tensors and their bytes, so any changed byte is found. Nothing
+is unpickled.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_bytes
+
+from ..errors import CorruptModelError
+
+__all__ = ["FORMAT_VERSION", "read", "write"]
+
+FORMAT = "fastbp"
+FORMAT_VERSION = 1
+
+Tensors = dict[str, NDArray[Any]]
+
+
+def write(path: str | os.PathLike[str], architecture: dict[str, Any], tensors: Tensors) -> None:
+    """Write a model file so that `path` holds the old file or the new one, whole.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; an existing one is replaced, a symbolic link is followed.
+    architecture : dict
+        What JSON can hold.
+    tensors : dict of str to ndarray
+        Float32 or float64 arrays of any layout.
+
+    Raises
+    ------
+    OSError
+        The folder does not exist, is not writable or is full; the old file is untouched.
+    """
+    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    metadata = {
+        "format": FORMAT,
+        "format_version": str(FORMAT_VERSION),
+        "architecture": json.dumps(architecture, sort_keys=True),
+    }
+    metadata["sha256"] = _digest(metadata, tensors)
+    _replace(Path(os.path.realpath(path)), to_bytes(tensors, metadata))
+
+
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Tensors]:
+    """Return the architecture and the tensors of a model file.
+
+    Raises
+    ------
+    CorruptModelError
+        The file is not a fastbp model, is of a later format, or was cut or changed.
+    OSError
+        The file does not exist or cannot be read.
+    """
+    # Opened here first for the OSError of a missing or unreadable file.
+    with open(path, "rb"):
+        pass
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    # What the library raises for bytes it cannot read differs by the place of the damage.
+    except (SafetensorError, ValueError, TypeError, KeyError, OverflowError) as error:
+        raise CorruptModelError(f"{path} is not a readable safetensors file: {error}") from error
+    return _architecture(path, metadata, tensors), tensors
+
+
+def _architecture(path: object, metadata: dict[str, str], tensors: Tensors) -> dict[str, Any]:
+    if metadata.get("format") != FORMAT:
+        raise CorruptModelError(f"{path} is a safetensors file, but not a fastbp model")
+    version = metadata.get("format_version")
+    if version != str(FORMAT_VERSION):
+        raise CorruptModelError(
+            f"{path} has format version {version}; this fastbp reads version {FORMAT_VERSION}"
+        )
+    checksum = metadata.pop("sha256", None)
+    if checksum != _digest(metadata, tensors):
+        raise CorruptModelError(f"{path} was changed after it was written: SHA-256 differs")
+    try:
+        architecture: dict[str, Any] = json.loads(metadata["architecture"])
+    except (KeyError, ValueError) as error:
+        raise CorruptModelError(f"{path} has no readable architecture: {error}") from error
+    return architecture
+
+
+def _digest(metadata: dict[str, str], tensors: Tensors) -> str:
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"\0{name}\0{tensor.dtype.name}\0{tensor.shape}\0".encode())
+        digest.update(tensor.data)
+    return digest.hexdigest()
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Put `content` at `path`: temporary file beside it, fsync, rename, fsync of the folder."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():
+            shutil.copymode(path, temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    # Windows cannot open a folder; its rename is durable without.
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

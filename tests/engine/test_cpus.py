@@ -1,0 +1,100 @@
+"""How many cores the engine takes: affinity, cgroup quota, environment."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from fastbp.engine import cpus as _cpus
+from fastbp.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def plain_machine(monkeypatch):
+    """Eight cores, no variables set."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delenv("FASTBP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+
+
+def write(root, files):
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def test_affinity_where_nothing_else_limits(tmp_path):
+    assert _cpus.available_cpus(tmp_path) == 8
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"sys/fs/cgroup/cpu.max": "max 100000\n"}, 8),
+        ({"sys/fs/cgroup/cpu.max": "350000 100000\n"}, 3),  # 3.5 cores, rounded down
+        ({"sys/fs/cgroup/cpu.max": "50000 100000\n"}, 1),  # half a core, at least one thread
+        (
+            {
+                "proc/self/cgroup": "0::/outer/inner\n",
+                "sys/fs/cgroup/outer/cpu.max": "200000 100000\n",
+                "sys/fs/cgroup/outer/inner/cpu.max": "max 100000\n",
+            },
+            2,  # a parent's quota binds its children
+        ),
+        (
+            {
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "400000\n",
+                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+            },
+            4,
+        ),
+        (
+            {
+                "proc/self/cgroup": "5:memory:/job\n4:cpu,cpuacct:/job\n",
+                "sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_quota_us": "500000\n",
+                "sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_period_us": "100000\n",
+            },
+            5,
+        ),
+        (
+            {
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n",
+                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+            },
+            8,
+        ),
+    ],
+)
+def test_cgroup_quota(tmp_path, files, cores):
+    assert _cpus.available_cpus(write(tmp_path, files)) == cores
+
+
+@pytest.mark.parametrize(("value", "cores"), [("3", 3), ("4,2", 4), ("0", 8), ("many", 8)])
+def test_omp_num_threads_limits(tmp_path, monkeypatch, value, cores):
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
+    assert _cpus.available_cpus(tmp_path) == cores
+
+
+def test_own_variable_overrides_everything(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setenv("FASTBP_NUM_THREADS", "16")
+    assert _cpus.available_cpus(tmp_path) == 16
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])
+def test_own_variable_must_be_a_positive_whole_number(tmp_path, monkeypatch, value):
+    monkeypatch.setenv("FASTBP_NUM_THREADS", value)
+    with pytest.raises(ConfigError, match=f"FASTBP_NUM_THREADS.*{value}"):
+        _cpus.available_cpus(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("1024K", 1 << 20), ("2M", 2 << 20), ("524288", 1 << 19), ("", 1 << 20), ("0K", 1 << 20)],
+)
+def test_l2_cache(tmp_path, text, size):
+    write(tmp_path, {"sys/devices/system/cpu/cpu0/cache/index2/size": text + "\n"})
+    assert _cpus.l2_bytes(tmp_path) == size

@@ -1,0 +1,80 @@
+"""The first layer's weights in parts of their own: for a while, and nobody can tell."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from arrays import same_bits
+from networks import Net, all_threads
+
+from fastbp import testing
+from fastbp.engine import run as _engine
+
+SIZES, BATCH, STEPS = [230, 150, 40, 5], 20, 18  # 150 columns: the last line of a part is not full
+NUMBERS = {
+    "sgd": {"l2": 1e-3},
+    "momentum": {"momentum": 0.9},
+    "rmsprop": {"square_decay": 0.9, "eps": 1e-7},
+    "adam": {"momentum": 0.9, "square_decay": 0.99, "eps": 1e-7, "weight_decay": 0.1},
+}
+
+
+@testing.forced()
+def trained(dtype, rule, n_threads, steps=STEPS, kept=False, spoiled=None, **numbers):
+    """Parameters, state and what was kept after one call, and how many steps it did."""
+    net = Net(SIZES, ["relu", "tanh", "linear"], dtype)
+    x, y = net.rows(STEPS * BATCH)
+    if spoiled is not None:
+        x[spoiled * BATCH, 3] = np.nan
+    run = _engine.Run(
+        net.model, "mse", rule, batch_size=BATCH, n_threads=n_threads, **(NUMBERS[rule] | numbers)
+    )
+    run.bind(x, y)
+    assert n_threads == 1 or run.regime == "wide"
+    if kept:
+        run.kept = np.zeros(len(net.model.arena) + len(run.state), dtype)
+    start = np.concatenate([net.model.arena, run.state])
+    _, _, done = run.steps(0, steps, np.full(steps, 0.01))
+    assert not np.array_equal(start[: len(net.model.arena)], net.model.arena)
+    assert not kept or same_bits(run.kept, start)
+    return np.concatenate([net.model.arena, run.state]), done
+
+
+@pytest.mark.parametrize("rule", NUMBERS)
+@pytest.mark.parametrize("limits", [{}, {"clip_norm": 0.1}, {"max_norm": 0.5}])
+def test_parts_leave_no_trace_in_weights_and_state(dtype, rule, limits):
+    expected, _ = trained(dtype, rule, 1, **limits)
+    for n_threads in all_threads()[1:]:
+        assert same_bits(trained(dtype, rule, n_threads, **limits)[0], expected)
+
+
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+def test_the_state_of_the_start_is_kept_from_the_arena(dtype, rule):
+    expected, _ = trained(dtype, rule, 1, kept=True)
+    for n_threads in all_threads()[1:]:
+        assert same_bits(trained(dtype, rule, n_threads, kept=True)[0], expected)
+
+
+def test_a_step_that_fails_brings_back_the_weights_before_it(dtype):
+    expected, done = trained(dtype, "adam", 1, steps=7)
+    assert done == 7
+    for n_threads in all_threads():
+        found, done = trained(dtype, "adam", n_threads, spoiled=7)
+        assert done == 7
+        assert same_bits(found, expected)
+
+
+def test_calls_of_few_steps_and_of_many_follow_each_other(dtype):
+    net = Net(SIZES, ["relu", "tanh", "linear"], dtype)
+    x, y = net.rows(STEPS * BATCH)
+    run = _engine.Run(net.model, "mse", "momentum", 0.9, 0.0, BATCH, all_threads()[-1])
+    run.bind(x, y)
+    for first, count in [(0, 1), (1, STEPS - 1), (0, STEPS), (3, 2)]:
+        assert run.steps(first, count, np.full(count, 0.01))[2] == count
+    other = Net(SIZES, ["relu", "tanh", "linear"], dtype)
+    alone = _engine.Run(other.model, "mse", "momentum", 0.9, 0.0, BATCH, 1)
+    alone.bind(x, y)
+    for first, count in [(0, STEPS), (0, STEPS), (3, 2)]:
+        alone.steps(first, count, np.full(count, 0.01))
+    assert same_bits(net.model.arena, other.model.arena)
+    assert same_bits(run.state, alone.state)

@@ -1,0 +1,83 @@
+"""Any number of threads may be asked for: what the machine has no use for costs nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from training import classes, parameters, trainer
+
+import fastbp as fb
+from fastbp.engine import run as _engine
+from fastbp.engine import runtime as _runtime
+
+HUGE = 2**31 - 1
+
+
+def held_by_a_run(n_threads):
+    model = _engine.Model(8, [16, 3], ["tanh", "linear"], "float32")
+    x, y = np.zeros((40, 8), np.float32), np.zeros((40, 3), np.float32)
+    before = _runtime.live_bytes()
+    run = _engine.Run(model, "mse", "sgd", 0.0, 0.0, 20, n_threads)
+    run.bind(x, y)
+    return _runtime.live_bytes() - before
+
+
+def test_memory_does_not_grow_with_threads_that_are_not_used():
+    assert held_by_a_run(1) == held_by_a_run(256) == held_by_a_run(HUGE)
+
+
+def test_any_number_of_threads_trains_to_the_same_bits():
+    x, y = classes()
+    found = set()
+    for n_threads in (1, 256, HUGE):
+        owner = trainer(n_threads=n_threads)
+        owner.fit(x, y)
+        found.add(parameters(owner.network))
+    assert len(found) == 1
+
+
+def test_the_number_set_for_the_process_is_bounded():
+    before = fb.get_num_threads()
+    try:
+        fb.set_num_threads(3)
+        three = fb.get_num_threads()
+        fb.set_num_threads(10**6)
+        many = fb.get_num_threads()
+        x, y = classes()
+        net = trainer().network
+        assert np.isfinite(net.predict(np.repeat(x, 1000, axis=0))).all()
+        net.gradients(x, y, "cross_entropy")
+    finally:
+        fb.set_num_threads(before)
+    assert three == (3 if _runtime.has_openmp() else 1)
+    assert many <= max(64, 4 * os.cpu_count())
+
+
+LIMITED = """
+import resource, sys, warnings
+import numpy as np
+import fastbp as fb
+net = fb.Network(400, [fb.Dense(300, "relu"), fb.Dense(10, "softmax")], seed=0)
+x = np.random.default_rng(0).standard_normal((4000, 400)).astype(np.float32)
+wanted = net.predict(x[:1])
+size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + (150 << 20), resource.RLIM_INFINITY))
+warnings.simplefilter("ignore")
+fb.set_num_threads(2000)
+found = net.predict(np.repeat(x, 10, axis=0))
+assert (found[0] == wanted[0]).all()
+fb.Trainer(net, "cross_entropy", batch_size=1000, n_threads=2000).fit(x, np.arange(4000) % 10)
+print("trained")
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits as Linux has them")
+def test_a_process_that_may_start_few_threads_goes_on_with_these():
+    result = subprocess.run(
+        [sys.executable, "-c", LIMITED], capture_output=True, text=True, timeout=100
+    )
+    assert result.stdout == "trained\n", result.stderr
