@@ -18,7 +18,7 @@ import report
 from timing import ROUNDS, repeats_in, rounds, seconds_of, spread
 
 import fastbp as fb
-from fastbp._runtime import get_num_threads
+from fastbp.engine.runtime import get_num_threads
 
 N_INPUTS, UNITS, CLASSES, BATCH, STEPS = 784, 128, 10, 64, 200
 PLAIN = "ReLU, SGD"

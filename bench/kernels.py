@@ -26,8 +26,9 @@ import options
 import report
 from timing import PEAK_MILLISECONDS, ROUNDS, repeats_in, rounds, seconds_of, spread
 
-from fastbp import _probe, _runtime
-from fastbp._probe import KernelCalls
+from fastbp.engine import probe as _probe
+from fastbp.engine import runtime as _runtime
+from fastbp.engine.probe import KernelCalls
 
 DENSE = [(64, 784, 128), (64, 128, 10), (100, 784, 50), (256, 256, 256), (128, 512, 512)]
 DENSE += [(128, 1024, 1024), (256, 1024, 1024), (128, 4096, 4096)]

@@ -24,7 +24,7 @@ import report
 from contestant import trainer_of
 from problems import SHAPES, Shape
 
-from fastbp._runtime import get_num_threads
+from fastbp.engine.runtime import get_num_threads
 
 MB = 2**20
 WEIGHTS = 2.5  # copies of them that are allowed

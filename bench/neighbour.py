@@ -20,7 +20,7 @@ from contestant import FastBP
 from problems import SHAPES, Problem
 from timing import ROUNDS, repeats_in, seconds_of
 
-from fastbp._runtime import get_num_threads
+from fastbp.engine.runtime import get_num_threads
 
 SETTLING = 0.3  # seconds that a neighbour gets to start
 TITLES = ["network, batch", "threads", "quiet µs", "busy µs", "busy / quiet", "busy / one thread"]

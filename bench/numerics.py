@@ -26,7 +26,8 @@ import scipy.special
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from fastbp import _forward, _runtime
+from fastbp.engine import forward as _forward
+from fastbp.engine import runtime as _runtime
 
 CHUNK = 1 << 18  # numbers at a time: their float64 is in L2
 INPUTS = 1 << 32

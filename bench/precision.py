@@ -19,7 +19,7 @@ from problems import SHAPES, Shape
 from timing import ROUNDS, repeats_in, rounds, spread
 from worker import Worker
 
-from fastbp._runtime import get_num_threads
+from fastbp.engine.runtime import get_num_threads
 
 MARK = 0.45
 FROM_UNITS = 128  # narrower layers are not bound by arithmetic or memory

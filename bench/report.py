@@ -29,7 +29,8 @@ def here(n_threads: int, dtype: str = "float32", isa: str | None = None) -> dict
     import numpy as np
 
     import fastbp
-    from fastbp import _probe, _runtime
+    from fastbp.engine import probe as _probe
+    from fastbp.engine import runtime as _runtime
 
     probes = [_probe.fma_peak(isa, n_threads, PEAK_MILLISECONDS, dtype) for _ in range(ROUNDS)]
     versions = {"fastbp": fastbp.__version__, "numpy": np.__version__}

@@ -24,8 +24,8 @@ from scaling_costs import Bandwidth, Barriers, Kernels, outside_steps
 from scaling_model import Costs, Prediction, limit, predict
 from timing import ROUNDS, repeats_in, rounds, seconds_of, spread
 
-from fastbp._regime import describe
-from fastbp._runtime import get_num_threads
+from fastbp.engine.costmodel import describe
+from fastbp.engine.runtime import get_num_threads
 
 PREDICTED = (2, 4, 8, 16, 64)
 TITLES = ["threads", "team", "wide", "speed-up", "efficiency", "measured", "spread"]

@@ -17,7 +17,7 @@ from problems import Shape
 from timing import repeats_in, seconds_of
 
 import fastbp as fb
-from fastbp._probe import KernelCalls, barrier_seconds
+from fastbp.engine.probe import KernelCalls, barrier_seconds
 
 SAMPLES = 5
 SAMPLE_SECONDS = 2e-3

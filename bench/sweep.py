@@ -26,7 +26,7 @@ import report
 from contestant import trainer_of
 from timing import rounds, spread
 
-from fastbp._runtime import get_num_threads
+from fastbp.engine.runtime import get_num_threads
 
 NUMBERS = 2**18  # of an epoch's input: 1 MB
 WIDTHS, BATCH_OF_WIDTHS = range(2, 131), 32

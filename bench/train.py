@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    from fastbp._runtime import get_num_threads
+    from fastbp.engine.runtime import get_num_threads
 
     parser = options.parser(
         __doc__, only="", dtype="float32", threads=get_num_threads(), seconds=3.0

@@ -134,12 +134,12 @@ class Contest:
         return {"seconds": time.perf_counter() - started}
 
     def peak(self, milliseconds: int, dtype: str) -> dict[str, Any]:
-        from fastbp import _probe
+        from fastbp.engine import probe as _probe
 
         return {"gflops": _probe.fma_peak(None, self.n_threads, milliseconds, dtype)}
 
     def isa(self) -> dict[str, Any]:
-        from fastbp import _runtime
+        from fastbp.engine import runtime as _runtime
 
         return {"isa": _runtime.isa()}
 

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check
-from ._arrays import all_finite
-from ._engine import Model
-from ._runtime import get_num_threads
+from .engine.arrays import all_finite
+from .engine.run import Model
+from .engine.runtime import get_num_threads
 from .errors import ConfigError, InputError, ShapeError
 from .layers import Dense
 

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._divergence import LastGood, diverged
-from ._engine import Run
 from ._given import GivenRun
 from ._measure import means
 from ._progress import NoBar
 from .callbacks import Callbacks
+from .engine.run import Run
 from .errors import DivergenceError
 
 if TYPE_CHECKING:

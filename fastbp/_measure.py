@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._engine import Model
 from ._given import GivenLoss, correct, measured, total
 from ._loss import Loss
+from .engine.run import Model
 
 __all__ = ["evaluate", "gradients", "means"]
 

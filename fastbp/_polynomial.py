@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _check
 from ._affine import rows_of
-from ._arrays import all_finite
+from .engine.arrays import all_finite
 from .errors import InputError, ShapeError
 
 __all__ = ["polynomial_features"]

@@ -27,8 +27,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from . import _check
-from ._forward import PARAMETERS
-from ._runtime import ACTIVATIONS
+from .engine.forward import PARAMETERS
+from .engine.runtime import ACTIVATIONS
 
 __all__ = ["ELU", "Activation", "LeakyReLU", "parameter_of", "resolve"]
 

@@ -12,7 +12,7 @@ from .errors import ConfigError
 from .initializers import Initializer, default_weight
 
 if TYPE_CHECKING:
-    from ._wiring import Wiring
+    from .engine.builder import Wiring
 
 __all__ = ["Dense", "network_layers"]
 

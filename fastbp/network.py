@@ -17,8 +17,8 @@ from ._given import LossFunction
 from ._gradients import Differentiable
 from ._layer import Layer
 from ._loss import Loss
-from ._runtime import get_num_threads
-from ._wiring import Wiring
+from .engine.builder import Wiring
+from .engine.runtime import get_num_threads
 from .errors import BusyError, InputError
 from .layers import network_layers
 from .trace import trace_example

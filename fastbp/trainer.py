@@ -16,9 +16,9 @@ from ._loss import Loss
 from ._options import Objective
 from ._progress import progress_bar
 from ._runs import Runs
-from ._runtime import get_num_threads
 from ._weights import check_class_weight
 from .callbacks import Callback, Callbacks
+from .engine.runtime import get_num_threads
 from .errors import ConfigError
 from .history import History
 from .network import Network

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastbp import _runtime
+from fastbp.engine import runtime as _runtime
 
 LINE_BYTES = 64
 GUARD_BYTES = 8 * LINE_BYTES  # wider than the widest register tile

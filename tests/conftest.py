@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastbp import _runtime
+from fastbp.engine import runtime as _runtime
 
 
 @pytest.fixture(params=_runtime.isas())

@@ -8,7 +8,9 @@ from itertools import pairwise
 import numpy as np
 from loss_cases import LOSSES, PARAMETERS, targets
 
-from fastbp import _engine, _runtime, reference
+from fastbp import reference
+from fastbp.engine import run as _engine
+from fastbp.engine import runtime as _runtime
 
 FLAT = {"sign", "step"}  # their slope is 0: no gradient trains them
 SLOPED = [name for name in reference.ACTIVATIONS if name not in FLAT]

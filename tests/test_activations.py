@@ -10,8 +10,11 @@ import pytest
 from networks import FLAT, Net, train
 
 import fastbp as fb
-from fastbp import _modelfile, _pace, _regime, _runtime, errors, io, reference
+from fastbp import _modelfile, errors, io, reference
 from fastbp.activations import ELU, LeakyReLU
+from fastbp.engine import costmodel as _regime
+from fastbp.engine import pace as _pace
+from fastbp.engine import runtime as _runtime
 
 TOLERANCE = 1e-6  # of gradient_check
 EPS = 1e-5  # its step: with a smaller one, the rounding of the loss shows below four sigmoids

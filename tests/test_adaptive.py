@@ -128,7 +128,7 @@ SIZES = {"streaming": ([30, 33, 1], 4), "split": ([30, 72, 5], 96), "wide": ([40
 def test_same_bits_for_every_isa_and_number_of_threads(use_isa, dtype, rule, regime):
     sizes, batch = SIZES[regime]
     activations = [*["tanh"] * (len(sizes) - 2), "linear"]
-    digests, (best, *others) = set(), fb._runtime.isas()
+    digests, (best, *others) = set(), fb.engine.runtime.isas()
     for isa, n in [*((best, n) for n in all_threads()), *((isa, 2) for isa in others)]:
         use_isa(isa)
         net = Net(sizes, activations, dtype)

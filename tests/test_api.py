@@ -72,8 +72,8 @@ def test_show_config(capsys):
     assert list(shown) == ["fastbp", "Python", "NumPy", "compiler", "ISA", "OpenMP", "threads"]
     assert shown["fastbp"] == fb.__version__
     assert shown["NumPy"] == np.__version__
-    assert shown["ISA"].split()[0] == fb._runtime.isa()
-    assert all(isa in shown["ISA"] for isa in fb._runtime.isas())
+    assert shown["ISA"].split()[0] == fb.engine.runtime.isa()
+    assert all(isa in shown["ISA"] for isa in fb.engine.runtime.isas())
     assert int(shown["threads"]) == fb.get_num_threads()
 
 
@@ -114,5 +114,5 @@ def test_an_unbuilt_tree_says_how_to_build_it(tmp_path):
 
 def test_types_are_shipped():
     assert (PACKAGE / "py.typed").exists()
-    for name in ("_runtime", "_forward", "_backward", "_engine"):
-        assert (PACKAGE / f"{name}.pyi").exists()
+    for name in ("runtime", "forward", "backward", "run"):
+        assert (PACKAGE / "engine" / f"{name}.pyi").exists()

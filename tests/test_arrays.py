@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastbp import _arrays
+from fastbp.engine import arrays as _arrays
 
 X = np.arange(12, dtype=np.float32).reshape(3, 4)
 F32 = np.dtype(np.float32)

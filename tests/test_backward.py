@@ -11,7 +11,8 @@ from exact import blocked_chain, chain
 from layer_shapes import SHAPES
 from networks import FLAT
 
-from fastbp import _backward, reference
+from fastbp import reference
+from fastbp.engine import backward as _backward
 
 # In eps of the dtype, of the sum of absolute terms behind each element.
 DELTA_TOLERANCE = 4

@@ -11,7 +11,8 @@ from layer_shapes import BATCHES, SIZES
 from loss_cases import PARAMETERS, targets
 from networks import PAIRS as ALL_PAIRS
 
-from fastbp import _backward, reference
+from fastbp import reference
+from fastbp.engine import backward as _backward
 
 # In eps of the dtype, of the size of output and target (or e^output), and of the row's loss.
 LOSS_TOLERANCE = 4

@@ -13,7 +13,7 @@ from arrays import Padded, blank, same_bits
 from exact import fma
 from test_backward_loss import PAIRS, last_layer, loss_delta
 
-from fastbp import _forward
+from fastbp.engine import forward as _forward
 
 # Around the lanes of a vector (2 to 16) and half of them; outputs around a line (8 or 16); wide.
 BATCHES = [1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 24, 25, 31, 40]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from benches import report, run, tables
 
-from fastbp import _runtime
+from fastbp.engine import runtime as _runtime
 
 QUICK = ["--seconds", "0.001"]
 

@@ -12,7 +12,7 @@ from scaling import _is_shared_out
 from scaling_costs import Kernels
 from scaling_model import Costs, limit, makespan, parts_of, predict
 
-from fastbp import _regime
+from fastbp.engine import costmodel as _regime
 
 WIDTHS, BATCH = (512, 1024, 256), 512
 WEIGHTS = 512 * 1024 + 1024 * 256

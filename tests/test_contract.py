@@ -18,7 +18,8 @@ import pytest
 from loss_cases import PARAMETERS
 from networks import Net, all_threads, train
 
-from fastbp import _regime, _runtime
+from fastbp.engine import costmodel as _regime
+from fastbp.engine import runtime as _runtime
 
 STEPS = 200
 # name: sizes, activations, loss, rule, rows, batch. From "mid" on a step is worth several threads;
@@ -130,7 +131,7 @@ def test_the_callers_denormals_are_left_alone():
 IN_A_PROCESS = """
 import json, sys
 import test_contract
-from fastbp import _runtime
+from fastbp.engine import runtime as _runtime
 names, n_threads = json.loads(sys.argv[1]), int(sys.argv[2]) or _runtime.get_num_threads()
 digests = {n: test_contract.trained_digest(n, "float32", n_threads) for n in names}
 print(json.dumps([_runtime.isa(), n_threads, digests]))

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from fastbp import _cpus
+from fastbp.engine import cpus as _cpus
 from fastbp.errors import ConfigError
 
 

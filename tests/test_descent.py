@@ -7,7 +7,8 @@ import pytest
 from training import classes, classifier, parameters
 
 import fastbp as fb
-from fastbp import _engine, _fit, reference
+from fastbp import _fit, reference
+from fastbp.engine import run as _engine
 
 X, Y = classes(dtype="float64")
 ROWS, EPOCHS, SEED = len(X), 3, 5

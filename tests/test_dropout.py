@@ -11,7 +11,12 @@ from arrays import blank, same_bits
 from networks import digest
 
 import fastbp as fb
-from fastbp import _engine, _forward, _pace, _regime, _runtime, errors, io, reference
+from fastbp import errors, io, reference
+from fastbp.engine import costmodel as _regime
+from fastbp.engine import forward as _forward
+from fastbp.engine import pace as _pace
+from fastbp.engine import run as _engine
+from fastbp.engine import runtime as _runtime
 
 SEED = 12345678901234567890  # above 2^63
 RATE = 0.3

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from arrays import same_bits
 
-from fastbp import _forward, _runtime
+from fastbp.engine import forward as _forward
+from fastbp.engine import runtime as _runtime
 
 FUNCTIONS = list(_runtime.FUNCTIONS)
 # In float64, in units in the last place of the true value.

@@ -11,7 +11,9 @@ from arrays import same_bits
 from loss_cases import PARAMETERS, right_rows
 from networks import PAIRS, SLOPED, Net, all_threads
 
-from fastbp import _engine, _runtime, reference
+from fastbp import reference
+from fastbp.engine import run as _engine
+from fastbp.engine import runtime as _runtime
 
 RTOL = {"float32": 2e-5, "float64": 1e-12}
 # Central differences in float64, as a part of the largest derivative in the array.

@@ -7,7 +7,7 @@ import pytest
 from arrays import same_bits
 from networks import Net, train
 
-from fastbp import _engine
+from fastbp.engine import run as _engine
 
 
 def test_a_batch_larger_than_the_data_is_all_of_it(dtype):

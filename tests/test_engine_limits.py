@@ -14,7 +14,8 @@ import pytest
 from arrays import same_bits
 from networks import Net, train
 
-from fastbp import _engine, _runtime
+from fastbp.engine import run as _engine
+from fastbp.engine import runtime as _runtime
 from fastbp.errors import BusyError
 
 SIZES, ACTIVATIONS = [20, 48, 33, 5], ["relu", "tanh", "softmax"]

@@ -8,7 +8,8 @@ from arrays import same_bits
 from loss_cases import PARAMETERS
 from networks import PAIRS, Net, all_threads, train
 
-from fastbp import _engine, reference
+from fastbp import reference
+from fastbp.engine import run as _engine
 
 # Of the largest parameter, after the steps of a trajectory.
 RTOL = {"float32": 1e-4, "float64": 1e-11}

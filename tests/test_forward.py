@@ -11,7 +11,9 @@ from exact import chain
 from layer_shapes import SHAPES
 from networks import FLAT
 
-from fastbp import _forward, _runtime, reference
+from fastbp import reference
+from fastbp.engine import forward as _forward
+from fastbp.engine import runtime as _runtime
 
 # In eps of the dtype: of the sum of absolute terms behind each z, and of the value of y itself.
 SUM_TOLERANCE = 2

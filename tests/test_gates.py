@@ -8,7 +8,9 @@ from gate_networks import STACKS, described, network, rows, twin
 from networks import digest
 
 import fastbp as fb
-from fastbp import _engine, _runtime, reference
+from fastbp import reference
+from fastbp.engine import run as _engine
+from fastbp.engine import runtime as _runtime
 
 TOLERANCE = 1e-6  # of gradient_check, float64
 WEIGHTS = [0.0, 1.0, 2.0, 3.0, 0.5, 1.5]

@@ -9,8 +9,9 @@ import pytest
 from training import assert_refuses, classes, classifier, parameters, trainer
 
 import fastbp as fb
-from fastbp import _backward, errors
+from fastbp import errors
 from fastbp._given import GivenRun
+from fastbp.engine import backward as _backward
 
 
 def half_square(outputs, targets):

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from networks import Net, train
 
-from fastbp import _pace, _runtime
+from fastbp.engine import pace as _pace
+from fastbp.engine import runtime as _runtime
 
 # name: sizes, activations, loss, rule, batch. "streamed" has 1 MiB of weights in a batch of 4.
 NETWORKS = {

@@ -49,7 +49,7 @@ def test_round_trip_keeps_every_bit(tmp_path, dtype, kind):
     trainer(loaded).fit(X, Y)
 
 
-@pytest.mark.parametrize("activation", list(fb._runtime.ACTIVATIONS))
+@pytest.mark.parametrize("activation", list(fb.engine.runtime.ACTIVATIONS))
 def test_round_trip_of_special_values(tmp_path, activation):
     network = fb.Network(3, [fb.Dense(4, activation), fb.Dense(1, activation)], seed=0)
     network.layers[0].weight[0] = [-0.0, np.nan, np.inf, np.float32(1e-45)]

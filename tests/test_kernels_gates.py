@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from arrays import Padded, blank, padded, same_bits
 
-from fastbp import _gates, _runtime, reference
+from fastbp import reference
+from fastbp.engine import kernels as _gates
+from fastbp.engine import runtime as _runtime
 
 # In eps of the dtype, of the largest value that goes in: f is within 2 ulp, and a product rounds.
 TOLERANCE = 8

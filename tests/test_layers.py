@@ -7,7 +7,8 @@ import pytest
 from training import classifier, parameters
 
 import fastbp as fb
-from fastbp import _runtime, errors, reference
+from fastbp import errors, reference
+from fastbp.engine import runtime as _runtime
 
 
 def test_activations_are_those_of_the_engine_and_the_reference():

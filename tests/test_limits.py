@@ -96,7 +96,7 @@ SIZES = {"small": ([30, 33, 1], 4), "split": ([30, 72, 5], 96), "wide": ([400, 1
 def test_same_bits_for_every_isa_and_number_of_threads(use_isa, dtype, rule, size, limits):
     sizes, batch = SIZES[size]
     activations = [*["tanh"] * (len(sizes) - 2), "linear"]
-    digests, (best, *others) = set(), fb._runtime.isas()
+    digests, (best, *others) = set(), fb.engine.runtime.isas()
     numbers = {"momentum": 0.5, "square_decay": 0.9, "eps": 1e-8} if rule == "adam" else {}
     for isa, n in [*((best, n) for n in all_threads()), *((isa, 2) for isa in others)]:
         use_isa(isa)

@@ -10,7 +10,8 @@ from loss_cases import needed, right_rows, targets
 from training import assert_refuses
 
 import fastbp as fb
-from fastbp import _runtime, errors, losses
+from fastbp import errors, losses
+from fastbp.engine import runtime as _runtime
 
 
 def test_table_has_the_losses_of_the_engine():

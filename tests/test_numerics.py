@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastbp import _forward, _runtime
+from fastbp.engine import forward as _forward
+from fastbp.engine import runtime as _runtime
 
 SCRIPT = Path(__file__).parent.parent / "bench" / "numerics.py"
 # The largest over all 2^32 inputs, rounded up; promised are 2.

@@ -64,7 +64,7 @@ def test_weights_of_inputs_that_are_always_zero_shrink_too(penalty):
 def test_same_bits_for_every_isa_and_number_of_threads(use_isa, dtype, rule, regime):
     sizes, batch = SIZES[regime]
     activations = [*["tanh"] * (len(sizes) - 2), "linear"]
-    digests, (best, *others) = set(), fb._runtime.isas()
+    digests, (best, *others) = set(), fb.engine.runtime.isas()
     numbers = {"momentum": 0.5, "square_decay": 0.9, "eps": 1e-8, "l1": 1e-3, "clip_value": 0.01}
     for isa, n in [*((best, n) for n in all_threads()), *((isa, 2) for isa in others)]:
         use_isa(isa)

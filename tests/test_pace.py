@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fastbp._pace import ALONE_SECONDS, LEAST_SECONDS, PATIENCE_SECONDS, Neighbourhood, Pace
+from fastbp.engine.pace import ALONE_SECONDS, LEAST_SECONDS, PATIENCE_SECONDS, Neighbourhood, Pace
 
 
 class Machine:

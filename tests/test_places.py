@@ -7,7 +7,7 @@ import pytest
 from arrays import same_bits
 from networks import Net, all_threads
 
-from fastbp import _engine
+from fastbp.engine import run as _engine
 
 SIZES, BATCH, STEPS = [230, 150, 40, 5], 20, 18  # 150 columns: the last line of a part is not full
 NUMBERS = {

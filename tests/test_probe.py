@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 from arrays import same_bits
 
-from fastbp import _backward, _forward, _probe, _runtime, reference
+from fastbp import reference
+from fastbp.engine import backward as _backward
+from fastbp.engine import forward as _forward
+from fastbp.engine import probe as _probe
+from fastbp.engine import runtime as _runtime
 
 BATCH, N_IN, N_OUT = 5, 19, 21
 RATE = 0.25

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 import fastbp as fb
-from fastbp import _runtime, losses
+from fastbp import losses
 from fastbp.cli import _parser
+from fastbp.engine import runtime as _runtime
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

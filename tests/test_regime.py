@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fastbp import _regime
+from fastbp.engine import costmodel as _regime
 
 
 @pytest.mark.parametrize("n_threads", [1, 3, 8])

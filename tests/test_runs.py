@@ -8,7 +8,8 @@ from networks import Net
 from training import classes, parameters, trainer
 
 import fastbp as fb
-from fastbp import _engine, _runtime
+from fastbp.engine import run as _engine
+from fastbp.engine import runtime as _runtime
 
 X, Y = classes()
 

@@ -20,7 +20,7 @@ from torch_twin import (
 
 import fastbp as fb
 from fastbp import losses
-from fastbp._runtime import ACTIVATIONS, LOSSES
+from fastbp.engine.runtime import ACTIVATIONS, LOSSES
 
 pytestmark = pytest.mark.slow
 

@@ -110,13 +110,13 @@ def test_out_of_memory_changes_nothing(nth):
     owner = trainer(batch_size=40)
     owner.step(X[:8], Y[:8])
     before = state(owner)
-    fb._runtime.fail_allocation(nth)
+    fb.engine.runtime.fail_allocation(nth)
     try:
         owner.fit(X, Y)
     except MemoryError:
         assert state(owner) == before
     finally:
-        fb._runtime.fail_allocation(0)
+        fb.engine.runtime.fail_allocation(0)
     owner.fit(X, Y)
 
 

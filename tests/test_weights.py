@@ -11,7 +11,9 @@ from networks import PAIRS, Net, all_threads
 from training import assert_refuses, classes, classifier, parameters, trainer
 
 import fastbp as fb
-from fastbp import _engine, _regime, errors, reference
+from fastbp import errors, reference
+from fastbp.engine import costmodel as _regime
+from fastbp.engine import run as _engine
 
 RTOL = {"float32": 2e-4, "float64": 1e-11}
 

@@ -1,5 +1,0 @@
-"""The streaming regime."""
-
-from fastbp._steps cimport Plan
-
-cdef void stream_worker(Plan *p, int thread, int n_threads) noexcept nogil

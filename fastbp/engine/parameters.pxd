@@ -1,0 +1,30 @@
+"""The parameters of a network as the compiled modules share them, and the targets of a pass over rows."""
+
+cimport numpy as cnp
+from libc.stdint cimport int64_t
+
+from fastbp.engine.forward cimport Layer
+from fastbp.engine.runtime cimport Memory, fbp_kernels
+
+cdef struct Targets:
+    const char *values          # [n][n_out], or NULL
+    const int64_t *labels       # [n] classes, or NULL
+    double smoothing            # of the rows that are gathered: (1 - smoothing) t + smoothing / n_out
+
+cdef Targets targets_of(cnp.ndarray y, double smoothing)
+cdef double *weights_or_null(weights) except? NULL
+cdef void gather_targets(char *target, const fbp_kernels *kernels, const Targets *targets, const int64_t *order,
+                         Py_ssize_t first, Py_ssize_t rows, Py_ssize_t n_out, Py_ssize_t ld) noexcept nogil
+cdef int team_size() noexcept nogil
+
+cdef class Parameters:
+    cdef readonly Py_ssize_t n_inputs, n_outputs, n_layers
+    cdef readonly object dtype, arena, wiring
+    cdef Memory memory, table
+    cdef Layer *layers
+    cdef size_t item
+    cdef int dtype_code
+    cdef bint busy
+    cdef const fbp_kernels *kernels(self) except NULL
+    cdef Py_ssize_t flops_of_a_row(self) noexcept
+    cdef bint drops(self) noexcept

@@ -1,0 +1,230 @@
+"""The only extension that links src/: kernel tables, ISA list and choice, threads, memory."""
+
+import os
+import warnings
+
+import numpy as np
+
+from cpython.buffer cimport PyBuffer_FillInfo
+cimport numpy as cnp
+from libc.string cimport memset
+
+from fastbp.engine.cpus import available_cpus
+from fastbp.errors import ConfigError
+
+cnp.import_array()
+
+cdef extern from "fbp.h" nogil:
+    const char *fbp_activation_names[]
+    const char *fbp_loss_names[]
+    const char *fbp_rule_names[]
+    const char *fbp_gate_names[]
+    const char *fbp_function_names[]
+    const char *fbp_isa_name(int index)
+    const fbp_kernels *fbp_find_kernels(const char *isa, fbp_dtype dtype)
+    void *fbp_alloc(size_t bytes)
+    void fbp_free(void *memory, size_t bytes)
+    size_t fbp_live_bytes()
+    void fbp_fail_allocation(long n)
+    void fbp_barrier_init(fbp_barrier *barrier, int n_threads)
+    void fbp_barrier_wait(fbp_barrier *barrier)
+    Py_ssize_t fbp_claim(Py_ssize_t *counter, Py_ssize_t count)
+    int64_t fbp_pause(int turn)
+    void fbp_spread(int *cpus, int thread, int n_threads)
+    uint64_t fbp_flush_denormals()
+    void fbp_restore_denormals(uint64_t mode)
+
+cdef extern from *:
+    """
+    #ifdef _OPENMP
+    enum { FBP_HAS_OPENMP = 1 };
+    #else
+    enum { FBP_HAS_OPENMP = 0 };
+    #endif
+    #if defined(__clang__)
+    #define FBP_COMPILER "Clang " __clang_version__
+    #else
+    #define FBP_COMPILER "GCC " __VERSION__
+    #endif
+    """
+    const int FBP_HAS_OPENMP
+    const char *FBP_COMPILER
+
+ACTIVATIONS = {fbp_activation_names[i].decode(): i for i in range(FBP_N_ACTIVATIONS)}
+LOSSES = {fbp_loss_names[i].decode(): i for i in range(FBP_N_LOSSES)}
+RULES = {fbp_rule_names[i].decode(): i for i in range(FBP_N_RULES)}
+LINE_BYTES = FBP_LINE_BYTES
+GATES = {fbp_gate_names[i].decode(): i for i in range(FBP_N_GATES)}
+FUNCTIONS = {fbp_function_names[i].decode(): i for i in range(FBP_N_FUNCTIONS)}
+COMPILER = FBP_COMPILER.decode()
+
+
+# ISAs
+
+def isas():
+    """Names of the kernel sets that this machine can run, best first."""
+    names = []
+    while fbp_isa_name(len(names)) != NULL:
+        names.append(fbp_isa_name(len(names)).decode())
+    return [name for name in names if fbp_find_kernels(name.encode(), FBP_F32) != NULL]
+
+
+cdef str current_isa
+cdef const fbp_kernels *current[FBP_N_DTYPES]
+
+
+def isa():
+    """Name of the kernel set in use."""
+    return current_isa
+
+
+def use_isa(name):
+    """Use the kernel set `name` from now on, everywhere in the process.
+
+    Raises
+    ------
+    ConfigError
+        If no such set exists or this machine cannot run it.
+    """
+    global current_isa
+    cdef int dtype
+    if name not in isas():
+        raise ConfigError(f"ISA: got {name!r}, wanted one of {', '.join(isas())} on this machine")
+    current_isa = name
+    for dtype in range(<int>FBP_N_DTYPES):
+        current[dtype] = fbp_find_kernels(name.encode(), <fbp_dtype>dtype)
+
+
+use_isa(os.environ.get("FASTBP_ISA") or isas()[0])
+
+
+cdef const fbp_kernels *kernels_of(str isa, int dtype) except NULL:
+    if isa is None:
+        return current[dtype]
+    name = isa.encode()
+    cdef const fbp_kernels *kernels = fbp_find_kernels(name, <fbp_dtype>dtype)
+    if kernels == NULL:
+        raise ConfigError(f"ISA: got {isa!r}, wanted one of {', '.join(isas())} on this machine")
+    return kernels
+
+
+cdef int code_of(dict names, str name, str what) except -1:
+    if name not in names:
+        raise ConfigError(f"{what}: got {name!r}, wanted one of {', '.join(names)}")
+    return names[name]
+
+
+# Threads
+
+cdef int max_threads = 0
+cdef bint went_parallel = False, forked_after_parallel = False
+
+
+def has_openmp():
+    """Whether the engine was built with OpenMP; without it everything runs on one thread."""
+    return bool(FBP_HAS_OPENMP)
+
+
+def set_num_threads(n):
+    """Set how many threads a call uses at most when it is not told otherwise, in the whole process.
+
+    Parameters
+    ----------
+    n : int or None
+        At least 1; None returns to the machine's default.
+
+    Raises
+    ------
+    ConfigError
+        `n` is something else.
+    """
+    global max_threads
+    if n is not None and (isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 1 <= n < 2 ** 31):
+        raise ConfigError(f"n_threads: got {n!r}, wanted a whole number from 1 to {2 ** 31 - 1}, or None")
+    max_threads = 0 if n is None else n
+
+
+def get_num_threads():
+    """Return how many threads a call uses at most when it is not told otherwise.
+
+    What `set_num_threads` has set, else the cores that this process may use: the least of CPU affinity, cgroup quota and
+    ``OMP_NUM_THREADS``, or ``FASTBP_NUM_THREADS`` instead of these. 1 in a build without OpenMP.
+    """
+    global max_threads
+    if max_threads == 0:
+        max_threads = available_cpus()
+    return max_threads if FBP_HAS_OPENMP else 1
+
+
+cdef int threads_now(int n_threads) except -1:
+    """The team for a region that asks for n_threads: one after a fork that an OpenMP library would not survive."""
+    global went_parallel, forked_after_parallel
+    if n_threads <= 1 or not FBP_HAS_OPENMP:
+        return 1
+    if forked_after_parallel:
+        if went_parallel:
+            went_parallel = False
+            warnings.warn("fastbp runs on one thread in a process forked after its threads had started; "
+                          "start processes with the spawn or forkserver method instead", RuntimeWarning, stacklevel=2)
+        return 1
+    went_parallel = True
+    return n_threads
+
+
+def _after_fork():
+    global forked_after_parallel
+    forked_after_parallel = went_parallel
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+# Memory
+
+cdef class Memory:
+    def __cinit__(self, size_t bytes):
+        self.renew(bytes)
+
+    cdef int renew(self, size_t bytes) except -1:
+        """As if new, with so many bytes: the same ones if it has as many."""
+        if self.data != NULL and bytes == self.bytes:
+            memset(self.data, 0, bytes)
+            return 0
+        fbp_free(self.data, self.bytes)
+        self.bytes, self.data = 0, <char *>fbp_alloc(bytes)
+        if self.data == NULL:
+            raise MemoryError(f"fastbp: no memory for {bytes} bytes")
+        self.bytes = bytes
+
+    def __dealloc__(self):
+        fbp_free(self.data, self.bytes)
+
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        PyBuffer_FillInfo(buffer, self, self.data, self.bytes, 0, flags)
+
+
+def fail_allocation(long n):
+    """For tests: the n-th engine allocation from now raises MemoryError; 0 turns this off."""
+    fbp_fail_allocation(n)
+
+
+def live_bytes():
+    """Bytes that the engine holds now."""
+    return fbp_live_bytes()
+
+
+def leading_dimension(Py_ssize_t n, dtype):
+    """Elements between padded rows of n elements of dtype."""
+    return fbp_leading_dimension(n, np.dtype(dtype).itemsize)
+
+
+# What the other extensions reach of the core
+
+cdef void barrier_init(fbp_barrier *barrier, int n_threads) noexcept nogil: fbp_barrier_init(barrier, n_threads)
+cdef void barrier_wait(fbp_barrier *barrier) noexcept nogil: fbp_barrier_wait(barrier)
+cdef Py_ssize_t claim(Py_ssize_t *counter, Py_ssize_t count) noexcept nogil: return fbp_claim(counter, count)
+cdef int64_t pause(int turn) noexcept nogil: return fbp_pause(turn)
+cdef void spread(int *cpus, int thread, int n_threads) noexcept nogil: fbp_spread(cpus, thread, n_threads)
+cdef uint64_t flush_denormals() noexcept nogil: return fbp_flush_denormals()
+cdef void restore_denormals(uint64_t mode) noexcept nogil: fbp_restore_denormals(mode)

@@ -1,0 +1,144 @@
+"""The memory of a run that depends on the batch: slots, scratch, phases and blocks, in one allocation of 64-byte aligned pieces."""
+
+from libc.stdint cimport int64_t, uint8_t, uintptr_t
+from libc.string cimport memset
+
+from fastbp.engine.backward cimport Block, Place
+from fastbp.engine.forward cimport Layer
+from fastbp.engine.limits cimport squares_before
+from fastbp.engine.places cimport bytes_of_own
+from fastbp.engine.costmodel cimport blocks_of_team, phases_of
+from fastbp.engine.runtime cimport (FBP_KEPT, FBP_LINE_BYTES, fbp_delta_scratch, fbp_part, fbp_update_block, fbp_update_scratch)
+from fastbp.engine.plan cimport APPLY, LIMIT, UPDATE, Kind, Phase, Slot, Streamed
+
+cdef enum:
+    PAGE = 4096
+
+
+cdef Py_ssize_t line_bytes(Py_ssize_t bytes) noexcept:
+    return (bytes + FBP_LINE_BYTES - 1) // FBP_LINE_BYTES * FBP_LINE_BYTES
+
+
+cdef Py_ssize_t slots_of_batch(const Plan *p) noexcept:
+    return (p.batch + p.rows - 1) // p.rows
+
+
+cdef int make_workspace(Plan *p, Py_ssize_t batch, Cut cut, int n_threads, const char *follow, Memory memory) except -1:
+    """The plan's pointers into `memory`, made large enough for batches of so many rows.
+
+    It goes on where `follow` is, in terms of offsets in a page: a load that has the offset of a recent store waits for it, and a
+    small network took 1.6 times as long when chance had put parameters and workspace on top of each other.
+    """
+    cdef size_t item = p.kernels.item
+    cdef Py_ssize_t i
+    phases = phases_of(p.layers, p.n_layers, batch, cut, item)
+    blocks = blocks_of_team(p.layers, p.n_layers, batch, cut, item)
+    p.batch, p.rows, p.team = batch, cut.rows, cut.team
+    phases += [(kind, 0, len(blocks)) for kind in last_phases(p)]
+    p.n_phases, p.n_blocks = len(phases), len(blocks)
+    p.n_slots = slots_of_batch(p) + (cut.team if cut.team > 1 else 0)
+    n_states = sum([n for _, _, n in phases])
+    n_squares = squares_before(p, p.n_layers)
+    p.scratch_bytes = bytes_of_scratch(p)
+    sizes = [p.n_slots * lay_out(p, NULL, NULL), n_threads * p.scratch_bytes, p.n_slots * sizeof(Slot),
+             p.n_slots * sizeof(Slot *),
+             p.n_blocks * sizeof(Block), p.n_phases * sizeof(Phase), n_states * sizeof(int64_t), n_threads * sizeof(int),
+             sum([(rows + 1) * n for _, _, rows, _, n, _ in blocks]) * item if p.clip_norm > 0 else 0,
+             n_squares * sizeof(double) if p.clip_norm > 0 else 0, n_squares * sizeof(double) if p.max_norm > 0 else 0,
+             p.n_blocks * sizeof(Place), bytes_of_own(p, cut.wide)]
+    memory.renew(sum([line_bytes(size) for size in sizes]) + PAGE)
+    cdef char *end = memory.data + (<uintptr_t>follow - <uintptr_t>memory.data) % PAGE
+    pieces = []
+    for size in sizes:
+        pieces.append(<uintptr_t>end)
+        end += line_bytes(size)
+    p.scratch = <char *><uintptr_t>pieces[1]
+    p.slots, p.taken = <Slot *><uintptr_t>pieces[2], <Slot **><uintptr_t>pieces[3]
+    for i in range(p.n_slots):
+        lay_out(p, &p.slots[i], <char *><uintptr_t>pieces[0] + i * lay_out(p, NULL, NULL))
+    p.blocks = fill_blocks(<Block *><uintptr_t>pieces[4], blocks, item)
+    p.phases = fill_phases(<Phase *><uintptr_t>pieces[5], phases, <int64_t *><uintptr_t>pieces[6])
+    p.cpus = <int *><uintptr_t>pieces[7]
+    p.held = <char *><uintptr_t>pieces[8] if p.clip_norm > 0 else NULL
+    p.gradient_squares, p.weight_squares = <double *><uintptr_t>pieces[9], <double *><uintptr_t>pieces[10]
+    p.places, p.own = <Place *><uintptr_t>pieces[11], NULL
+    p.room = <char *><uintptr_t>pieces[12] if cut.wide else NULL
+    return 0
+
+
+cdef Py_ssize_t bytes_of_scratch(const Plan *p):
+    """What one thread needs in any regime."""
+    cdef Py_ssize_t l, widest = 0, lists = 0, item = p.kernels.item, parts = slots_of_batch(p) * sizeof(fbp_part)
+    for l in range(p.n_layers):
+        widest = max(widest, p.layers[l].n_out)
+        lists += sizeof(Streamed) + (p.layers[l].n_in + 2) * sizeof(int)  # streaming: a count, the list of rows, one to spare
+    gradient = line_bytes(parts) + (fbp_update_scratch(p.batch, item) + fbp_update_block(p.batch, item)) * item
+    return line_bytes(max(lists, fbp_delta_scratch(widest, p.rows, item) * item, gradient))
+
+
+cdef Py_ssize_t lay_out(const Plan *p, Slot *slot, char *end) noexcept:
+    """A slot's pointers from `end` on, if it is not NULL; returns the bytes of a slot."""
+    cdef Py_ssize_t l, bytes, kept, item = p.kernels.item
+    cdef const Layer *last = &p.layers[p.n_layers - 1]
+    cdef char *begin = end
+    cdef Slot made
+    made.inputs, end = end, end + line_bytes(p.rows * p.layers[0].ld_in * item)
+    made.target, end = end, end + line_bytes(p.rows * last.ld * item)
+    made.row_loss, end = <double *>end, end + line_bytes(p.rows * sizeof(double))
+    made.weights, end = <double *>end, end + line_bytes(p.rows * sizeof(double))
+    made.hit, end = <uint8_t *>end, end + line_bytes(p.rows)
+    made.outputs, end = <char **>end, end + line_bytes(p.n_layers * sizeof(char *))
+    made.slopes, end = <char **>end, end + line_bytes(p.n_layers * sizeof(char *))
+    made.deltas, end = <char **>end, end + line_bytes(p.n_layers * sizeof(char *))
+    for l in range(p.n_layers):
+        bytes = line_bytes(p.rows * p.layers[l].ld * item)
+        kept = bytes if p.layers[l].slope.code == FBP_KEPT else 0
+        if slot != NULL:
+            made.outputs[l], made.deltas[l] = end, end + bytes
+            made.slopes[l] = end + 2 * bytes if kept else end
+        end += 2 * bytes + kept
+    if slot != NULL:
+        slot[0] = made
+    return end - begin
+
+
+cdef Block *fill_blocks(Block *out, list blocks, Py_ssize_t item):
+    cdef Py_ssize_t i, held = 0
+    for i in range(len(blocks)):
+        out[i].layer, out[i].first, out[i].rows, out[i].column, out[i].n, out[i].owner = blocks[i]
+        out[i].held = held
+        held += (out[i].rows + 1) * out[i].n * item
+    return out
+
+
+cdef list last_phases(const Plan *p):
+    """The phases whose items are the blocks."""
+    return [UPDATE] + ([APPLY] if p.clip_norm > 0 else []) + ([LIMIT] if p.max_norm > 0 else [])
+
+
+cdef Phase *fill_phases(Phase *out, list phases, int64_t *states):
+    cdef Py_ssize_t i
+    for i in range(len(phases)):
+        kind, out[i].layer, out[i].n = phases[i]
+        out[i].kind, out[i].states = <Kind><int>kind, states
+        states += out[i].n
+    return out
+
+
+cdef void clear_slots(Plan *p) noexcept:
+    """Forget what a failed step left: a NaN in a delta that a later step skips would live on."""
+    cdef Py_ssize_t i, l
+    for i in range(p.n_slots):
+        for l in range(p.n_layers):
+            memset(p.slots[i].outputs[l], 0, p.rows * p.layers[l].ld * p.kernels.item)
+            memset(p.slots[i].deltas[l], 0, p.rows * p.layers[l].ld * p.kernels.item)
+
+
+cdef void reset_phases(Plan *p) noexcept:
+    """Back to the first phase, and every block of rows in a slot of its own."""
+    cdef Py_ssize_t i
+    p.phase = 1
+    for i in range(p.n_phases):
+        memset(p.phases[i].states, 0, p.phases[i].n * sizeof(int64_t))
+    for i in range(slots_of_batch(p)):
+        p.taken[i] = &p.slots[i]
