@@ -1,4 +1,4 @@
-"""Networks with gates, nested in each other, beside reference.py's idea of them."""
+"""Networks with gates, nested in each other, beside the reference's idea of them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def described(layer):
 
 
 def twin(net, x, y):
-    """Output, pairs and dX of the mean mse, by reference.py."""
+    """Output, pairs and dX of the mean mse, by the reference."""
     output, back = reference.stack(x, [described(layer) for layer in net.layers])
     dx, pairs = back(2 * (output - y) / output.size)
     return output, pairs, dx

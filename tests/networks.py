@@ -1,4 +1,4 @@
-"""Small random networks of the engine, beside their float64 copies for reference.py."""
+"""Small random networks of the engine, beside their float64 copies for the reference."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Net:
         return [self.model.bias(i).astype(np.float64) for i in self.layers]
 
     def reference(self):
-        """Weights, biases and activations, as the functions of reference.py take them."""
+        """Weights, biases and activations, as the functions of the reference take them."""
         return self.weights, self.biases, self.activations
 
     def rows(self, n, loss="squared_error", seed=1):

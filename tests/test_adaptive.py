@@ -9,7 +9,8 @@ from networks import Net, all_threads, train
 from training import classes, trainer
 
 import fastbp as fb
-from fastbp import errors, reference, reference_rules
+from fastbp import errors, reference
+from fastbp.reference import rules as reference_rules
 
 STEPS = 100
 X, Y = classes(96, dtype="float64")

@@ -1,4 +1,4 @@
-"""dense_delta and dense_update, on every kernel set, against reference.py and exact sums."""
+"""dense_delta and dense_update, on every kernel set, against the reference and exact sums."""
 
 from __future__ import annotations
 

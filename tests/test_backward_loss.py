@@ -1,4 +1,4 @@
-"""loss_delta, on every kernel set, against reference.py: losses, deltas and hits."""
+"""loss_delta, on every kernel set, against the reference: losses, deltas and hits."""
 
 from __future__ import annotations
 

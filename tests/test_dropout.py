@@ -1,4 +1,4 @@
-"""Dropout: its random numbers, and training with it in every regime, against reference.py."""
+"""Dropout: its random numbers, and training with it in every regime, against the reference."""
 
 from __future__ import annotations
 

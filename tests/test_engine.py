@@ -1,4 +1,4 @@
-"""Model: predict, activations, evaluate and gradients against reference.py and by hand."""
+"""Model: predict, activations, evaluate and gradients against the reference and by hand."""
 
 from __future__ import annotations
 

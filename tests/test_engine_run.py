@@ -1,4 +1,4 @@
-"""Run: the steps of training against a step by hand, reference.py, and each other."""
+"""Run: the steps of training against a step by hand, the reference, and each other."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_no_kink_is_near(name, monkeypatch):
         gaps.append((ordered[:, 1:] - ordered[:, :-1])[:, -1].min())
         return original(z)
 
-    monkeypatch.setattr("fastbp.reference_gates.maxout", noted)
+    monkeypatch.setattr("fastbp.reference.gates.maxout", noted)
     net = network(name)
     twin(net, *rows(net))
     assert all(gap > 1e-4 for gap in gaps)

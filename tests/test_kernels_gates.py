@@ -1,4 +1,4 @@
-"""gate_forward, gate_delta and add_rows, on every kernel set, against reference.py."""
+"""gate_forward, gate_delta and add_rows, on every kernel set, against the reference."""
 
 from __future__ import annotations
 

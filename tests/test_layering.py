@@ -186,7 +186,7 @@ def test_the_parsers_see_what_is_there():
     assert ".__init__" not in imports(PACKAGE / "engine/config.py", lazy=False)
     assert ".engine.plan" in imports(PACKAGE / "engine/limits.pxd")
     assert "engine.run" in reachable("trainer")
-    assert "numpy.typing.NDArray" in imports(PACKAGE / "reference.py")
+    assert "numpy.typing.NDArray" in imports(PACKAGE / "reference/network.py")
     assert len(C_FILES) > 8
     assert len(PY_FILES) > 10
     assert len(CYTHON_FILES) > 5

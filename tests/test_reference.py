@@ -1,4 +1,4 @@
-"""reference.py against numerical derivatives and values worked out by hand, in float64."""
+"""The reference against numerical derivatives and values worked out by hand, in float64."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from arrays import Padded, same_bits
 
-from fastbp import reference_rules
 from fastbp.engine import backward as _backward
+from fastbp.reference import rules as reference_rules
 
 # In eps of the dtype, of the sum of absolute terms behind each element.
 TOLERANCE = 16

@@ -1,4 +1,4 @@
-"""Weights of rows and of classes: against reference.py, to the bit over threads, and the gate."""
+"""Weights of rows and of classes: against the reference, to the bit over threads, and the gate."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .reference_activations import activation_of
+from .activations import activation_of
 
 Array = NDArray[np.floating]
 Back = Callable[[Array], Array]

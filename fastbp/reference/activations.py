@@ -1,4 +1,4 @@
-"""The activations of reference.py, the NumPy twin of the engine.
+"""The activations of the reference, the NumPy twin of the engine.
 
 .. [1] Goodfellow, Bengio & Courville, "Deep Learning", 2016, chapters 4 and 6.
 .. [2] Clevert, Unterthiner & Hochreiter, "Fast and accurate deep network learning by exponential

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .reference_activations import sigmoid, softmax
+from .activations import sigmoid, softmax
 
 Array = NDArray[np.floating]
 
