@@ -38,7 +38,7 @@ FLOORS = [
     layers _layer
     losses _classifying _given _loss _measure activations initializers
     optimizers adaptive schedules plateau
-    datasets _arrayfile _csv _table encoding _check _domains _weights
+    datasets encoding _check _domains _weights
     engine.builder engine.config
     engine.run engine.probe
     engine.workspace engine.region engine.passes

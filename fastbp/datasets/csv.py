@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import ConfigError, InputError
+from ..errors import ConfigError, InputError
 
 _DELIMITERS = ",;\t"
 _MISSING = frozenset({"", "?", "na", "n/a", "nan"})

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from . import _check
-from ._arrayfile import Pair, load_npz, read_idx
-from ._table import Table, load_csv
-from .errors import ConfigError, InputError, ShapeError
+from .. import _check
+from ..errors import ConfigError, InputError, ShapeError
+from .arrayfile import Pair, load_npz, read_idx
+from .table import Table, load_csv
 
 __all__ = [
     "Table",
