@@ -27,7 +27,7 @@ FLOORS = [
     line.split()
     for line in """
     __main__
-    cli _problem
+    cli
     __init__
     gradcheck losscheck models
     trainer _evaluates
@@ -271,7 +271,7 @@ def test_every_name_on_a_floor_is_a_module():
 
 def test_only_the_command_imports_the_whole_package():
     users = {p for p in PY_FILES if ".__init__" in imports(p, lazy=False, annotations=False)}
-    assert users == {PACKAGE / "cli.py"}
+    assert users <= set((PACKAGE / "cli").glob("*.py"))
 
 
 def test_nothing_imports_the_reference_and_it_imports_nothing():
