@@ -27,7 +27,7 @@ __all__ = ["architecture", "load", "rebuild", "save", "tensors"]
 
 def save(network: Network, path: str | os.PathLike[str]) -> None:
     """Write `network` to a safetensors file; see `Network.save`."""
-    from . import _modelfile
+    from .formats import modelfile as _modelfile
 
     _modelfile.write(path, architecture(network), tensors(network))
 
@@ -42,7 +42,7 @@ def load(path: str | os.PathLike[str]) -> Network:
     OSError
         The file does not exist or cannot be read.
     """
-    from . import _modelfile
+    from .formats import modelfile as _modelfile
 
     description, arrays = _modelfile.read(path)
     try:

@@ -17,7 +17,8 @@ from safetensors.numpy import load_file, save_file
 from training import classes, classifier, parameters, trainer
 
 import fastbp as fb
-from fastbp import _modelfile, errors
+from fastbp import errors
+from fastbp.formats import modelfile as _modelfile
 
 X, Y = classes()
 

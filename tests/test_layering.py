@@ -33,7 +33,7 @@ FLOORS = [
     trainer _evaluates
     _divergence _fit _options _runs _progress callbacks history plot
     network _description _gradients io preprocess
-    _affine _fold _polynomial _trace_layers _trace_table _tracing trace _modelfile
+    _affine _fold _polynomial _trace_layers _trace_table _tracing trace formats
     gates
     layers _layer
     losses _classifying _given _loss _measure activations initializers
@@ -68,7 +68,7 @@ FACES = {  # the one file that may import each optional or slow library
     "matplotlib": "plot",
     "mpi4py": "mpi",
     "onnx": "onnx",
-    "safetensors": "_modelfile",
+    "safetensors": "formats.modelfile",
     "sklearn": "sklearn",
     "tqdm": "_progress",
 }

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
-from .errors import CorruptModelError
+from ..errors import CorruptModelError
 
 __all__ = ["FORMAT_VERSION", "read", "write"]
 
