@@ -8,14 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _check
-from ._divergence import diverged
 from ._evaluates import Evaluates
-from ._fit import Fit, advance
 from ._given import LossFunction
 from ._loss import Loss
-from ._options import Objective
 from ._progress import progress_bar
-from ._runs import Runs
 from ._weights import check_class_weight
 from .callbacks import Callback, Callbacks
 from .engine.runtime import get_num_threads
@@ -23,6 +19,10 @@ from .errors import ConfigError
 from .history import History
 from .network import Network
 from .optimizers import SGD, Optimizer
+from .training.fit import Fit, advance
+from .training.objective import Objective
+from .training.runs import Runs
+from .training.state import diverged
 
 __all__ = ["Trainer"]
 

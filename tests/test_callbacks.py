@@ -9,7 +9,8 @@ import pytest
 from training import assert_refuses, classes, classifier, parameters, trainer
 
 import fastbp as fb
-from fastbp import _fit, errors
+from fastbp import errors
+from fastbp.training import fit as _fit
 
 X, Y = classes()
 XV, YV = classes(seed=1)

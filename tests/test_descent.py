@@ -7,8 +7,9 @@ import pytest
 from training import classes, classifier, parameters
 
 import fastbp as fb
-from fastbp import _fit, reference
+from fastbp import reference
 from fastbp.engine import run as _engine
+from fastbp.training import fit as _fit
 
 X, Y = classes(dtype="float64")
 ROWS, EPOCHS, SEED = len(X), 3, 5

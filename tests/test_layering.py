@@ -31,7 +31,7 @@ FLOORS = [
     __init__
     gradcheck losscheck models
     trainer _evaluates
-    _divergence _fit _options _runs _progress callbacks history plot
+    training _progress callbacks history plot
     network _description _gradients io preprocess
     _affine _fold _polynomial _trace_layers _trace_table _tracing trace formats
     gates
@@ -58,7 +58,7 @@ KNOWN_CIRCLES = [
     # Halves of a class, and annotations with the whole network.
     {"network", "_affine", "_description", "_fold", "_gradients", "_tracing", "io", "trace"},
     # Annotations with the trainer, whose attributes they use.
-    {"trainer", "_divergence", "_fit", "callbacks"},
+    {"trainer", "training.state", "training.fit", "callbacks"},
     # History.plot, and the annotation of what it draws.
     {"history", "plot"},
     # The version.

@@ -7,7 +7,8 @@ import pytest
 from scipy.optimize import minimize
 
 import fastbp as fb
-from fastbp import _fit, models
+from fastbp import models
+from fastbp.training import fit as _fit
 
 
 def clouds(n=36, seed=0):

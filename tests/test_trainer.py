@@ -10,7 +10,7 @@ import pytest
 from training import N_CLASSES, N_INPUTS, classes, classifier, parameters, state, trainer
 
 import fastbp as fb
-from fastbp import _fit
+from fastbp.training import fit as _fit
 
 X, Y = classes()
 N = len(X)

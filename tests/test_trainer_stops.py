@@ -6,7 +6,8 @@ import pytest
 from training import classes, classifier, parameters, state, trainer
 
 import fastbp as fb
-from fastbp import _fit, _progress, errors
+from fastbp import _progress, errors
+from fastbp.training import fit as _fit
 
 X, Y = classes()
 

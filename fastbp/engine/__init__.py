@@ -1,1 +1,1 @@
-"""The engine in Cython, and what chooses its threads: not public, every argument checked above."""
+"""The compiled engine and what serves it: not public; arguments are checked by the callers."""

@@ -1,1 +1,1 @@
-"""Files that networks are written to and read from."""
+"""The file formats that networks are saved in."""

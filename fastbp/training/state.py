@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._given import GivenRun
-from .engine.arrays import all_finite
-from .engine.run import Run
-from .errors import DivergenceError
-from .network import Network
+from .._given import GivenRun
+from ..engine.arrays import all_finite
+from ..engine.run import Run
+from ..errors import DivergenceError
+from ..network import Network
 
 if TYPE_CHECKING:
-    from .trainer import Trainer
+    from ..trainer import Trainer
 
 __all__ = ["LastGood", "diverged"]
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _check
-from .network import Network
+from .. import _check
+from ..network import Network
 
 __all__ = ["Objective"]
 

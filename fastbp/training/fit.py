@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._divergence import LastGood, diverged
-from ._given import GivenRun
-from ._measure import means
-from ._progress import NoBar
-from .callbacks import Callbacks
-from .engine.run import Run
-from .errors import DivergenceError
+from .._given import GivenRun
+from .._measure import means
+from .._progress import NoBar
+from ..callbacks import Callbacks
+from ..engine.run import Run
+from ..errors import DivergenceError
+from .state import LastGood, diverged
 
 if TYPE_CHECKING:
-    from .trainer import Trainer
+    from ..trainer import Trainer
 
 __all__ = ["Fit", "advance"]
 
