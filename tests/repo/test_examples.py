@@ -14,7 +14,7 @@ import fastbp
 
 pytest.importorskip("matplotlib")
 
-FOLDER = Path(__file__).parents[1] / "examples"
+FOLDER = Path(__file__).parents[2] / "examples"
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "drawing")
 
 

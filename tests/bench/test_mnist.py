@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parent.parent / "bench" / "mnist.py"
+SCRIPT = Path(__file__).parents[2] / "bench" / "mnist.py"
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-BENCH = Path(__file__).parent.parent / "bench"
+BENCH = Path(__file__).parents[2] / "bench"
 ENVIRONMENT = {"cpu", "cores", "threads", "isa", "peak GFLOP/s", "system", "versions"}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 COMPILER, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64"
 FLAGS = ["-std=gnu11", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror"]
 FLAGS.append(f"-I{ROOT / 'src'}")
@@ -23,7 +23,7 @@ def test_neon_compiles_and_has_the_bits_of_the_scalar_kernels(tmp_path):
         compile_ = [COMPILER, *FLAGS, f"-DFBP_REAL_BITS={bits}", "-c", source, "-o", objects[-1]]
         subprocess.run(compile_, check=True)
     sources = [str(ROOT / "src" / f"{name}.c") for name in ("dispatch", "memory", "threads")]
-    sources.append(str(ROOT / "tests/isa_bits.c"))
+    sources.append(str(ROOT / "tests/engine/isa_bits.c"))
     program = str(tmp_path / "isa_bits")
     link = [COMPILER, *FLAGS, "-static", *sources, *objects, "-lm", "-o", program]
     subprocess.run(link, check=True)

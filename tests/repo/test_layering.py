@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PACKAGE, SRC = ROOT / "fastbp", ROOT / "src"
 C_FILES = sorted([*SRC.glob("*.c"), *SRC.glob("*.h")])
 PY_FILES = sorted(PACKAGE.rglob("*.py"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-DOCS = sorted((Path(__file__).parents[1] / "docs").glob("*.md"))
+DOCS = sorted((Path(__file__).parents[2] / "docs").glob("*.md"))
 
 
 def blocks(path):
