@@ -19,7 +19,8 @@ from setuptools.command.build_ext import build_ext
 FLAGS = ["-std=gnu11", "-O3", "-ffp-contract=off", "-fno-lto", "-fno-fast-math", "-g0"]
 CORE = ["src/dispatch.c", "src/memory.c", "src/threads.c"]
 HEADERS = [str(path) for path in sorted(Path("src").glob("*.h"))]
-MODULES = [path.stem for path in sorted(Path("fastbp").glob("*.pyx")) if path.stem != "_runtime"]
+RUNTIME = "fastbp.engine.runtime"  # the only extension that links the core
+MODULES = [f"fastbp.engine.{path.stem}" for path in sorted(Path("fastbp/engine").glob("*.pyx"))]
 ISAS = {
     "x86_64": {
         "avx512": ["-mavx512f", "-mavx512dq", "-mfma"],
@@ -62,7 +63,7 @@ class Build(build_ext):
         for extension in self.extensions:
             extension.extra_compile_args = [*FLAGS, *openmp]
             extension.extra_link_args = openmp
-            if extension.name == "fastbp._runtime":
+            if extension.name == RUNTIME:
                 extension.extra_objects = self.kernel_objects()
         super().build_extensions()
 
@@ -106,10 +107,10 @@ class Build(build_ext):
             return [path for paths in compiled for path in paths]
 
 
-def extension(name: str, sources: tuple[str, ...] = ()) -> Extension:
+def extension(name: str) -> Extension:
     return Extension(
-        f"fastbp.{name}",
-        [f"fastbp/{name}.pyx", *sources],
+        name,
+        [f"{name.replace('.', '/')}.pyx", *(CORE if name == RUNTIME else [])],
         include_dirs=["src", np.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
         depends=HEADERS,
@@ -118,10 +119,7 @@ def extension(name: str, sources: tuple[str, ...] = ()) -> Extension:
 
 setup(
     ext_modules=cythonize(
-        [
-            extension("_runtime", tuple(CORE)),
-            *(extension(name) for name in MODULES),
-        ],
+        [extension(name) for name in MODULES],
         build_dir="build/cython",
         nthreads=processes(),
         compiler_directives={

@@ -3,9 +3,9 @@
     T(t) = A(t) + U(t) + phases * hand-over(team) + serial
 
 The engine itself says how it cuts a step for t threads: the team that finds work, the regime, the
-items of each phase and the blocks of weights (fastbp.engine.costmodel.describe). A thread claims items from
-its own share on, then what is left; an item takes what its kernels were measured to take on one
-thread. No thread is late here, so none computes an item of another.
+items of each phase and the blocks of weights (fastbp.engine.costmodel.describe). A thread claims
+items from its own share on, then what is left; an item takes what its kernels were measured to
+take on one thread. No thread is late here, so none computes an item of another.
 
 A         batch-split: blocks of rows through all layers and back, one phase. Wide: every thread
           gathers the whole batch; then columns of each layer's output, rows of the last layer

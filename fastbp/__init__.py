@@ -10,7 +10,7 @@ try:
     from .engine.runtime import get_num_threads, set_num_threads
 except ModuleNotFoundError as error:
     # What the module itself fails to import is its own best message.
-    if error.name != f"{__name__}._runtime":
+    if error.name != f"{__name__}.engine.runtime":
         raise
     raise ImportError(
         "the compiled modules of fastbp are not built; run `python -m pip install -e .` in the "
@@ -18,10 +18,10 @@ except ModuleNotFoundError as error:
     ) from error
 
 from . import activations, errors, initializers, losses, models, preprocess
-from .engine.config import show_config
 from .adaptive import Adagrad, Adam, AdamW, RMSprop
 from .callbacks import EarlyStopping, GradientNorm, TargetLoss, TimeLimit
 from .encoding import labels, one_hot
+from .engine.config import show_config
 from .gates import Gated, Maxout, Residual
 from .gradcheck import gradient_check
 from .history import History

@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .engine.arrays import all_finite, in_form
 from ._domains import WITHOUT_CLASSES, extremes, fault
+from .engine.arrays import all_finite, in_form
 from .errors import ConfigError, DTypeError, InputError, LabelError, ShapeError
 
 INT64 = np.dtype(np.int64)

@@ -10,8 +10,8 @@ import numpy as np
 from ._affine import Affine, attached
 
 if TYPE_CHECKING:
-    from .engine.run import Model
     from ._layer import Layer, Weighted
+    from .engine.run import Model
     from .network import Network
 
 __all__ = ["Described"]

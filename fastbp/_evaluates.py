@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import ArrayLike, NDArray
 
 from ._measure import evaluate, means
-from .engine.runtime import get_num_threads
 from ._weights import ClassWeight, row_weights
+from .engine.runtime import get_num_threads
 from .errors import ConfigError
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _check
-from .engine.run import Model, Run
 from ._loss import Loss
+from .engine.run import Model, Run
 from .errors import ConfigError
 
 __all__ = ["GivenLoss", "GivenRun", "LossFunction", "correct", "measured", "total"]

@@ -8,17 +8,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _check
 from ._measure import gradients
-from .engine.runtime import get_num_threads
 from ._weights import row_weights
+from .engine.runtime import get_num_threads
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ._affine import Affine
-    from .engine.run import Model
     from ._given import LossFunction
     from ._layer import Weighted
     from ._loss import Loss
+    from .engine.run import Model
 
 __all__ = ["Differentiable"]
 

@@ -14,8 +14,8 @@ from .errors import ConfigError
 from .initializers import Initializer, Zeros, fill
 
 if TYPE_CHECKING:
-    from .engine.run import Model
     from .engine.builder import Wiring
+    from .engine.run import Model
 
 __all__ = ["Layer", "Weighted", "initializer", "layers_of"]
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _check
-from .engine.run import Model
 from ._given import GivenLoss, correct, measured, total
 from ._loss import Loss
+from .engine.run import Model
 from .errors import InputError
 
 __all__ = ["evaluate", "gradients", "means"]

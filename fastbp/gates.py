@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 from . import _check
 from ._layer import Layer, Weighted, initializer, layers_of
-from .engine.runtime import ACTIVATIONS
 from .activations import ELU, Activation, LeakyReLU, parameter_of, resolve
+from .engine.runtime import ACTIVATIONS
 from .initializers import Initializer, LeCunNormal, default_weight
 from .layers import Dense
 
 if TYPE_CHECKING:
-    from .engine.run import Model
     from .engine.builder import Wiring
+    from .engine.run import Model
 
 __all__ = ["Gated", "Maxout", "Residual"]
 

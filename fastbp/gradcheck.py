@@ -13,9 +13,9 @@ from . import _check
 from ._given import LossFunction
 from ._loss import Loss
 from ._measure import evaluate
-from .training.objective import Objective
 from ._weights import row_weights
 from .network import Network
+from .training.objective import Objective
 
 __all__ = ["GradientCheck", "LayerCheck", "gradient_check"]
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from . import _check
 from ._affine import Affine
 from ._layer import Layer
-from .engine.builder import Wiring
 from .activations import resolve
+from .engine.builder import Wiring
 from .errors import ConfigError, CorruptModelError
 from .gates import Gated, Maxout, Residual
 from .layers import Dense, network_layers

@@ -11,14 +11,14 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from . import _check, losses
 from ._affine import Affine, first_layer_inputs
 from ._description import Described
-from .engine.run import Claim
 from ._fold import folded
 from ._given import LossFunction
 from ._gradients import Differentiable
 from ._layer import Layer
 from ._loss import Loss
-from .engine.runtime import get_num_threads
 from .engine.builder import Wiring
+from .engine.run import Claim
+from .engine.runtime import get_num_threads
 from .errors import InputError
 from .layers import network_layers
 from .trace import trace_example

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from . import _check
-from .engine.run import Cell, seen
 from .engine.costmodel import REGIMES, force
+from .engine.run import Cell, seen
 
 __all__ = ["REGIMES", "Cell", "forced"]
 

@@ -9,21 +9,21 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _check
-from .training.state import diverged
 from ._evaluates import Evaluates
-from .training.fit import Fit
 from ._given import LossFunction
 from ._loss import Loss
-from .training.objective import Objective
 from ._progress import progress_bar
-from .training.runs import Runs
-from .engine.runtime import get_num_threads
 from ._weights import check_class_weight
 from .callbacks import Callback, Callbacks
+from .engine.runtime import get_num_threads
 from .errors import ConfigError
 from .history import History
 from .network import Network
 from .optimizers import SGD, Optimizer
+from .training.fit import Fit
+from .training.objective import Objective
+from .training.runs import Runs
+from .training.state import diverged
 
 __all__ = ["Trainer"]
 

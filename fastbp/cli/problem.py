@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from .. import _check
+from ..datasets import load_digits, load_mnist, train_test_split
 from ..datasets.arrayfile import as_features, pick_xy, read_arrays
 from ..datasets.csv import CsvFile
 from ..datasets.table import encode_target, load_csv
-from ..datasets import load_digits, load_mnist, train_test_split
 from ..errors import ConfigError, LabelError, ShapeError
 
 _DIGITS = tuple("0123456789")

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from .. import _check
+from ..errors import ConfigError, InputError, ShapeError
 from .arrayfile import Pair, load_npz, read_idx
 from .table import Table, load_csv
-from ..errors import ConfigError, InputError, ShapeError
 
 __all__ = [
     "Table",

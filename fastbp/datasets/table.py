@@ -7,8 +7,8 @@ from os import PathLike
 
 import numpy as np
 
-from .csv import CsvFile
 from ..errors import ConfigError, DTypeError, InputError, LabelError
+from .csv import CsvFile
 
 _MANY_CLASSES = 100  # integers with more distinct values than this are quantities, not classes
 

@@ -1,7 +1,5 @@
-"""The NumPy twin of the engine: the documentation of the maths and the oracle of the tests.
+"""Chains of dense layers in NumPy: forward, backward, steps.
 
-Clear and slow on purpose, in the dtype of its input, with the op names of the compiled kernels.
-It takes plain arrays, checks nothing and returns new arrays; nothing at run time imports it.
 Rows of ``x`` are samples and ``weight`` is ``[n_in, n_out]``, so a layer is ``f(x @ W + b)``.
 
 .. [1] Rumelhart, Hinton & Williams, "Learning representations by back-propagating errors",
@@ -19,14 +17,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from . import rules as reference_rules
-from .activations import ACTIVATIONS as ACTIVATIONS
+from . import rules
 from .activations import activation_of
-from .dropout import dropout_factors as dropout_factors
-from .gates import layer as layer
-from .gates import maxout as maxout
-from .gates import product as product
-from .gates import stack as stack
 from .losses import LOSSES, smooth_rows, weigh_rows
 
 Array = NDArray[np.floating]
@@ -79,7 +71,7 @@ def dense_update(
     - ``"momentum"``: v = mu v + g, then w - lr v [1]_ (eq. 9)
     - ``"nesterov"``: v = mu v + g, then w - lr (g + mu v) [4]_ (with w taken one look ahead)
 
-    `reference_rules.descend` has these and the other rules.
+    `rules.descend` has these and the other rules.
 
     Parameters
     ----------
@@ -89,7 +81,7 @@ def dense_update(
     """
 
     def descend(w: Array, v: Array, g: Array) -> Pair:
-        return reference_rules.descend(rule, w, v, v, g, learning_rate, momentum)[:2]
+        return rules.descend(rule, w, v, v, g, learning_rate, momentum)[:2]
 
     weight, v_weight = descend(weight, velocity[0], x.T @ dy + 2 * l2 * weight)
     bias, v_bias = descend(bias, velocity[1], dy.sum(axis=0))
@@ -166,7 +158,9 @@ def backward(
     if loss == "cross_entropy" and parameter:
         target = smooth_rows(target, parameter)
     scale = 1 / len(x)
-    delta, row_loss, _ = loss_delta(output, target, loss, activations[-1], scale, parameter, zs[-1])
+    delta, row_loss, _ = loss_delta(
+        output, target, loss, activations[-1], scale, parameter, zs[-1]
+    )
     if weights_of_rows is not None:
         delta, row_loss = weigh_rows(delta, row_loss, weights_of_rows)
     deltas = [delta]

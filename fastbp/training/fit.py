@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from .. import _check
-from .state import LastGood, diverged
-from ..engine.run import Run
 from .._given import GivenRun
 from .._measure import means
 from .._progress import NoBar
 from ..callbacks import Callbacks
+from ..engine.run import Run
 from ..errors import DivergenceError, LabelError
+from .state import LastGood, diverged
 
 if TYPE_CHECKING:
     from ..trainer import Trainer

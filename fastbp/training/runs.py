@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.run import Run, StepCount
 from .._given import GivenLoss, GivenRun
 from .._loss import Loss
-from .objective import Objective
+from ..engine.run import Run, StepCount
 from ..errors import ConfigError
 from ..network import Network
 from ..optimizers import Optimizer
+from .objective import Objective
 
 __all__ = ["Runs", "State"]
 

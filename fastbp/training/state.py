@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._given import GivenRun
 from ..engine.arrays import all_finite
 from ..engine.run import Run
-from .._given import GivenRun
 from ..errors import DivergenceError
 from ..network import Network
 

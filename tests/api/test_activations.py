@@ -11,11 +11,11 @@ from networks import FLAT, Net, train
 
 import fastbp as fb
 from fastbp import errors, io, reference
-from fastbp.engine import pace as _pace
+from fastbp.activations import ELU, LeakyReLU
 from fastbp.engine import costmodel as _regime
+from fastbp.engine import pace as _pace
 from fastbp.engine import runtime as _runtime
 from fastbp.formats import modelfile as _modelfile
-from fastbp.activations import ELU, LeakyReLU
 
 TOLERANCE = 1e-6  # of gradient_check
 EPS = 1e-5  # its step: with a smaller one, the rounding of the loss shows below four sigmoids

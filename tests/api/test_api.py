@@ -114,5 +114,5 @@ def test_an_unbuilt_tree_says_how_to_build_it(tmp_path):
 
 def test_types_are_shipped():
     assert (PACKAGE / "py.typed").exists()
-    for name in ("_runtime", "_forward", "_backward", "_engine"):
-        assert (PACKAGE / f"{name}.pyi").exists()
+    for name in ("runtime", "forward", "backward", "run"):
+        assert (PACKAGE / "engine" / f"{name}.pyi").exists()

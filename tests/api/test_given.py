@@ -10,8 +10,8 @@ from training import assert_refuses, classes, classifier, parameters, trainer
 
 import fastbp as fb
 from fastbp import errors
-from fastbp.engine import backward as _backward
 from fastbp._given import GivenRun
+from fastbp.engine import backward as _backward
 
 
 def half_square(outputs, targets):

@@ -12,10 +12,10 @@ from networks import digest
 
 import fastbp as fb
 from fastbp import errors, io, reference, testing
-from fastbp.engine import run as _engine
+from fastbp.engine import costmodel as _regime
 from fastbp.engine import forward as _forward
 from fastbp.engine import pace as _pace
-from fastbp.engine import costmodel as _regime
+from fastbp.engine import run as _engine
 from fastbp.engine import runtime as _runtime
 
 SEED = 12345678901234567890  # above 2^63

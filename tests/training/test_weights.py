@@ -12,8 +12,8 @@ from training import assert_refuses, classes, classifier, parameters, trainer
 
 import fastbp as fb
 from fastbp import errors, reference, testing
-from fastbp.engine import run as _engine
 from fastbp.engine import costmodel as _regime
+from fastbp.engine import run as _engine
 
 RTOL = {"float32": 2e-4, "float64": 1e-11}
 

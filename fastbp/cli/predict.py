@@ -1,0 +1,50 @@
+"""``fastbp predict``: the rows of a file through a saved network."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from typing import TextIO
+
+import numpy as np
+
+import fastbp as fb
+
+from .problem import load_inputs
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``fastbp predict``."""
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="a .safetensors file of fastbp")
+    add("data", metavar="DATA", help="digits, mnist, a .npz or a .csv file")
+    add("--out", metavar="FILE", help="a CSV file, one line per row (stdout)")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write a line for each row, to a file or to stdout."""
+    network = fb.load(arguments.model)
+    features = tuple(json.loads(network.metadata.get("features", "[]")))
+    target = network.metadata.get("target", "")
+    x = load_inputs(arguments.data, network.n_inputs, features, target)
+    classes = json.loads(network.metadata.get("classes", "[]"))
+    outputs = network.predict(x)
+    if arguments.out is None:
+        _write_rows(sys.stdout, outputs, network.layers[-1].activation, classes)
+        return
+    with open(arguments.out, "w", newline="", encoding="utf-8") as file:
+        _write_rows(file, outputs, network.layers[-1].activation, classes)
+
+
+def _write_rows(file: TextIO, outputs: np.ndarray, activation: str, classes: list[str]) -> None:
+    """Write a class for each row of a softmax layer, else the outputs."""
+    writer = csv.writer(file, lineterminator="\n")
+    if activation != "softmax":
+        writer.writerows(outputs)
+        return
+    indices = outputs.argmax(axis=1)
+    writer.writerows([classes[i] if classes else i] for i in indices)

@@ -1,0 +1,1 @@
+"""The file formats that networks are saved in."""
