@@ -55,6 +55,7 @@ def _draw(ax: Axes, history: History, name: str) -> None:
             # A single epoch is a point: a line alone would draw nothing.
             marker = "o" if history.epochs == 1 else None
             ax.plot(epochs, history[key], style, label=label, marker=marker)
+    ax.locator_params("x", integer=True, min_n_ticks=1)
     ax.set_xlabel("epoch")
     ax.set_ylabel(name)
     ax.legend()

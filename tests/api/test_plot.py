@@ -49,6 +49,12 @@ def test_one_epoch_is_a_visible_point(pyplot):
     assert loss.lines[0].get_marker() == "o"
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 5, 20, 137])
+def test_ticks_are_whole_epochs(pyplot, epochs):
+    (loss,) = history(epochs, loss=1.0).plot().axes
+    assert all(tick.is_integer() for tick in loss.get_xticks())
+
+
 def test_figure_can_be_saved(pyplot, tmp_path):
     history(loss=1.0).plot().savefig(tmp_path / "run.png")
     assert (tmp_path / "run.png").read_bytes().startswith(b"\x89PNG")

@@ -1,15 +1,32 @@
-"""The Python in docs/ runs from top to bottom and prints what stands below it."""
+"""The pages tell the truth: their Python prints the text below it; commands and links exist."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-DOCS = sorted((Path(__file__).parents[2] / "docs").glob("*.md"))
+import fastbp as fb
+from fastbp import losses
+from fastbp.cli import _parser
+from fastbp.engine import runtime as _runtime
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+ALL_PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *PAGES,
+    ROOT / "bench/README.md",
+    ROOT / "examples/README.md",
+]
+WITHOUT_PYTHON = {"command_line.md", "coverage.md"}
 
 
 def blocks(path):
@@ -18,10 +35,19 @@ def blocks(path):
     return re.findall(r"^```(\w+)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
-def test_python_prints_what_stands_below_it(path):
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder for files that a page writes; the number of threads is put back."""
+    monkeypatch.chdir(tmp_path)
+    n_threads = fb.get_num_threads()
+    yield tmp_path
+    fb.set_num_threads(n_threads)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_python_prints_the_text_below_it(path, folder):
     names: dict[str, object] = {}
-    printed = ""
+    printed, compared = "", 0
     for language, text in blocks(path):
         if language == "python":
             with contextlib.redirect_stdout(io.StringIO()) as output:
@@ -29,8 +55,71 @@ def test_python_prints_what_stands_below_it(path):
             printed = output.getvalue()
         elif language == "text":
             assert printed == text
+            compared += 1
+    assert (compared == 0) == (path.name in WITHOUT_PYTHON)
 
 
-def test_the_page_on_gradients_has_four_examples():
-    languages = [language for language, _ in blocks(DOCS[0].with_name("gradients.md"))]
-    assert languages == ["python", "text"] * 4
+def test_every_activation_and_loss_is_named():
+    page = (DOCS / "layers_and_losses.md").read_text(encoding="utf-8")
+    for name in [*_runtime.ACTIVATIONS, *losses.LOSSES]:
+        assert f"| `{name}` |" in page
+
+
+def test_command_lines_are_understood():
+    lines = [line for _, text in blocks(DOCS / "command_line.md") for line in text.splitlines()]
+    commands = [line.split()[1:] for line in lines if line.startswith("fastbp ")]
+    assert commands
+    for command in commands:
+        _parser().parse_args(command)
+
+
+def test_every_option_of_train_is_named():
+    page = (DOCS / "command_line.md").read_text(encoding="utf-8")
+    (commands,) = (action for action in _parser()._actions if isinstance(action.choices, dict))
+    for option in commands.choices["train"]._option_string_actions:
+        assert option in page or option in ("-h", "--help")
+
+
+def test_every_script_of_the_benchmark_is_named():
+    guide = (ROOT / "bench" / "README.md").read_text(encoding="utf-8")
+    scripts = [p.name for p in (ROOT / "bench").glob("*.py") if "__main__" in p.read_text()]
+    assert len(scripts) > 5
+    for name in set(scripts) - {"worker.py"}:  # started by the others
+        assert f"python bench/{name}" in guide
+
+
+def test_the_tests_of_the_topics_exist():
+    named = re.findall(r"`(test_\w+\.py)`", (DOCS / "coverage.md").read_text(encoding="utf-8"))
+    assert named
+    assert set(named) <= {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+
+
+def anchors(path):
+    """What GitHub makes of the headings of a page."""
+    titles = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("path", ALL_PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path):
+    for link in re.findall(r"\]\((?!https)([^)]+)\)", path.read_text(encoding="utf-8")):
+        name, _, anchor = link.partition("#")
+        target = path.parent / name if name else path
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_every_page_is_linked_from_the_readme():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for path in PAGES:
+        assert f"(docs/{path.name}" in readme
+
+
+def test_the_picture_of_the_readme_can_be_drawn_again(tmp_path):
+    pytest.importorskip("matplotlib")
+    environment = os.environ | {"PYTHONPATH": str(Path(fb.__file__).parents[1])}
+    command = [sys.executable, str(DOCS / "draw.py"), str(tmp_path)]
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
+    for picture in (tmp_path / "history.png", DOCS / "history.png"):
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        assert picture.stat().st_size > 10_000
