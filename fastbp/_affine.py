@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _check
 from .engine.arrays import all_finite
-from .engine.run import Model
+from .engine.model import Model
 from .engine.runtime import get_num_threads
 from .errors import ConfigError, InputError, ShapeError
 from .layers import Dense

@@ -11,7 +11,7 @@ from ._affine import Affine, attached
 
 if TYPE_CHECKING:
     from ._layer import Layer, Weighted
-    from .engine.run import Model
+    from .engine.model import Model
     from .network import Network
 
 __all__ = ["Described"]

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from . import _check
 from ._loss import Loss
-from .engine.run import Model, Run
+from .engine.model import Model
+from .engine.run import Run
 from .errors import ConfigError
 
 __all__ = ["GivenLoss", "GivenRun", "LossFunction", "correct", "measured", "total"]

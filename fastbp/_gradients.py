@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ._given import LossFunction
     from ._layer import Weighted
     from ._loss import Loss
-    from .engine.run import Model
+    from .engine.model import Model
 
 __all__ = ["Differentiable"]
 

@@ -15,7 +15,7 @@ from .initializers import Initializer, Zeros, fill
 
 if TYPE_CHECKING:
     from .engine.builder import Wiring
-    from .engine.run import Model
+    from .engine.model import Model
 
 __all__ = ["Layer", "Weighted", "initializer", "layers_of"]
 

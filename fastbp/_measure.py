@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from . import _check
 from ._given import GivenLoss, correct, measured, total
 from ._loss import Loss
-from .engine.run import Model
+from .engine.model import Model
+from .engine.run import gradients as engine_gradients
 from .errors import InputError
 
 __all__ = ["evaluate", "gradients", "means"]
@@ -44,10 +45,10 @@ def gradients(
     """Return the mean loss, a model that holds its gradients, and dX if `inputs`."""
     if isinstance(loss, GivenLoss):
         values, y = measured(loss.function, _outputs(model, x, n_threads), y)
-        found = model.gradients(loss.name, x, y, n_threads, inputs, 0, weights)
+        found = engine_gradients(model, loss.name, x, y, n_threads, inputs, 0, weights)
         assert found is not None  # its targets are no labels
         return total(values, weights) / len(x), *found[1:]
-    found = model.gradients(loss.name, x, y, n_threads, inputs, loss.parameter, weights)
+    found = engine_gradients(model, loss.name, x, y, n_threads, inputs, loss.parameter, weights)
     if found is None:
         raise _check.changed_labels(y, model.n_outputs)
     return found

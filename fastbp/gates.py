@@ -25,7 +25,7 @@ from .layers import Dense
 
 if TYPE_CHECKING:
     from .engine.builder import Wiring
-    from .engine.run import Model
+    from .engine.model import Model
 
 __all__ = ["Gated", "Maxout", "Residual"]
 

@@ -17,7 +17,7 @@ from ._gradients import Differentiable
 from ._layer import Layer
 from ._loss import Loss
 from .engine.builder import Wiring
-from .engine.run import Claim
+from .engine.model import Claim
 from .engine.runtime import get_num_threads
 from .errors import InputError
 from .layers import network_layers

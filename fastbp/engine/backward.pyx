@@ -1,19 +1,12 @@
 """Delta backward through all layers for some rows, and the update of a layer's weight block by block."""
 
-import numpy as np
-
-cimport numpy as cnp
-from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
-from fastbp.engine.forward cimport ADD, DENSE, GATE, activation_of
-from fastbp.engine.runtime cimport (FBP_F32, FBP_F64, FBP_KEPT, FBP_LINE_BYTES, Memory, code_of, fbp_activation, fbp_bias_update,
-                                    fbp_delta_scratch, fbp_loss, fbp_rule, fbp_state_at, fbp_update_block, fbp_update_block_lines,
-                                    fbp_update_block_rows, fbp_update_of, fbp_update_scratch, kernels_of)
+from fastbp.engine.forward cimport ADD, DENSE, GATE
+from fastbp.engine.runtime cimport (FBP_LINE_BYTES, code_of, fbp_bias_update, fbp_rule, fbp_state_at, fbp_update_block_rows,
+                                    fbp_update_of, fbp_update_scratch)
 
-from fastbp.engine.runtime import LOSSES, RULES
-
-cnp.import_array()
+from fastbp.engine.runtime import RULES
 
 
 cdef void backward_rows(char **deltas, char **slopes, const char *arena, char *scratch, const fbp_kernels *kernels,
@@ -68,8 +61,9 @@ cdef list blocks_of(const Layer *layer, Py_ssize_t batch, size_t item, Py_ssize_
     return blocks
 
 
-def column_blocks(first, end, most):
+cdef list column_blocks(Py_ssize_t first, Py_ssize_t end, Py_ssize_t most):
     """(begin, end) of blocks of about `most` lines, without a thin last one: for 3 of them, panels as the kernels would cut."""
+    cdef Py_ssize_t left, n
     blocks = []
     while first < end:
         left = end - first
@@ -112,83 +106,3 @@ cdef fbp_update update_of(rule, dict numbers):
     cdef fbp_update update = fbp_update_of(<fbp_rule>code_of(RULES, rule, "rule"))
     cdef dict fields = update
     return {**fields, **numbers}
-
-
-# The kernels one by one, for the tests: padded C-contiguous arrays of one dtype, written in place.
-
-cdef void *data_or_null(array):
-    return NULL if array is None else cnp.PyArray_DATA(<cnp.ndarray>array)
-
-
-def dense_delta(cnp.ndarray dx, cnp.ndarray dy, cnp.ndarray weight, cnp.ndarray x, Py_ssize_t n_in, Py_ssize_t n_out,
-                activation, isa=None):
-    """dx [batch, ldx] OUT = (dy [batch, ldy] @ weight [n_in, ldw].T) * f'(x), x [batch, ldx] the lower layer's output.
-
-    Without an activation x is that layer's slope itself.
-    """
-    cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if dx.dtype == np.float32 else FBP_F64)
-    cdef Py_ssize_t batch = dx.shape[0]
-    cdef Memory scratch = Memory(fbp_delta_scratch(n_out, batch, kernels.item) * kernels.item)
-    kernels.dense_delta(cnp.PyArray_DATA(dx), cnp.PyArray_DATA(dy), cnp.PyArray_DATA(weight), cnp.PyArray_DATA(x),
-                        scratch.data, batch, batch, n_in, n_out, dx.shape[1], dy.shape[1], weight.shape[1],
-                        fbp_activation(FBP_KEPT, 0) if activation is None else activation_of(activation))
-
-
-def dense_update(cnp.ndarray weight, cnp.ndarray bias, weight_velocity, bias_velocity, cnp.ndarray x, cnp.ndarray dy,
-                 Py_ssize_t n_in, Py_ssize_t n_out, rule, double learning_rate, double momentum, double l2, isa=None,
-                 rows_of_parts=None):
-    """weight [n_in, ldw], bias [ldw] and their velocities INOUT, by the gradient of x [batch, ldx] and dy [batch, ldy].
-
-    `rows_of_parts` cuts the batch in pieces; they do not show in the result.
-    """
-    cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if weight.dtype == np.float32 else FBP_F64)
-    cdef fbp_update update = update_of(rule, {"learning_rate": learning_rate, "momentum": momentum, "l2": l2})
-    cdef fbp_state weight_state, bias_state
-    weight_state.m, bias_state.m = data_or_null(weight_velocity), data_or_null(bias_velocity)
-    weight_state.v = bias_state.v = NULL
-    cdef Py_ssize_t batch = x.shape[0], item = kernels.item, first, row = 0, at
-    cdef Place place
-    cdef Layer layer
-    cdef Block block
-    cdef char *gradient
-    cdef Memory scratch = Memory((fbp_update_scratch(batch, item) + fbp_update_block(batch, item)) * item)
-    cuts = [batch] if rows_of_parts is None else rows_of_parts
-    cdef Memory memory = Memory(len(cuts) * sizeof(fbp_part))
-    cdef fbp_part *parts = <fbp_part *>memory.data
-    layer.n_in, layer.n_out = n_in, n_out
-    for _, block.first, block.rows, block.column, block.n in blocks_of(&layer, batch, item, 1, fbp_update_block_lines(batch)):
-        row = 0
-        for i, rows in enumerate(cuts):
-            parts[<Py_ssize_t>i] = fbp_part(
-                x=<char *>cnp.PyArray_DATA(x) + (row * x.shape[1] + block.first) * item,
-                dy=<char *>cnp.PyArray_DATA(dy) + (row * dy.shape[1] + block.column) * item, rows=rows)
-            row += rows
-        at = (block.first * weight.shape[1] + block.column) * item
-        place = Place(weight=<char *>cnp.PyArray_DATA(weight) + at, state=fbp_state_at(weight_state, at), ld=weight.shape[1])
-        gradient = block_gradient(scratch.data, &place, parts, len(cuts), &block, kernels, batch, x.shape[1], dy.shape[1], NULL)
-        apply_block(&place, <char *>cnp.PyArray_DATA(bias), bias_state, gradient, &block, kernels, &update)
-
-
-def apply_gradient(cnp.ndarray weight, m, v, cnp.ndarray gradient, rule, isa=None, **numbers):
-    """weight [rows, ld], m and v of its shape (or None) INOUT, by gradient [rows, ld] and the fields of fbp_update given."""
-    cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if weight.dtype == np.float32 else FBP_F64)
-    cdef fbp_update update = update_of(rule, numbers)
-    cdef fbp_state state
-    state.m, state.v = data_or_null(m), data_or_null(v)
-    kernels.apply_gradient(cnp.PyArray_DATA(weight), state, cnp.PyArray_DATA(gradient), weight.shape[0], weight.shape[1],
-                           weight.shape[1], &update)
-
-
-def loss_delta(cnp.ndarray delta, cnp.ndarray row_loss, hit, cnp.ndarray output, cnp.ndarray target, Py_ssize_t n_out,
-               loss, activation, double scale, isa=None, slope=None, double parameter=0):
-    """delta [batch, ld] OUT = scale * dL/dz, row_loss [batch] OUT, hit [batch] OUT or None; slope like output, or None."""
-    cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if delta.dtype == np.float32 else FBP_F64)
-    kernels.loss_delta(cnp.PyArray_DATA(delta), <double *>cnp.PyArray_DATA(row_loss), <uint8_t *>data_or_null(hit),
-                       cnp.PyArray_DATA(output), data_or_null(slope), cnp.PyArray_DATA(target), delta.shape[0], n_out,
-                       delta.shape[1], <fbp_loss>code_of(LOSSES, loss, "loss"), activation_of(activation), scale, parameter)
-
-
-def smooth_rows(cnp.ndarray target, Py_ssize_t n_out, double smoothing, isa=None):
-    """target [rows, ld] INOUT = (1 - smoothing) target + smoothing / n_out."""
-    cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if target.dtype == np.float32 else FBP_F64)
-    kernels.smooth_rows(cnp.PyArray_DATA(target), target.shape[0], n_out, target.shape[1], smoothing)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .run import Model
+from .model import Model
 from .runtime import LINE_BYTES
 
 __all__ = ["Wiring"]

@@ -1,15 +1,8 @@
 """Fused dense + activation forward, through all layers for a range of rows."""
 
-import numpy as np
+from fastbp.engine.runtime cimport code_of, fbp_activation, fbp_activation_code, fbp_kernels
 
-cimport numpy as cnp
-
-from fastbp.engine.runtime cimport (FBP_F32, FBP_F64, code_of, fbp_activation, fbp_activation_code, fbp_dropout, fbp_dropout_key,
-                                    fbp_function, fbp_kernels, kernels_of)
-
-from fastbp.engine.runtime import ACTIVATIONS, FUNCTIONS
-
-cnp.import_array()
+from fastbp.engine.runtime import ACTIVATIONS
 
 
 PARAMETERS = {"leaky_relu": 0.01, "elu": 1.0}  # of the activations that have one, where none is given
@@ -47,48 +40,3 @@ cdef void forward_rows(char **outputs, char **slopes, const char *x, const char 
                                  layer.gate_activation)
         elif layer.op == ADD:
             kernels.add_rows(outputs[l], source, outputs[layer.other], rows, layer.n_out, layer.ld, ld_source, layer.ld)
-
-
-# The kernels one by one, for the tests: padded C-contiguous arrays of one dtype, written in place.
-
-def dense_forward(cnp.ndarray y, cnp.ndarray x, cnp.ndarray weight, cnp.ndarray bias, Py_ssize_t n_in, Py_ssize_t n_out,
-                  activation, isa=None, slope=None):
-    """y [batch, ldy] OUT = f(x [batch, ldx] @ weight [n_in, ldw] + bias [ldw]); slope like y, OUT, or None."""
-    cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if y.dtype == np.float32 else FBP_F64)
-    kernels.dense_forward(cnp.PyArray_DATA(y), NULL if slope is None else cnp.PyArray_DATA(<cnp.ndarray>slope),
-                          cnp.PyArray_DATA(x), cnp.PyArray_DATA(weight), cnp.PyArray_DATA(bias), y.shape[0], n_in, n_out,
-                          y.shape[1], x.shape[1], weight.shape[1], activation_of(activation))
-
-
-def drop_units(cnp.ndarray y, cnp.ndarray slope, Py_ssize_t n, seed, step, layer, row, unit, rate, isa=None):
-    """y and slope [rows, ld] INOUT, of `rows` rows and n units from `row` and `unit` on."""
-    cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if y.dtype == np.float32 else FBP_F64)
-    cdef fbp_dropout dropout = fbp_dropout(key=fbp_dropout_key(seed, step, layer), row=row, unit=unit, rate=rate)
-    kernels.drop_units(cnp.PyArray_DATA(y), cnp.PyArray_DATA(slope), y.shape[0], n, y.shape[1], &dropout)
-
-
-def apply_activation(activation, z, isa=None):
-    """f(z), element-wise, for a float32 or float64 vector of any length."""
-    cdef cnp.ndarray y = whole_lines(z)
-    cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if z.dtype == np.float32 else FBP_F64)
-    kernels.activate(cnp.PyArray_DATA(y), len(y), activation_of(activation))
-    return y[: len(z)]
-
-
-def elementary(function, x, isa=None):
-    """f(x), element-wise, for a float32 or float64 vector of any length, without the GIL."""
-    cdef cnp.ndarray y = whole_lines(x)
-    cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if x.dtype == np.float32 else FBP_F64)
-    cdef fbp_function code = <fbp_function>code_of(FUNCTIONS, function, "function")
-    cdef void *data = cnp.PyArray_DATA(y)
-    cdef Py_ssize_t n = len(y)
-    with nogil:
-        kernels.elementary(data, data, n, code)
-    return y[: len(x)]
-
-
-cdef cnp.ndarray whole_lines(x):
-    """A copy of a vector, filled up with zeros to whole 64-byte lines."""
-    padded = np.zeros((len(x) + 15) // 16 * 16, x.dtype)
-    padded[: len(x)] = x
-    return padded

@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from fastbp.engine.backward cimport Block, Place
 from fastbp.engine.forward cimport Dropout, Layer
-from fastbp.engine.parameters cimport Targets
+from fastbp.engine.model cimport Targets
 from fastbp.engine.runtime cimport (FBP_ADAM, fbp_activation, fbp_barrier, fbp_coming, fbp_kernels, fbp_look, fbp_loss, fbp_state,
                                     fbp_update)
 

@@ -4,7 +4,7 @@ from libc.math cimport isfinite, sqrt
 from libc.string cimport memcpy
 
 from fastbp.engine.forward cimport Dropout, kept_slope
-from fastbp.engine.parameters cimport gather_targets
+from fastbp.engine.model cimport gather_targets
 from fastbp.engine.runtime cimport FBP_GRADIENT, barrier_wait, fbp_state_at
 
 

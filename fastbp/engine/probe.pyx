@@ -10,11 +10,11 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from fastbp.engine.backward cimport Block, Place, apply_block, block_gradient, blocks_of
 from fastbp.engine.forward cimport Layer, activation_of
-from fastbp.engine.parameters cimport team_size
 from fastbp.engine.runtime cimport (FBP_F32, FBP_F64, FBP_SGD, Memory, barrier_init, barrier_wait, code_of, fbp_activation,
                                     fbp_barrier, fbp_delta_scratch, fbp_kernels, fbp_leading_dimension, fbp_loss, fbp_part,
                                     fbp_state, fbp_update, fbp_update_block, fbp_update_block_lines, fbp_update_of,
                                     fbp_update_scratch, kernels_of, threads_now)
+from fastbp.engine.team cimport team_size
 
 from fastbp.engine.runtime import LOSSES
 

@@ -6,29 +6,27 @@ from time import perf_counter
 import numpy as np
 
 cimport numpy as cnp
-from libc.stdint cimport int64_t, uint64_t
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
+from numpy.random cimport bitgen_t
 
 from fastbp.engine.backward cimport update_of
-from fastbp.engine.forward cimport DENSE, Dropout, Layer
-from fastbp.engine.parameters cimport Parameters, targets_of, weights_or_null
-from fastbp.engine.passes cimport Passes
-from fastbp.engine.places cimport bring_back, take_places
 from fastbp.engine.costmodel cimport Cut, Forced, cut_of, forced
-from fastbp.engine.region cimport run_steps
-from fastbp.engine.runtime cimport (FBP_CROSS_ENTROPY, FBP_LINEAR, FBP_SGD, Memory, code_of, fbp_activation, fbp_delta_scratch,
-                                    bounded_threads, fbp_loss, fbp_loss_classifies, fbp_loss_from_logits, fbp_rule_has_m,
-                                    fbp_rule_has_v, process, threads_now)
-from fastbp.engine.shuffle cimport shuffle
+from fastbp.engine.forward cimport DENSE, Dropout, Layer
+from fastbp.engine.model cimport Model, targets_of, weights_or_null
 from fastbp.engine.plan cimport BAD_LABEL, STREAM, WIDE, Plan, Slot, slot_of
+from fastbp.engine.runtime cimport (FBP_CROSS_ENTROPY, FBP_LINEAR, FBP_SGD, Memory, bounded_threads, code_of, fbp_activation,
+                                    fbp_delta_scratch, fbp_loss, fbp_loss_classifies, fbp_loss_from_logits, fbp_rule_has_m,
+                                    fbp_rule_has_v, process, threads_now)
+from fastbp.engine.team cimport run_steps
+from fastbp.engine.wide cimport bring_back, take_places
 from fastbp.engine.workspace cimport clear_slots, make_workspace, reset_phases, slots_of_batch
 
-from cpython.exc cimport PyErr_CheckSignals
-
-from fastbp.engine.runtime import LOSSES
-from fastbp.engine.pace import Pace
-from fastbp.engine.parameters import Claim as _Claim
 from fastbp.engine.costmodel import REGIMES
+from fastbp.engine.pace import Pace
+from fastbp.engine.runtime import LOSSES
 from fastbp.errors import BusyError
 
 cnp.import_array()
@@ -38,8 +36,6 @@ cdef enum:
     STEPS_OF_A_COPY = 16        # and to copy those of the first layer to and fro
 
 NAMES = {code: name for name, code in REGIMES.items()}
-
-Claim = _Claim
 
 # How a call of `Run.steps` was done, for tests: see fastbp.testing.
 Cell = namedtuple("Cell", "regime one_layer apart kept held limited")
@@ -57,7 +53,7 @@ cdef class StepCount:
 cdef class Run:
     """A training run of one model: workspace and optimizer state, then data, then steps.
 
-    Parameters
+    Model
     ----------
     model : Model
     loss, rule : str
@@ -82,7 +78,7 @@ cdef class Run:
     earlier run, whose memory is used again if it has the right size.
     """
 
-    cdef Parameters model, updated
+    cdef Model model, updated
     cdef Plan plan
     cdef Memory workspace, state_memory
     cdef int n_threads
@@ -99,8 +95,8 @@ cdef class Run:
     cdef public uint64_t seed
     cdef public int64_t step, age
 
-    def __init__(self, Parameters model, loss, rule, double momentum=0, double l2=0, Py_ssize_t batch_size=1,
-                 long long n_threads=1, Parameters updated=None, double parameter=0, StepCount count=None, **numbers):
+    def __init__(self, Model model, loss, rule, double momentum=0, double l2=0, Py_ssize_t batch_size=1,
+                 long long n_threads=1, Model updated=None, double parameter=0, StepCount count=None, **numbers):
         cdef Plan *p = &self.plan
         self.model = model
         self.updated = model if updated is None else updated
@@ -249,24 +245,21 @@ cdef class Run:
         return 0
 
 
-cdef class Model(Passes):
-    """The parameters of a network, with what needs a backward pass."""
+def gradients(Model model, loss, cnp.ndarray x, cnp.ndarray y, long long n_threads, bint inputs, double parameter=0,
+              weights=None):
+    """(mean loss, a Model that holds the gradients, dX [n, n_inputs] or None) of the mean loss over all rows.
 
-    def gradients(self, loss, cnp.ndarray x, cnp.ndarray y, long long n_threads, bint inputs, double parameter=0,
-                  weights=None):
-        """(mean loss, a Model that holds the gradients, dX [n, n_inputs] or None) of the mean loss over all rows.
-
-        None if a label is no class: y has been written to since it was checked.
-        """
-        cdef Py_ssize_t n = x.shape[0], l
-        gradient = Model(self.n_inputs, [self.layers[l].n_out for l in range(self.n_layers)],
-                         ["linear"] * self.n_layers, self.dtype, wiring=self.wiring)
-        cdef Run run = Run(self, loss, "gradient", 0, 0, n, n_threads, gradient, parameter)
-        run.bind(x, y, weights)
-        total, _, done = run.steps(0, 1, np.zeros(1))
-        if done == 0:
-            return None
-        return total / n, gradient, input_gradient(run) if inputs else None
+    None if a label is no class: y has been written to since it was checked.
+    """
+    cdef Py_ssize_t n = x.shape[0], l
+    gradient = Model(model.n_inputs, [model.layers[l].n_out for l in range(model.n_layers)],
+                     ["linear"] * model.n_layers, model.dtype, wiring=model.wiring)
+    cdef Run run = Run(model, loss, "gradient", 0, 0, n, n_threads, gradient, parameter)
+    run.bind(x, y, weights)
+    total, _, done = run.steps(0, 1, np.zeros(1))
+    if done == 0:
+        return None
+    return total / n, gradient, input_gradient(run) if inputs else None
 
 
 cdef object input_gradient(Run run):
@@ -301,3 +294,32 @@ cdef object handed_to_data(Run run, Py_ssize_t l):
         PyErr_CheckSignals()
         out += p.rows * layer.ld_in * item
     return part
+
+
+cdef int64_t below(bitgen_t *bits, int64_t n) noexcept nogil:
+    """Uniform integer in [0, n): multiply, shift, reject the few that would be biased (Lemire 2019)."""
+    cdef uint32_t bound = <uint32_t>n, low
+    cdef uint64_t product
+    if n > <int64_t>0x7FFFFFFF:
+        return <int64_t>(bits.next_uint64(bits.state) % <uint64_t>n)
+    while True:
+        product = <uint64_t>bits.next_uint32(bits.state) * bound
+        low = <uint32_t>product
+        if low >= bound or low >= (0 - bound) % bound:
+            return <int64_t>(product >> 32)
+
+
+cdef int shuffle(cnp.ndarray order, bit_generator) except -1:
+    """order = 0 .. n-1 shuffled (Fisher-Yates), int64. What it held before does not matter."""
+    cdef bitgen_t *bits = <bitgen_t *>PyCapsule_GetPointer(bit_generator.capsule, "BitGenerator")
+    cdef int64_t *item = <int64_t *>cnp.PyArray_DATA(order)
+    cdef int64_t i, j, n = cnp.PyArray_SIZE(order)
+    # Without the generator's lock: it belongs to one trainer, whose claim of the network is held, and a child that is forked
+    # while another thread shuffles would find the lock taken for ever.
+    with nogil:
+        for i in range(n):
+            item[i] = i
+        for i in range(n - 1, 0, -1):
+            j = below(bits, i + 1)
+            item[i], item[j] = item[j], item[i]
+    return 0

@@ -4,15 +4,33 @@ Threads meet at no barrier. A phase is over when its items are done, whoever did
 finish, because something else has its core, is computed again by another that waits for it (see phases.h).
 """
 
-from libc.stdint cimport int64_t
+from cython.parallel cimport parallel, threadid
+from libc.stdint cimport int64_t, uint64_t
 
 from fastbp.engine.limits cimport limit_weights
-from fastbp.engine.runtime cimport (fbp_end_phase, fbp_item_apply, fbp_item_claim, fbp_item_done, fbp_item_pending,
-                                    fbp_items_done, fbp_put, fbp_put_word, fbp_word, pause, spread)
+from fastbp.engine.runtime cimport (barrier_init, fbp_end_phase, fbp_item_apply, fbp_item_claim, fbp_item_done,
+                                    fbp_item_pending, fbp_items_done, fbp_put, fbp_put_word, fbp_word, flush_denormals,
+                                    pause, restore_denormals, spread)
 from fastbp.engine.signals cimport may_leave, signalled
 from fastbp.engine.split cimport apply_held, foresee, gradient_of, through, update, work_alone
-from fastbp.engine.plan cimport APPLY, FINE, LAST, LIMIT, THROUGH, UPDATE, Fault, Phase, Slot, Worker, row_blocks, slot_of
+from fastbp.engine.plan cimport (APPLY, FINE, LAST, LIMIT, STREAM, THROUGH, UPDATE, Fault, Phase, Slot, Worker, row_blocks,
+                                 slot_of)
+from fastbp.engine.stream cimport stream_worker
 from fastbp.engine.wide cimport compute_part, gather_own, publish_part
+
+cdef extern from *:
+    """
+    #ifdef _OPENMP
+    #include <omp.h>
+    #define FBP_TEAM_SIZE omp_get_num_threads()
+    #define openmp_barrier() _Pragma("omp barrier")
+    #else
+    #define FBP_TEAM_SIZE 1
+    #define openmp_barrier()
+    #endif
+    """
+    const int FBP_TEAM_SIZE
+    void openmp_barrier() noexcept nogil
 
 cdef enum:
     PATIENCE = 20000        # nanoseconds that a thread waits before it helps, besides
@@ -136,3 +154,35 @@ cdef void team_worker(Plan *p, int thread, int n_threads) noexcept nogil:
         work_alone(&w)
     else:
         work_in_team(&w)
+
+
+cdef void work(Plan *p, int thread, int n_threads) noexcept nogil:
+    """One thread's share of the steps, in the regime of the batch size. Denormals count as zero meanwhile."""
+    cdef uint64_t mode = flush_denormals()
+    if p.regime == STREAM:
+        stream_worker(p, thread, n_threads)
+    else:
+        team_worker(p, thread, n_threads)
+    restore_denormals(mode)
+
+
+cdef int team_size() noexcept nogil:
+    """Threads of the running region: the OpenMP library may grant fewer than were asked for."""
+    return FBP_TEAM_SIZE
+
+
+cdef void run_steps(Plan *p, int n_threads) noexcept nogil:
+    """The plan's steps on a team of n_threads, or of as many as the OpenMP library grants."""
+    p.waited = p.barrier.asleep = 0
+    if n_threads == 1:
+        work(p, 0, 1)
+        return
+    with parallel(num_threads=n_threads):
+        if p.regime == STREAM:
+            if threadid() == 0:
+                barrier_init(&p.barrier, team_size())
+            openmp_barrier()
+        work(p, threadid(), team_size())
+        if threadid() == 0:
+            p.waited = -pause(0)
+    p.waited += pause(0)

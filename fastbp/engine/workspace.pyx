@@ -6,10 +6,10 @@ from libc.string cimport memset
 from fastbp.engine.backward cimport Block, Place
 from fastbp.engine.forward cimport Layer
 from fastbp.engine.limits cimport squares_before
-from fastbp.engine.places cimport bytes_apart
 from fastbp.engine.costmodel cimport blocks_of_team, phases_of
 from fastbp.engine.runtime cimport (FBP_KEPT, FBP_LINE_BYTES, fbp_delta_scratch, fbp_part, fbp_update_block, fbp_update_scratch)
 from fastbp.engine.plan cimport APPLY, LIMIT, UPDATE, WIDE, Kind, Phase, Slot, Streamed
+from fastbp.engine.wide cimport bytes_apart
 
 cdef enum:
     PAGE = 4096

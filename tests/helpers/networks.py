@@ -10,6 +10,7 @@ import numpy as np
 from loss_cases import LOSSES, PARAMETERS, targets
 
 from fastbp import reference, testing
+from fastbp.engine import model as _model
 from fastbp.engine import run as _engine
 from fastbp.engine import runtime as _runtime
 
@@ -28,7 +29,7 @@ class Net:
 
     def __init__(self, sizes, activations, dtype="float64", seed=0):
         self.sizes, self.activations, self.dtype = sizes, activations, dtype
-        self.model = _engine.Model(sizes[0], sizes[1:], activations, dtype)
+        self.model = _model.Model(sizes[0], sizes[1:], activations, dtype)
         self.layers = range(len(activations))
         rng = np.random.default_rng([seed, *sizes])
         for i, (n_in, n_out) in enumerate(pairwise(sizes)):

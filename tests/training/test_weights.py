@@ -34,7 +34,7 @@ def test_gradients_and_evaluate_agree_with_reference(dtype, loss, activation):
         want, pairs, want_dx = reference.gradients(
             *net.reference(), *rows, loss, parameter, weights
         )
-        value, gradient, dx = net.model.gradients(loss, x, y, 2, True, parameter, weights)
+        value, gradient, dx = _engine.gradients(net.model, loss, x, y, 2, True, parameter, weights)
         total, hits = net.model.evaluate(loss, x, y, 2, parameter, weights)
         assert value == pytest.approx(want, rel=RTOL[dtype])
         assert total == pytest.approx(n * want, rel=RTOL[dtype])

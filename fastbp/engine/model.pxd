@@ -1,4 +1,4 @@
-"""The parameters of a network as the compiled modules share them, and the targets of a pass over rows."""
+"""The model as the compiled modules share it, and the targets of a pass over rows."""
 
 cimport numpy as cnp
 from libc.stdint cimport int64_t
@@ -15,14 +15,13 @@ cdef Targets targets_of(cnp.ndarray y, double smoothing)
 cdef double *weights_or_null(weights) except? NULL
 cdef bint gather_targets(char *target, const fbp_kernels *kernels, const Targets *targets, const int64_t *order,
                          Py_ssize_t first, Py_ssize_t rows, Py_ssize_t n_out, Py_ssize_t ld) noexcept nogil
-cdef int team_size() noexcept nogil
 
 cdef class Claim:
     """The right to write the parameters of a model, given to one call at a time."""
-    cdef Parameters model
+    cdef Model model
     cdef void give_back(self)
 
-cdef class Parameters:
+cdef class Model:
     cdef readonly Py_ssize_t n_inputs, n_outputs, n_layers
     cdef readonly object dtype, arena, wiring
     cdef Memory memory, table
