@@ -1,6 +1,6 @@
 """The attack on the library's contract: random networks, run in every way there is, and compared.
 
-``PYTHONPATH=tests python -m fuzz --seed 1 --seconds 60`` tries new ones; pytest has a fixed set. A
+``PYTHONPATH=tests:tests/helpers python -m fuzz --seed 1 --seconds 60`` tries new ones; pytest has a fixed set. A
 case comes from one integer. All ways of running it must agree to the last bit, and with
 `fastbp.reference` as far as rounding explains:
 
