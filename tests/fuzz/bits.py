@@ -44,11 +44,11 @@ def run(case: Case, way: Way) -> tuple[fb.Network, Outcome, set[testing.Cell]]:
         except DivergenceError as error:
             outcome["divergence"] = np.array([error.step, error.layer])
             if way.calls != "fit":  # each call goes back to where it began, one call further
-                return network, outcome, seen
+                return network, outcome, {*seen}
     outcome |= parameters(network)
     outcome["optimizer's state"] = trainer._runs.state.values.copy()
     outcome["steps"] = np.array(trainer.n_steps)
-    return network, outcome, seen
+    return network, outcome, {*seen}
 
 
 def fit(case: Case, trainer: fb.Trainer) -> Outcome:

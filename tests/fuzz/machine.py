@@ -250,9 +250,26 @@ class Calls(RuleBasedStateMachine):
             for call in (trainer.step, trainer.fit):
                 with pytest.raises(errors.BusyError):
                     call(*ROWS[:2])
+            with pytest.raises(errors.BusyError):
+                trainer.optimizer = fb.Adagrad()
             assert np.isfinite(trainer.network.predict(ROWS.x)).all()
 
         self._fit(epochs, callbacks=[Hook(when, at, second_call)])
+
+    @rule(
+        epochs=EPOCHS,
+        at=st.integers(1, 3),
+        when=st.sampled_from(["region", "epoch"]),
+        value=st.sampled_from([N_CLASSES, 10**6, -1]),
+    )
+    def spoil_a_label(self, epochs, at, when, value):
+        """A callback writes to labels in use: the epoch that meets them is undone."""
+        y = ROWS.y.copy()
+
+        def spoil(trainer):
+            y[17] = value
+
+        self._fit(epochs, y=y, error=errors.LabelError, callbacks=[Hook(when, at, spoil)])
 
     @rule(action=st.sampled_from(list(ACTIONS)))
     def fail_before_the_first_step(self, action):
@@ -328,10 +345,12 @@ class Calls(RuleBasedStateMachine):
         self.trainer.optimizer.learning_rate = rate
         self.plain.do(plain.set_rate, rate)
 
-    def _call_fit(self, epochs: int, weighted: bool = False, **options: Any) -> None:
-        x, y, weight = ROWS
+    def _call_fit(
+        self, epochs: int, weighted: bool = False, y: np.ndarray = ROWS.y, **options: Any
+    ) -> None:
+        weight = ROWS.sample_weight if weighted else None
         with testing.forced():
-            self.trainer.fit(x, y, epochs, sample_weight=weight if weighted else None, **options)
+            self.trainer.fit(ROWS.x, y, epochs, sample_weight=weight, **options)
 
     def _fit(
         self,
@@ -349,7 +368,7 @@ class Calls(RuleBasedStateMachine):
         broken = False
         try:
             self._call_fit(epochs, weighted, **options)
-        except (DeliberateError, KeyboardInterrupt) as caught:
+        except (DeliberateError, KeyboardInterrupt, errors.LabelError) as caught:
             assert type(caught) is error
             broken = True
         steps = self.trainer.n_steps - self.before[0]

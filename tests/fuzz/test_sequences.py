@@ -40,7 +40,7 @@ def test_a_lost_step_is_found(monkeypatch):
         try:
             return fit(self, *arguments, **options)
         except BaseException:
-            self.n_steps -= 1
+            self._runs.steps.n -= 1
             raise
 
     monkeypatch.setattr(fb.Trainer, "fit", forgetful)
@@ -49,13 +49,14 @@ def test_a_lost_step_is_found(monkeypatch):
 
 
 def test_a_lock_that_is_kept_is_found(monkeypatch):
-    step = fb.Trainer.step
+    step, held = fb.Trainer.step, []
 
     def greedy(self, *arguments, **options):
         try:
             return step(self, *arguments, **options)
         except fb.errors.DivergenceError:
-            self.network._claim()
+            held.append(self.network._claim())
+            held[-1].__enter__()
             raise
 
     monkeypatch.setattr(fb.Trainer, "step", greedy)
