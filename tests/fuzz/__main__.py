@@ -63,7 +63,9 @@ def _show(case: Case, differences: list[str], options: argparse.Namespace) -> No
         again = ["--case", str(case.seed)]
         again += ["--threads", ",".join(map(str, options.threads))] if options.threads else []
         again += ["--isa", ",".join(options.isa)] if options.isa else []
-        print(f"  again: PYTHONPATH=tests:tests/helpers python -m fuzz {' '.join(again)}", flush=True)
+        print(
+            f"  again: PYTHONPATH=tests:tests/helpers python -m fuzz {' '.join(again)}", flush=True
+        )
 
 
 def _parser() -> argparse.ArgumentParser:

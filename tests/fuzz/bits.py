@@ -44,7 +44,7 @@ def run(case: Case, way: Way) -> tuple[fb.Network, Outcome, set[testing.Cell]]:
         except DivergenceError as error:
             outcome[f"divergence of {way.calls}"] = np.array(str(error))
     outcome |= parameters(network)
-    outcome["optimizer's state"] = trainer._runs.state.values.copy()
+    outcome["optimizer's state"] = trainer._state.memory.values.copy()
     outcome["steps"] = np.array(trainer.n_steps)
     return network, outcome, seen
 
