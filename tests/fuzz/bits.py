@@ -46,7 +46,7 @@ def run(case: Case, way: Way) -> tuple[fb.Network, Outcome, set[testing.Cell]]:
             if way.calls != "fit":  # each call goes back to where it began, one call further
                 return network, outcome, {*seen}
     outcome |= parameters(network)
-    outcome["optimizer's state"] = trainer._runs.state.values.copy()
+    outcome["optimizer's state"] = trainer._state.memory.values.copy()
     outcome["steps"] = np.array(trainer.n_steps)
     return network, outcome, {*seen}
 

@@ -9,7 +9,7 @@ import numpy as np
 
 import fastbp as fb
 from fastbp import losses, schedules
-from fastbp._domains import WITHOUT_CLASSES
+from fastbp._check import WITHOUT_CLASSES
 from fuzz.architectures import BIAS, activation
 
 PLAIN_LOSSES = [*losses.LOSSES.values(), losses.CrossEntropy(0.1)]

@@ -13,7 +13,7 @@ import numpy as np
 
 import fastbp as fb
 from fastbp import reference
-from fastbp._given import GivenLoss
+from fastbp.losses import CustomLoss
 from fastbp.reference import losses as reference_losses
 from fuzz import losses
 from fuzz.cases import Case, Rows
@@ -81,7 +81,7 @@ def _truths(network, loss, x, y, weight) -> tuple[dict, dict]:
     x = x.astype(np.float64)
     if y.ndim == 1:
         y = np.eye(network.n_outputs)[y]
-    t, given = y.astype(np.float64), isinstance(loss, GivenLoss)
+    t, given = y.astype(np.float64), isinstance(loss, CustomLoss)
     row = OWN if given else reference.LOSSES[loss.name]
     if loss.name == "cross_entropy" and loss.parameter:
         t = reference_losses.smooth_rows(t, loss.parameter)

@@ -85,7 +85,7 @@ def parameters(trainer: fb.Trainer, pairs: list | None) -> Iterator[Parameter]:
 
 
 def _states(trainer: fb.Trainer) -> tuple[np.ndarray | None, np.ndarray | None]:
-    values, size = trainer._runs.state.values, trainer.network._model.arena.size
+    values, size = trainer._state.memory.values, trainer.network._model.arena.size
     parts = [values[i : i + size] for i in range(0, values.size, size)]
     if len(parts) == 1 and trainer.optimizer.rule not in RULES_WITH_M:
         parts = [None, *parts]
@@ -103,7 +103,7 @@ def stepped(
     trainer: fb.Trainer, before: list[Parameter], rate: float, t: int
 ) -> Iterator[tuple[Known, Known, Known]]:
     """w, m and v of each parameter after step t."""
-    numbers = trainer.optimizer.numbers | trainer._runs.objective.numbers
+    numbers = trainer.optimizer.hyperparameters | trainer._runs.objective.numbers
     u = UNITS[trainer.network.dtype.name]
     scale = _scale(before, numbers, u)
     for p in before:

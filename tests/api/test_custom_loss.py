@@ -10,8 +10,8 @@ from training import assert_refuses, classes, classifier, parameters, trainer
 
 import fastbp as fb
 from fastbp import errors
-from fastbp._given import GivenRun
 from fastbp.engine import backward as _backward
+from fastbp.training.custom import CustomRun
 
 
 def half_square(outputs, targets):
@@ -230,7 +230,7 @@ def test_names():
     network, _, _ = regression()
     assert ", half_square, SGD" in repr(trainer(network, half_square))
     owner = trainer(network, half_square)
-    assert isinstance(owner._runs.new(owner.optimizer, 4, 1), GivenRun)
+    assert isinstance(owner._runs.new(4, 1), CustomRun)
     with pytest.raises(errors.ConfigError, match="loss: got <class"):
         trainer(network, fb.losses.Huber)
 
