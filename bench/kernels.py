@@ -157,9 +157,7 @@ def _measure(
     measures: dict[Case | str, Callable[[], float]] = {
         case: lambda case=case, n=n: case.seconds(n) / n for case, n in times.items()
     }
-    measures["peak"] = lambda: _probe.fma_peak(
-        arguments.isa, 1, PEAK_MILLISECONDS, arguments.dtype
-    )
+    measures["peak"] = lambda: _probe.fma_peak(arguments.isa, 1, PEAK_MILLISECONDS, arguments.dtype)
     samples = rounds(measures)
     peak = max(peak, *samples.pop("peak"))
     return [_record(case, taken, peak) for case, taken in samples.items()]

@@ -18,23 +18,17 @@ except ModuleNotFoundError as error:
     ) from error
 
 from . import activations, errors, initializers, losses, models, preprocess
-from .adaptive import Adagrad, Adam, AdamW, RMSprop
 from .callbacks import EarlyStopping, GradientNorm, TargetLoss, TimeLimit
-from .encoding import labels, one_hot
-from .engine.config import show_config
+from .engine.config import __version__, show_config
 from .gates import Gated, Maxout, Residual
-from .gradcheck import gradient_check
+from .gradcheck import check_loss, gradient_check
 from .history import History
-from .io import load
 from .layers import Dense
-from .losscheck import check_loss
-from .network import Network
-from .optimizers import SGD
-from .plateau import ReduceOnPlateau
-from .schedules import Cosine, Exponential, InverseTime, Polynomial, Step, Warmup
+from .network import Network, load
+from .optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+from .preprocess import labels, one_hot
+from .schedules import Cosine, Exponential, InverseTime, Polynomial, ReduceOnPlateau, Step, Warmup
 from .trainer import Trainer
-
-__version__ = "0.1.0"
 
 __all__ = [
     "SGD",

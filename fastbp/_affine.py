@@ -1,4 +1,4 @@
-"""The affine map x' = (x - mean) M ahead of a network: applied to rows and pulled back.
+"""The affine map x' = (x - mean) M ahead of a network: applied, pulled back, folded into layers.
 
 A map of each column by itself keeps only the diagonal of M. All is computed in float64, matrix
 products by the engine, so that the map of a row depends neither on the rows around it nor on
@@ -7,9 +7,9 @@ the number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,15 +19,20 @@ from .engine.arrays import all_finite
 from .engine.model import Model
 from .engine.runtime import get_num_threads
 from .errors import ConfigError, InputError, ShapeError
-from .layers import Dense
+from .gates import Residual
+from .layers import Dense, Layer, Weighted
 
-if TYPE_CHECKING:
-    from .network import Network
+__all__ = ["Affine", "attached", "centred", "first_layer_inputs", "fold", "rows_of"]
 
-__all__ = ["Affine", "attached", "centred", "first_layer_inputs", "rows_of"]
+Parameters = tuple[NDArray[Any], NDArray[Any]]
 
 # Entries that are mapped at a time: 1 MiB in float64 beside the rows.
 BLOCK = 2**17
+
+
+class _Layered(Protocol):
+    @property
+    def layers(self) -> Sequence[Layer]: ...
 
 
 class Affine:
@@ -83,7 +88,7 @@ class Affine:
     @property
     def n_outputs(self) -> int:
         """Number of columns that it gives."""
-        return self.matrix.shape[-1]
+        return int(self.matrix.shape[-1])
 
     def transform(self, x: ArrayLike) -> NDArray[Any]:
         """Return the mapped rows [n, n_outputs] of `x` [n, n_inputs], float32 if `x` is.
@@ -97,8 +102,12 @@ class Affine:
         """
         return self._transform(x, None, "x")
 
-    def fold_into_outputs(self, network: Network) -> None:
+    def fold_into_outputs(self, network: _Layered) -> None:
         """Change the last layer so that the network gives ``y`` where it gave ``(y - mean) M``.
+
+        Parameters
+        ----------
+        network : Network
 
         Raises
         ------
@@ -126,7 +135,7 @@ class Affine:
     def _model(self) -> Model:
         return _linear(self.matrix)
 
-    def _transform(self, x: ArrayLike, dtype: np.dtype | None, name: str) -> NDArray[Any]:
+    def _transform(self, x: ArrayLike, dtype: np.dtype[Any] | None, name: str) -> NDArray[Any]:
         """Return the mapped rows in `dtype`, None for that of `x`; errors call them `name`."""
         x = rows_of(x, self.n_inputs, name)
         out = np.empty((len(x), self.n_outputs), x.dtype if dtype is None else dtype)
@@ -160,16 +169,16 @@ def centred(x: NDArray[Any], mean: NDArray[np.float64]) -> Iterator[tuple[slice,
         yield part, x[part] - mean
 
 
-def first_layer_inputs(n_inputs: int, ahead: Any) -> int:
+def first_layer_inputs(n_inputs: int, affine: Any) -> int:
     """Return how many columns the first layer takes behind a map, or None, for `n_inputs`."""
-    if not isinstance(ahead, Affine):
+    if not isinstance(affine, Affine):
         return n_inputs
-    if ahead.n_inputs != n_inputs:
+    if affine.n_inputs != n_inputs:
         raise ShapeError(
-            f"n_inputs: got {n_inputs} with a preprocessing of {ahead.n_inputs} columns, wanted "
+            f"n_inputs: got {n_inputs} with a preprocessing of {affine.n_inputs} columns, wanted "
             "the same"
         )
-    return ahead.n_outputs
+    return affine.n_outputs
 
 
 def attached(value: Any, n_outputs: int) -> Affine | None:
@@ -184,6 +193,59 @@ def attached(value: Any, n_outputs: int) -> Affine | None:
             "as the first layer takes"
         )
     return Affine(value.mean, value.matrix)
+
+
+def fold(affine: Affine, layers: Iterable[Layer], twins: Iterable[Layer]) -> None:
+    """Set the parameters of `twins`, which take raw rows, to those of `layers` behind the map.
+
+    ``((x - mean) M) W + b`` is ``x (M W) + (b - mean (M W))``. Of a Residual both ways take raw
+    rows: the first layer within, and the projection. Where there is none, x' itself is the other
+    summand, as if W were 1 and b 0, and the folded sum needs a projection of its own.
+
+    Raises
+    ------
+    ConfigError
+        A raw row is as wide as the sum, which has no projection then.
+    """
+    _fold_first(affine, layers, twins, "layers")
+
+
+def _fold_first(affine: Affine, mine: Iterable[Layer], twin: Iterable[Layer], path: str) -> None:
+    """Set the parameters of layers one above the other, the first of which takes raw rows."""
+    (first, *rest), (first_twin, *rest_twin) = mine, twin
+    if isinstance(first, Residual):
+        _fold_sum(affine, first, cast(Residual, first_twin), f"{path}[0]")
+    else:
+        own = cast(Weighted, first)
+        _set(first_twin, [_through(affine, own.weight, own.bias)])
+    for layer, other in zip(rest, rest_twin, strict=True):
+        _set(other, [(own.weight, own.bias) for own in layer._weighted()])
+
+
+def _fold_sum(affine: Affine, mine: Residual, twin: Residual, path: str) -> None:
+    n, own = mine.units, mine.projection
+    if twin.projection is None:
+        raise ConfigError(
+            f"{path}: got {mine!r}, as wide as a raw row ({n}), which it would add as it is, with "
+            "no projection to take the map; wanted another width, a Dense, Maxout or Gated before "
+            "it, or no fold: predict applies the map by itself"
+        )
+    parameters = (np.eye(n), np.zeros(n)) if own is None else (own.weight, own.bias)
+    _set(twin.projection, [_through(affine, *parameters)])
+    _fold_first(affine, mine.layers, twin.layers, f"{path}.layers")
+
+
+def _through(affine: Affine, weight: NDArray[Any], bias: NDArray[Any]) -> Parameters:
+    """Return M W and b - mean M W, computed in float64."""
+    flat, matrix = weight.astype(np.float64).reshape(len(weight), -1), affine.matrix
+    flat = matrix[:, None] * flat if matrix.ndim == 1 else _product(matrix, flat)
+    shift = _product(affine.mean[None, :], flat)[0]
+    return flat.reshape(len(flat), *weight.shape[1:]), bias - shift.reshape(bias.shape)
+
+
+def _set(layer: Layer, parameters: Iterable[Parameters]) -> None:
+    for own, (weight, bias) in zip(layer._weighted(), parameters, strict=True):
+        own.weight, own.bias = weight, bias
 
 
 def _linear(matrix: NDArray[Any]) -> Model:

@@ -12,7 +12,6 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._domains import WITHOUT_CLASSES, extremes, fault
 from .engine.arrays import all_finite, in_form
 from .errors import ConfigError, DTypeError, InputError, LabelError, ShapeError
 
@@ -21,6 +20,16 @@ DTYPES: dict[str, np.dtype[Any]] = {name: np.dtype(name) for name in ("float32",
 # Tuples made once: `isinstance` with `a | b` makes the union anew in every call.
 BOOLS = (bool, np.bool_)
 NUMBERS = (int, float, np.integer, np.floating)
+
+PROBABILITY_SUM_TOLERANCE = 1e-3
+
+# Domains that the one-hot rows of classes do not lie in, or make no sense in.
+WITHOUT_CLASSES = {"sign": "-1 and 1", "count": "numbers >= 0"}
+
+# Up to here Python's min and max over a list beat NumPy's reductions.
+_SMALL = 64
+
+ClassWeight = dict[int, float] | str | None
 
 
 def inputs(
@@ -52,8 +61,8 @@ def targets(
     """Return `y` as int64 [n] classes, or as a C-contiguous [n, n_outputs] array of `dtype`.
 
     One-dimensional integers are classes when there are several outputs; for one output
-    anything one-dimensional is a column of plain targets. `domain` is `Loss.targets`.
-    See `_domains`.
+    anything one-dimensional is a column of plain targets. `domain` is `Loss.targets`; see
+    `domain_fault`.
     """
     if type(y) is np.ndarray and (y.dtype is INT64 or y.dtype is dtype):
         array = y
@@ -96,10 +105,77 @@ def _classes(y: NDArray[Any], n_outputs: int, name: str) -> NDArray[Any]:
 def _values(y: NDArray[Any], domain: str, name: str) -> NDArray[Any]:
     if not all_finite(y):
         raise LabelError(not_finite(y, name))
-    wrong = fault(y, domain)
+    wrong = domain_fault(y, domain)
     if wrong:
         raise LabelError(f"{name}: {wrong}")
     return y
+
+
+def domain_fault(y: NDArray[Any], domain: str) -> str | None:
+    """Return what came and what was wanted if `y`, finite [n, n_outputs], is not in the domain.
+
+    Parameters
+    ----------
+    y : ndarray
+        Target rows.
+    domain : str
+        "real" (anything), "unit" ([0, 1]), "count" (>= 0), "distribution" (>= 0, with sum 1),
+        "one_hot" (a 1, the rest 0), "sign" (-1 and 1) or "bit" (0 and 1).
+    """
+    if domain == "real":
+        return None
+    if domain == "distribution":
+        return None if _are_distributions(y) else _worst_distribution(y)
+    if domain in ("unit", "count"):
+        low, high = extremes(y)
+        if low < 0 or (domain == "unit" and high > 1):
+            wanted = "[0, 1]" if domain == "unit" else "numbers >= 0"
+            return f"got values from {low:g} to {high:g}, wanted {wanted}"
+        return None
+    if domain == "sign":
+        return _other(y, np.abs(y) == 1, "-1 and 1")
+    wrong = _other(y, (y == 0) | (y == 1), "0 and 1")
+    if wrong or domain == "bit":
+        return wrong
+    ones = y.sum(axis=1)
+    if (ones == 1).all():
+        return None
+    row = int(np.argmax(ones != 1))
+    return f"got {ones[row]:g} ones in row {row}, wanted one-hot rows, or one-dimensional classes"
+
+
+def _other(y: NDArray[Any], right: NDArray[np.bool_], wanted: str) -> str | None:
+    if right.all():
+        return None
+    row, column = (int(i) for i in np.argwhere(~right)[0])
+    return f"got {y[row, column]:g} at [{row}, {column}], wanted {wanted}"
+
+
+def _worst_distribution(y: NDArray[Any]) -> str:
+    sums, lows = y.sum(axis=1), y.min(axis=1)
+    row = int(np.argmax(np.maximum(np.abs(sums - 1), -lows)))
+    return (
+        f"got the sum {sums[row]:g} and the least value {lows[row]:g} in row {row}, "
+        "wanted probabilities that sum to 1 (one-hot or soft), or one-dimensional classes"
+    )
+
+
+def _are_distributions(y: NDArray[Any]) -> bool:
+    if y.size <= _SMALL:
+        for row in y.tolist():
+            if min(row) < 0 or abs(sum(row) - 1) > PROBABILITY_SUM_TOLERANCE:
+                return False
+        return True
+    sums_agree = np.abs(y.sum(axis=1) - 1) <= PROBABILITY_SUM_TOLERANCE
+    return bool(y.min() >= 0 and sums_agree.all())
+
+
+def extremes(array: NDArray[Any]) -> tuple[Any, Any]:
+    """Return the least and the largest value."""
+    if array.size <= _SMALL:
+        values = (array if array.ndim == 1 else array.ravel()).tolist()
+        return min(values), max(values)
+    return array.min(), array.max()
 
 
 def parameter(value: ArrayLike, shape: tuple[int, ...], dtype: np.dtype, name: str) -> NDArray[Any]:
@@ -133,6 +209,70 @@ def weights(value: ArrayLike, n_rows: int, dtype: np.dtype, name: str) -> NDArra
             f"{name}: got values from {low:g} to {high:g}, wanted numbers >= 0, finite in {dtype}"
         )
     return array
+
+
+def class_weight(value: Any, n_outputs: int) -> ClassWeight:
+    """Return `value` as None, "balanced" or a weight >= 0 for each of some classes."""
+    if value is None or (isinstance(value, str) and value == "balanced"):
+        return value
+    if not isinstance(value, dict) or not value:
+        raise ConfigError(
+            f"class_weight: got {value!r}, wanted 'balanced' or a dict of weights by class"
+        )
+    checked = {}
+    for key, weight in value.items():
+        if isinstance(key, bool) or not isinstance(key, int | np.integer):
+            raise ConfigError(f"class_weight: got the class {key!r}, wanted integers")
+        if n_outputs > 1 and not 0 <= key < n_outputs:
+            raise ConfigError(
+                f"class_weight: got the class {key}, wanted 0..{n_outputs - 1}, as the network has "
+                f"{n_outputs} outputs"
+            )
+        checked[int(key)] = number(weight, f"class_weight[{key}]")
+    return checked
+
+
+def row_weights(
+    sample_weight: ArrayLike | None, class_weight: ClassWeight, y: NDArray[Any], dtype: np.dtype
+) -> NDArray[np.float64] | None:
+    """Return the product of both, float64 [n], or None if there is neither.
+
+    Parameters
+    ----------
+    sample_weight : array_like, optional
+        [n], as the user gives it.
+    class_weight : dict or "balanced", optional
+        Checked. A class that is left out counts 1; "balanced" gives a class with m of the n
+        rows n / (m * number of classes that occur), so that each has the same share.
+    y : ndarray
+        Classes or targets of the rows, as the engine takes them.
+    dtype : dtype
+        Of the network, in whose range the weights must be.
+    """
+    by_row = None
+    if sample_weight is not None:
+        by_row = weights(sample_weight, len(y), dtype, "sample_weight")
+    if class_weight is None:
+        return by_row
+    values, which, counts = np.unique(_classes_of(y), return_inverse=True, return_counts=True)
+    if isinstance(class_weight, dict):
+        each = np.array([class_weight.get(int(value), 1.0) for value in values])
+    else:
+        each = len(y) / (len(values) * counts)
+    by_class = each[which]
+    return by_class if by_row is None else by_row * by_class
+
+
+def _classes_of(y: NDArray[Any]) -> NDArray[Any]:
+    """Return the class of each row: one-dimensional, or whole numbers for one output."""
+    if y.ndim == 1:
+        return y
+    if y.shape[1] == 1 and (y == np.rint(y)).all():
+        return y[:, 0]
+    raise LabelError(
+        f"y: got targets of shape {y.shape}, wanted one-dimensional integer classes, which "
+        "class_weight needs"
+    )
 
 
 def _numeric(value: ArrayLike, name: str) -> NDArray[Any]:

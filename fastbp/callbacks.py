@@ -13,30 +13,36 @@ the reason that `History.stopped` gives, else that is the name of the class.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check
 from .errors import ConfigError
+from .history import History
+from .losses import Loss
+from .network import Network
+from .training.fit import Callback
+from .training.objective import Objective
 
-if TYPE_CHECKING:
-    from .history import History
-    from .trainer import Trainer
-
-__all__ = ["Callback", "Callbacks", "EarlyStopping", "GradientNorm", "TargetLoss", "TimeLimit"]
+__all__ = ["Callback", "EarlyStopping", "GradientNorm", "TargetLoss", "TimeLimit"]
 
 Validation = tuple[ArrayLike, ArrayLike] | None
 
 
-class Callback(Protocol):
-    """Any object with this method will do; `fastbp.callbacks` names the optional ones."""
+class Trained(Protocol):
+    """What the callbacks here ask of a trainer."""
 
-    def on_epoch_end(self, trainer: Trainer, history: History) -> Any:
-        """Look at the epoch just recorded; return true to stop training."""
+    _loss: Loss
+    _objective: Objective
+
+    @property
+    def network(self) -> Network: ...
+
+    @property
+    def history(self) -> History: ...
 
 
 class EarlyStopping:
@@ -82,22 +88,24 @@ class EarlyStopping:
         self._min_delta = _check.number(min_delta, "min_delta")
         self._restore_best = _check.flag(restore_best, "restore_best")
         self.best, self.best_epoch = np.inf, 0
-        self._kept: NDArray[Any] | None = None
+        self._best_weights: NDArray[Any] | None = None
 
-    def on_fit_begin(self, trainer: Trainer, x: Any, y: Any, validation_data: Validation) -> None:
+    def on_fit_begin(self, trainer: Trained, x: Any, y: Any, validation_data: Validation) -> None:
         """Forget what an earlier call found."""
         self._name = _monitored(self._monitor, validation_data)
-        self.best, self.best_epoch, self._kept = np.inf, trainer.history.epochs, None
+        self.best, self.best_epoch, self._best_weights = np.inf, trainer.history.epochs, None
 
-    def on_epoch_end(self, trainer: Trainer, history: History) -> str | None:
+    def on_epoch_end(self, trainer: Trained, history: History) -> str | None:
         """Keep the weights if they are the best; count the epochs since."""
         value = history[self._name][-1]
         if value < self.best - self._min_delta:
             self.best, self.best_epoch = value, history.epochs
             if self._restore_best:
                 arena = trainer.network._model.arena
-                self._kept = arena.copy() if self._kept is None else self._kept
-                self._kept[...] = arena
+                self._best_weights = (
+                    arena.copy() if self._best_weights is None else self._best_weights
+                )
+                self._best_weights[...] = arena
         if history.epochs - self.best_epoch < self._patience:
             return None
         return (
@@ -105,11 +113,11 @@ class EarlyStopping:
             f"for {self._patience} epochs"
         )
 
-    def on_fit_end(self, trainer: Trainer, history: History) -> None:
+    def on_fit_end(self, trainer: Trained, history: History) -> None:
         """Put the best weights back."""
-        if self._kept is not None:
-            trainer.network._model.arena[...] = self._kept
-            self._kept = None
+        if self._best_weights is not None:
+            trainer.network._model.arena[...] = self._best_weights
+            self._best_weights = None
 
 
 class TargetLoss:
@@ -132,11 +140,11 @@ class TargetLoss:
         self._value = _check.number(value, "value")
         self._monitor = _monitor(monitor)
 
-    def on_fit_begin(self, trainer: Trainer, x: Any, y: Any, validation_data: Validation) -> None:
+    def on_fit_begin(self, trainer: Trained, x: Any, y: Any, validation_data: Validation) -> None:
         """Settle what is watched."""
         self._name = _monitored(self._monitor, validation_data)
 
-    def on_epoch_end(self, trainer: Trainer, history: History) -> str | None:
+    def on_epoch_end(self, trainer: Trained, history: History) -> str | None:
         """Compare."""
         value = history[self._name][-1]
         return f"{self._name} {value:.4g} <= {self._value:g}" if value <= self._value else None
@@ -161,16 +169,16 @@ class TimeLimit:
     def __init__(self, seconds: float) -> None:
         self._seconds = _check.positive(seconds, "seconds")
 
-    def on_fit_begin(self, trainer: Trainer, x: Any, y: Any, validation_data: Validation) -> None:
+    def on_fit_begin(self, trainer: Trained, x: Any, y: Any, validation_data: Validation) -> None:
         """Start the clock."""
         self._begin = perf_counter()
 
-    def on_region_end(self, trainer: Trainer) -> str | None:
+    def on_region_end(self, trainer: Trained) -> str | None:
         """Look at the clock."""
         over = perf_counter() - self._begin >= self._seconds
         return f"{self._seconds:g} s are over" if over else None
 
-    def on_epoch_end(self, trainer: Trainer, history: History) -> str | None:
+    def on_epoch_end(self, trainer: Trained, history: History) -> str | None:
         """Look at the clock once more: the validation takes time too."""
         return self.on_region_end(trainer)
 
@@ -202,13 +210,13 @@ class GradientNorm:
         self._bound = _check.positive(bound, "bound")
         self.norm = np.inf
 
-    def on_fit_begin(self, trainer: Trainer, x: Any, y: Any, validation_data: Validation) -> None:
+    def on_fit_begin(self, trainer: Trained, x: Any, y: Any, validation_data: Validation) -> None:
         """Note the rows."""
         self._rows = x, y
 
-    def on_epoch_end(self, trainer: Trainer, history: History) -> str | None:
+    def on_epoch_end(self, trainer: Trained, history: History) -> str | None:
         """Compute the norm and compare."""
-        network, penalties, total = trainer.network, trainer._runs.objective, 0.0
+        network, penalties, total = trainer.network, trainer._objective, 0.0
         _, pairs = network.gradients(*self._rows, trainer._loss)
         for layer, (dw, db) in zip(network.weighted_layers, pairs, strict=True):
             dw += penalties.slope(layer.weight)
@@ -218,26 +226,9 @@ class GradientNorm:
         short = self.norm < self._bound
         return f"gradient norm {self.norm:.4g} < {self._bound:g}" if short else None
 
-    def on_fit_end(self, trainer: Trainer, history: History) -> None:
+    def on_fit_end(self, trainer: Trained, history: History) -> None:
         """Let go of the rows."""
         del self._rows
-
-
-class Callbacks:
-    """The callbacks of one call of `fit`, called together: each hook where it is there."""
-
-    def __init__(self, callbacks: Sequence[Callback]) -> None:
-        self._callbacks = callbacks
-
-    def call(self, hook: str, *arguments: Any) -> str | None:
-        """Call `hook` of all who have it; return the first reason to stop, if any."""
-        reason = None
-        for callback in self._callbacks:
-            method = getattr(callback, hook, None)
-            answer = method(*arguments) if method is not None else None
-            if answer and reason is None:
-                reason = answer if isinstance(answer, str) else type(callback).__name__
-        return reason
 
 
 def _monitor(name: Any) -> str | None:

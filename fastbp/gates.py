@@ -12,20 +12,17 @@ al., "Deep residual learning for image recognition", 2016.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from numpy.typing import NDArray
 
 from . import _check
-from ._layer import Layer, Weighted, initializer, layers_of
 from .activations import ELU, Activation, LeakyReLU, parameter_of, resolve
+from .engine.builder import Wiring
+from .engine.model import Model
 from .engine.runtime import ACTIVATIONS
 from .initializers import Initializer, LeCunNormal, default_weight
-from .layers import Dense
-
-if TYPE_CHECKING:
-    from .engine.builder import Wiring
-    from .engine.model import Model
+from .layers import Dense, Layer, Weighted, initializer, layers_of
 
 __all__ = ["Gated", "Maxout", "Residual"]
 
@@ -98,12 +95,14 @@ class Maxout(_Pieces):
     def _default_weight(self) -> Initializer:
         return LeCunNormal()
 
-    def _what(self) -> str:
+    @property
+    def kind(self) -> str:
+        """What the layer is called in a table."""
         return "maxout"
 
     def _wire(self, wiring: Wiring, below: int) -> int:
         top = wiring.gate(below, self.units, self.pieces, "maxout", "linear")
-        self._step = top - 1
+        self._node = top - 1
         return top
 
 
@@ -162,14 +161,16 @@ class Gated(_Pieces):
     def _default_weight(self) -> Initializer:
         return default_weight("linear")
 
-    def _what(self) -> str:
+    @property
+    def kind(self) -> str:
+        """What the layer is called in a table."""
         return "gated"
 
     def _wire(self, wiring: Wiring, below: int) -> int:
         parameter = self.gate_parameter
         f = self.gate if parameter is None else (self.gate, parameter)
         top = wiring.gate(below, self.units, 2, "product", f)
-        self._step = top - 1
+        self._node = top - 1
         return top
 
 
@@ -227,11 +228,11 @@ class Residual(Layer):
             twin.projection, below = projection._place(wiring, below)
         return twin, wiring.add(below, top)
 
-    def _call(self, place: str) -> None:
+    def _set_path(self, path: str) -> None:
         for i, layer in enumerate(self.layers):
-            layer._call(f"{place}.layers[{i}]")
+            layer._set_path(f"{path}.layers[{i}]")
         if self.projection is not None:
-            self.projection._call(f"{place}.projection")
+            self.projection._set_path(f"{path}.projection")
 
     def _weighted(self) -> Iterator[Weighted]:
         for layer in self.layers:

@@ -1,4 +1,4 @@
-"""Backpropagation checked against central differences."""
+"""Backpropagation, and the gradient of a custom loss, checked against central differences."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check
-from ._given import LossFunction
-from ._loss import Loss
-from ._measure import evaluate
-from ._weights import row_weights
+from .errors import ConfigError, ShapeError
+from .losses import CustomLoss, Loss, LossFunction
 from .network import Network
 from .training.objective import Objective
 
-__all__ = ["GradientCheck", "LayerCheck", "gradient_check"]
+__all__ = ["GradientCheck", "LayerCheck", "check_loss", "gradient_check"]
 
 # A difference quotient carries the rounding error of the whole loss, so a gradient far smaller
 # than its layer's largest is measured against this share of the largest.
@@ -150,38 +148,94 @@ def gradient_check(
     resolved = net._loss(loss)
     _, pairs = net.gradients(x, y, loss, sample_weight=sample_weight)
     x, y = net._examples(x, y, resolved)
-    weights = row_weights(sample_weight, None, y, net.dtype)
+    weights = _check.row_weights(sample_weight, None, y, net.dtype)
 
     def objective() -> float:
-        total, _ = evaluate(net._model, resolved, x, y, weights, 1)
+        total, _ = resolved._evaluate(net._model, x, y, weights, 1)
         return total / len(x) + penalties.value(net)
 
     checks = []
     for i, (layer, (dw, db)) in enumerate(zip(net.weighted_layers, pairs, strict=True)):
-        numerical = [central_differences(objective, p, eps) for p in (layer.weight, layer.bias)]
+        numerical = [_central_differences(objective, p, eps) for p in (layer.weight, layer.bias)]
         dw, db = dw + penalties.slope(layer.weight), db + penalties.slope(layer.bias, bias=True)
         names = ("weight", "bias")
-        checks.append(compare(f"{i} {layer!r}", names, [dw, db], numerical, tolerance))
+        checks.append(_compare(f"{i} {layer!r}", names, [dw, db], numerical, tolerance))
     return GradientCheck(tuple(checks), tolerance)
 
 
-def central_differences(
+def check_loss(
+    function: LossFunction,
+    outputs: ArrayLike,
+    targets: ArrayLike,
+    eps: float = 1e-6,
+    tolerance: float = 1e-5,
+) -> GradientCheck:
+    """Compare the gradient that a loss of your own gives with central differences of its values.
+
+    Parameters
+    ----------
+    function : callable
+        ``f(outputs, targets)``, as in `fastbp.losses`.
+    outputs : array_like
+        [n, n_outputs], away from kinks; taken as float64.
+    targets : array_like
+        What the function takes for them.
+    eps, tolerance : float
+        As for `gradient_check`.
+
+    Returns
+    -------
+    GradientCheck
+        With one entry, for the outputs, and a table as its ``str``.
+
+    Raises
+    ------
+    ConfigError, ShapeError, DTypeError, InputError
+        An argument cannot be used, or the function gives something else than a pair of arrays of
+        these shapes.
+
+    Examples
+    --------
+    >>> import fastbp as fb
+    >>> half_square = lambda y, t: (((y - t) ** 2).sum(axis=1) / 2, y - t)
+    >>> fb.check_loss(half_square, [[0.5, 2.0]], [[1.0, 0.0]]).passed
+    True
+    """
+    eps, tolerance = _check.positive(eps, "eps"), _check.positive(tolerance, "tolerance")
+    if not callable(function):
+        raise ConfigError(f"function: got {function!r}, wanted f(outputs, targets)")
+    y = np.array(_check.parameter(outputs, np.shape(outputs), np.dtype(np.float64), "outputs"))
+    if y.ndim != 2 or not y.size:
+        raise ShapeError(f"outputs: got shape {y.shape}, wanted (n, n_outputs)")
+    t = np.asarray(targets)
+    loss = CustomLoss(function)
+    analytic = loss.measure(y.copy(), t)[1]
+
+    def objective() -> float:
+        return float(loss.measure(y.copy(), t)[0].sum())
+
+    numerical = _central_differences(objective, y, eps)
+    check = _compare("loss", ("outputs",), [analytic], [numerical], tolerance)
+    return GradientCheck((check,), tolerance)
+
+
+def _central_differences(
     objective: Callable[[], float], values: NDArray[Any], eps: float
 ) -> NDArray[Any]:
     result = np.empty(values.shape)
     for index in np.ndindex(values.shape):
-        kept = values[index]
-        values[index] = kept + eps
+        value = values[index]
+        values[index] = value + eps
         above, upper = values[index], objective()
-        values[index] = kept - eps
+        values[index] = value - eps
         below, lower = values[index], objective()
-        values[index] = kept
+        values[index] = value
         # The distance as rounded, not 2 eps.
         result[index] = (upper - lower) / (above - below)
     return result
 
 
-def compare(
+def _compare(
     layer: str,
     names: tuple[str, ...],
     analytic: list[NDArray[Any]],

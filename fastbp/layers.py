@@ -1,20 +1,164 @@
-"""The dense layer: what the user asks for and, inside a network, the door to its weights."""
+"""Layers: what the user asks for and, inside a network, the access to its weights.
+
+`build` makes the engine's model of some layers, and copies of them that are placed in it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from . import _check
-from ._layer import Layer, Weighted, layers_of
 from .activations import Activation, parameter_of, resolve
+from .engine.builder import Wiring
+from .engine.model import Model
 from .errors import ConfigError
-from .initializers import Initializer, default_weight
+from .initializers import Initializer, Zeros, default_weight, fill
 
-if TYPE_CHECKING:
-    from .engine.builder import Wiring
+__all__ = [
+    "Dense",
+    "Layer",
+    "Weighted",
+    "build",
+    "initializer",
+    "layers_of",
+    "network_layers",
+    "parameter_shapes",
+    "weighted_layers",
+]
 
-__all__ = ["Dense", "network_layers"]
+# Beyond any memory, and near where the engine's byte counts would wrap around.
+MOST_WEIGHTS = 2**40
+
+Shapes = list[tuple[tuple[int, ...], tuple[int, ...]]]
+
+
+class Layer:
+    """A layer of a network: `units` outputs for each row.
+
+    Attributes
+    ----------
+    activation : str
+        The last thing that happens to the outputs, which a loss may have to know.
+    dropout : float
+        Chance of an output to be left out of a training step.
+    """
+
+    activation: str = "linear"
+    dropout: float = 0.0
+
+    @property
+    def units(self) -> int:
+        """Number of outputs."""
+        raise NotImplementedError
+
+    def _place(self, wiring: Wiring, below: int) -> tuple[Self, int]:
+        """Return a copy that is wired above a node, and the node with its outputs."""
+        raise NotImplementedError
+
+    def _weighted(self) -> Iterator[Weighted]:
+        """Iterate over this layer, or those within, that have a weight and a bias."""
+        raise NotImplementedError
+
+    def _set_path(self, path: str) -> None:
+        """Note where in the network this layer is, for errors."""
+        raise NotImplementedError
+
+
+class Weighted(Layer):
+    """A layer with a weight and a bias.
+
+    `Network` copies the layers it is given, so one list may describe several networks; the
+    weights are in ``network.layers[i]``.
+    """
+
+    def __init__(
+        self, units: int, weight_init: Initializer | None, bias_init: Initializer | None
+    ) -> None:
+        self._units = _check.positive_int(units, "units")
+        self._weight_init = initializer(weight_init, "weight_init")
+        self._bias_init = initializer(bias_init, "bias_init")
+        self._model: Model | None = None
+        self._node = -1  # of the engine
+        self._path = "layer"
+
+    @property
+    def units(self) -> int:
+        """Number of outputs."""
+        return self._units
+
+    @property
+    def weight(self) -> NDArray[Any]:
+        """The weights, a writable view; assigning copies the values in."""
+        return self._views(self._bound())[0]
+
+    @weight.setter
+    def weight(self, value: ArrayLike) -> None:
+        self._assign(self.weight, value, "weight")
+
+    @property
+    def bias(self) -> NDArray[Any]:
+        """The biases, a writable view; assigning copies the values in."""
+        return self._views(self._bound())[1]
+
+    @bias.setter
+    def bias(self, value: ArrayLike) -> None:
+        self._assign(self.bias, value, "bias")
+
+    def _views(self, model: Model) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return weight and bias of this layer in a model, its own or one like it."""
+        return model.weight(self._node), model.bias(self._node)
+
+    def _default_weight(self) -> Initializer:
+        """Return the initializer of the weight where none is given."""
+        raise NotImplementedError
+
+    def _parts(self) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+        """Iterate over pairs of weight [n_in, n] and bias [n], as initializers fill them."""
+        yield self.weight, self.bias
+
+    @property
+    def kind(self) -> str:
+        """What the layer is called in a table: its activation, or its gate."""
+        return self.activation
+
+    def _place(self, wiring: Wiring, below: int) -> tuple[Self, int]:
+        twin = copy.copy(self)
+        twin._model = None
+        return twin, twin._wire(wiring, below)
+
+    def _wire(self, wiring: Wiring, below: int) -> int:
+        """Set `_node`, where the weight is, and return the node with the outputs."""
+        raise NotImplementedError
+
+    def _weighted(self) -> Iterator[Weighted]:
+        yield self
+
+    def _set_path(self, path: str) -> None:
+        self._path = path
+
+    def _initialize(self, rng: np.random.Generator) -> None:
+        """Draw the weights, then the biases."""
+        weight_init = self._weight_init or self._default_weight()
+        bias_init = self._bias_init or Zeros()
+        for weight, bias in self._parts():
+            fill(weight_init, rng, weight, f"{self._path}.weight")
+            fill(bias_init, rng, bias, f"{self._path}.bias")
+
+    def _bound(self) -> Model:
+        if self._model is None:
+            raise ConfigError(
+                f"layer: got {self!r} outside a network, wanted one of network.layers: Network "
+                "copies the layers it is given"
+            )
+        return self._model
+
+    def _assign(self, view: NDArray[Any], value: ArrayLike, name: str) -> None:
+        view[...] = _check.parameter(value, view.shape, view.dtype, f"{self._path}.{name}")
 
 
 class Dense(Weighted):
@@ -95,8 +239,29 @@ class Dense(Weighted):
         return default_weight(self.activation)
 
     def _wire(self, wiring: Wiring, below: int) -> int:
-        self._step = wiring.dense(below, self.units, self._engine_activation(), self.dropout)
-        return self._step
+        self._node = wiring.dense(below, self.units, self._engine_activation(), self.dropout)
+        return self._node
+
+
+def layers_of(layers: Any) -> list[Layer]:
+    """Return `layers` as a list of at least one layer."""
+    found = list(layers) if isinstance(layers, list | tuple) else []
+    if not found or not all(isinstance(layer, Layer) for layer in found):
+        raise ConfigError(
+            f"layers: got {layers!r}, wanted a list of at least one Dense, Maxout, Gated or "
+            "Residual"
+        )
+    return found
+
+
+def initializer(value: Initializer | None, name: str) -> Initializer | None:
+    """Return `value`, which may be None, if it can be called as an initializer."""
+    if value is None or (callable(value) and not isinstance(value, type)):
+        return value
+    raise ConfigError(
+        f"{name}: got {value!r}, wanted an initializer such as fastbp.initializers.Normal(0.1), "
+        "or a callable (rng, shape) -> array"
+    )
 
 
 def network_layers(layers: Sequence[Layer]) -> list[Layer]:
@@ -108,3 +273,46 @@ def network_layers(layers: Sequence[Layer]) -> list[Layer]:
             "layers"
         )
     return found
+
+
+def weighted_layers(layers: Iterable[Layer]) -> tuple[Weighted, ...]:
+    """Return those of the layers, and of the layers within, that have a weight and a bias."""
+    return tuple(inner for layer in layers for inner in layer._weighted())
+
+
+def parameter_shapes(n_inputs: int, layers: Iterable[Layer], dtype: np.dtype[Any]) -> Shapes:
+    """Return the shapes of weight and bias of all weighted layers; nothing is allocated."""
+    return _wired(n_inputs, layers, dtype)[0].shapes
+
+
+def build(
+    n_inputs: int, layers: Iterable[Layer], dtype: np.dtype[Any]
+) -> tuple[Model, tuple[Layer, ...]]:
+    """Return the engine's model, all parameters zero, and copies of the layers placed in it.
+
+    Raises
+    ------
+    MemoryError
+        The parameters do not fit.
+    """
+    wiring, placed = _wired(n_inputs, layers, dtype)
+    weights = wiring.n_weights()
+    if weights >= MOST_WEIGHTS:
+        raise MemoryError(f"network: got {weights} weights, wanted fewer than {MOST_WEIGHTS}")
+    model = wiring.model()
+    for layer in weighted_layers(placed):
+        layer._model = model
+    return model, placed
+
+
+def _wired(
+    n_inputs: int, layers: Iterable[Layer], dtype: np.dtype[Any]
+) -> tuple[Wiring, tuple[Layer, ...]]:
+    wiring, top = Wiring(n_inputs, dtype), -1
+    placed: list[Layer] = []
+    for layer in layers:
+        twin, top = layer._place(wiring, top)
+        twin._set_path(f"layers[{len(placed)}]")
+        placed.append(twin)
+        wiring.tops.append(top)
+    return wiring, tuple(placed)

@@ -43,14 +43,18 @@ microseconds more than a compiled loss takes, and twice the time at 784-128-10, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from . import _check
-from ._classifying import BinaryCrossEntropy, CrossEntropy, Hinge, MulticlassHinge, Perceptron
-from ._given import GivenLoss
-from ._loss import Loss
-from .errors import ConfigError
+from .engine.model import Model
+from .engine.run import gradients
+from .errors import ConfigError, InputError
 
 __all__ = [
     "LOSSES",
@@ -58,16 +62,99 @@ __all__ = [
     "MSE",
     "BinaryCrossEntropy",
     "CrossEntropy",
+    "CustomLoss",
     "Hinge",
     "Huber",
     "Loss",
+    "LossFunction",
     "MulticlassHinge",
     "Perceptron",
     "Poisson",
     "Quantile",
     "SquaredError",
+    "TargetDomain",
+    "count_correct",
     "resolve",
+    "weighted_sum",
 ]
+
+TargetDomain = Literal["real", "unit", "distribution", "one_hot", "sign", "bit", "count"]
+# (outputs, targets) to the loss of each row and its gradient by the outputs.
+LossFunction = Callable[[NDArray[Any], NDArray[Any]], tuple[Any, Any]]
+Weights = NDArray[np.float64] | None
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One loss: its name in the engine and what it needs.
+
+    Attributes
+    ----------
+    name : str
+        The name, as in the engine's table.
+    outputs : tuple of str
+        The activations that the output layer may have; empty when any will do.
+    targets : str
+        Where target rows must lie; see `fastbp._check.domain_fault`.
+    classification : bool
+        Whether accuracy is reported whatever the form of the targets.
+    """
+
+    name: ClassVar[str]
+    outputs: ClassVar[tuple[str, ...]] = ()
+    targets: ClassVar[TargetDomain] = "real"
+    classification: ClassVar[bool] = False
+
+    @cached_property
+    def parameter(self) -> float:
+        """The number that the engine's loss takes; 0 if it takes none."""
+        return float(next((getattr(self, field.name) for field in fields(self)), 0.0))
+
+    @property
+    def shown(self) -> str:
+        """The name if all options have their defaults, else the call that makes the loss."""
+        if all(getattr(self, field.name) == field.default for field in fields(self)):
+            return repr(self.name)
+        return repr(self)
+
+    def on(self, output_activation: str) -> Loss:
+        """Return the loss as it is on an output layer that `resolve` has accepted."""
+        return self
+
+    def _evaluate(
+        self, model: Model, x: NDArray[Any], y: NDArray[Any], weights: Weights, n_threads: int
+    ) -> tuple[float, int]:
+        """Return the weighted sum of the rows' losses, and how many rows are right."""
+        sums = model.evaluate(self.name, x, y, n_threads, self.parameter, weights)
+        if sums is None:
+            raise _check.changed_labels(y, model.n_outputs)
+        return sums
+
+    def _gradients(
+        self,
+        model: Model,
+        x: NDArray[Any],
+        y: NDArray[Any],
+        weights: Weights,
+        n_threads: int,
+        inputs: bool,
+    ) -> tuple[float, Model, NDArray[Any] | None]:
+        """Return the mean loss, a model that holds its gradients, and dX if `inputs`."""
+        found = gradients(model, self.name, x, y, n_threads, inputs, self.parameter, weights)
+        if found is None:
+            raise _check.changed_labels(y, model.n_outputs)
+        return found
+
+    def _means(self, total: float, n_correct: int, rows: int, y: NDArray[Any]) -> dict[str, float]:
+        """Return the mean "loss" and, in classification, the "accuracy"."""
+        found = {"loss": total / rows}
+        # Of targets, only classes are one-dimensional behind the gate.
+        if self.classification or y.ndim == 1:
+            found["accuracy"] = n_correct / rows
+        return found
+
+    def _set(self, name: str, value: float) -> None:
+        object.__setattr__(self, name, value)
 
 
 class SquaredError(Loss):
@@ -140,6 +227,158 @@ class Poisson(Loss):
     targets = "count"
 
 
+@dataclass(frozen=True)
+class CrossEntropy(Loss):
+    """Minus the sum over outputs of t log y, y a softmax.
+
+    Parameters
+    ----------
+    label_smoothing : float
+        epsilon in [0, 1): t becomes (1 - epsilon) t + epsilon / n_outputs (Szegedy et al.,
+        "Rethinking the Inception architecture", 2016, section 7), in `Trainer.evaluate` too.
+    """
+
+    name = "cross_entropy"
+    outputs = ("softmax",)
+    targets = "distribution"
+    classification = True
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the option."""
+        smoothing = _check.number(self.label_smoothing, "label_smoothing", below=1)
+        self._set("label_smoothing", smoothing)
+
+
+class BinaryCrossEntropy(Loss):
+    """Minus the sum over sigmoid outputs of t log y + (1 - t) log(1 - y)."""
+
+    name = "binary_cross_entropy"
+    outputs = ("sigmoid",)
+    targets = "unit"
+    classification = True
+
+
+@dataclass(frozen=True)
+class Hinge(Loss):
+    """The sum over linear outputs of max(0, margin - t z), t -1 or 1.
+
+    A linear support vector machine, when there is no hidden layer (Cortes & Vapnik, 1995).
+
+    Parameters
+    ----------
+    margin : float
+        > 0.
+    """
+
+    name = "hinge"
+    outputs = ("linear",)
+    targets: ClassVar[TargetDomain] = "sign"
+    classification = True
+    margin: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the option."""
+        self._set("margin", _check.positive(self.margin, "margin"))
+
+
+class MulticlassHinge(Hinge):
+    """The sum over j != c, the row's class, of max(0, z_j - z_c + margin).
+
+    Weston & Watkins, "Support vector machines for multi-class pattern recognition", 1999.
+
+    Parameters
+    ----------
+    margin : float
+        > 0.
+    """
+
+    name = "multiclass_hinge"
+    targets: ClassVar[TargetDomain] = "one_hot"
+
+
+class Perceptron(Loss):
+    """The sum over outputs of max(0, -t z), t -1 or 1: the perceptron rule (Rosenblatt, 1958).
+
+    A wrong sign is a mistake, and so is z = 0: its dL/dz is -t; all others are 0.
+    """
+
+    name = "perceptron"
+    outputs = ("linear", "sign", "step")
+    targets: ClassVar[TargetDomain] = "sign"
+    classification = True
+
+    def on(self, output_activation: str) -> Loss:
+        """Return the loss for targets 0 and 1 if the output is a step, which gives these."""
+        return _StepPerceptron() if output_activation == "step" else self
+
+
+class _StepPerceptron(Perceptron):
+    targets: ClassVar[TargetDomain] = "bit"
+    parameter = 1.0
+
+
+@dataclass(frozen=True)
+class CustomLoss(Loss):
+    """A function of the user's own as a loss; see `fastbp.losses`."""
+
+    name = "given"
+    function: LossFunction
+
+    @property
+    def parameter(self) -> float:
+        """None that the engine would take."""
+        return 0.0
+
+    @property
+    def shown(self) -> str:
+        """The function's name."""
+        return getattr(self.function, "__qualname__", repr(self.function))
+
+    def measure(
+        self, outputs: NDArray[Any], targets: NDArray[Any]
+    ) -> tuple[NDArray[np.float64], NDArray[Any]]:
+        """Return the losses [n], float64, and the gradient [n, n_outputs], of the outputs' dtype.
+
+        Numbers that are not finite pass: they are what a diverging network gives.
+
+        Raises
+        ------
+        ConfigError, ShapeError, DTypeError
+            The function gives something else.
+        """
+        given = self.function(outputs, targets)
+        if not isinstance(given, tuple | list) or len(given) != 2:
+            raise ConfigError(
+                f"loss: got {type(given).__name__} from the function, wanted a pair: the loss of "
+                "each row, and its gradient by the outputs"
+            )
+        rows, float64 = outputs.shape[:1], _check.DTYPES["float64"]
+        values = _check.shaped(given[0], rows, float64, "loss: losses of the rows")
+        return values, _check.shaped(given[1], outputs.shape, outputs.dtype, "loss: gradient")
+
+    def _evaluate(
+        self, model: Model, x: NDArray[Any], y: NDArray[Any], weights: Weights, n_threads: int
+    ) -> tuple[float, int]:
+        outputs = _outputs(model, x, n_threads)
+        values, _ = self.measure(outputs, y)
+        return weighted_sum(values, weights), count_correct(outputs, y)
+
+    def _gradients(
+        self,
+        model: Model,
+        x: NDArray[Any],
+        y: NDArray[Any],
+        weights: Weights,
+        n_threads: int,
+        inputs: bool,
+    ) -> tuple[float, Model, NDArray[Any] | None]:
+        values, y = self.measure(_outputs(model, x, n_threads), y)
+        found = gradients(model, self.name, x, y, n_threads, inputs, 0, weights)
+        assert found is not None  # its targets are no labels
+        return weighted_sum(values, weights) / len(x), *found[1:]
+
+
 KINDS: tuple[type[Loss], ...] = (
     SquaredError, MSE, MAE, Huber, Quantile, Poisson,
     CrossEntropy, BinaryCrossEntropy, Hinge, MulticlassHinge, Perceptron,
@@ -148,7 +387,7 @@ LOSSES: dict[str, Loss] = {kind.name: kind() for kind in KINDS}
 
 
 def resolve(loss: Any, output_activation: str, n_outputs: int) -> Loss:
-    """Return the loss, given or named, checked against the output layer.
+    """Return the loss, an object, a name or a function, checked against the output layer.
 
     Raises
     ------
@@ -156,22 +395,38 @@ def resolve(loss: Any, output_activation: str, n_outputs: int) -> Loss:
         The name is unknown, or the output layer does not suit the loss.
     """
     if callable(loss) and not isinstance(loss, type):
-        return GivenLoss(loss)
-    if not isinstance(loss, Loss):
-        loss = LOSSES[_check.choice(loss, LOSSES, "loss")]
-    wanted = loss.outputs
+        return CustomLoss(loss)
+    found = loss if isinstance(loss, Loss) else LOSSES[_check.choice(loss, LOSSES, "loss")]
+    wanted = found.outputs
     if wanted and output_activation not in wanted:
         raise ConfigError(
-            f"loss: got {loss.shown} for a {output_activation} output layer, wanted a "
+            f"loss: got {found.shown} for a {output_activation} output layer, wanted a "
             f"{' or '.join(wanted)} one: Dense({n_outputs}, {wanted[0]!r})"
         )
-    if n_outputs == 1 and loss.name == "cross_entropy":
+    if n_outputs == 1 and found.name == "cross_entropy":
         raise ConfigError(
-            f"loss: got {loss.shown} for one softmax output, which is always 1, wanted "
+            f"loss: got {found.shown} for one softmax output, which is always 1, wanted "
             "'binary_cross_entropy' with Dense(1, 'sigmoid'), or Dense(2, 'softmax')"
         )
-    if n_outputs == 1 and loss.name == "multiclass_hinge":
+    if n_outputs == 1 and found.name == "multiclass_hinge":
         raise ConfigError(
-            f"loss: got {loss.shown} for one output, wanted one for each class, or 'hinge'"
+            f"loss: got {found.shown} for one output, wanted one for each class, or 'hinge'"
         )
-    return loss.on(output_activation)
+    return found.on(output_activation)
+
+
+def weighted_sum(values: NDArray[np.float64], weights: Weights) -> float:
+    """Return the weighted sum of the rows' losses."""
+    return float(np.sum(values if weights is None else values * weights))
+
+
+def count_correct(outputs: NDArray[Any], targets: NDArray[Any]) -> int:
+    """Return how many rows have their largest output at the class; 0 if targets are no classes."""
+    return int(np.sum(outputs.argmax(axis=1) == targets)) if targets.ndim == 1 else 0
+
+
+def _outputs(model: Model, x: NDArray[Any], n_threads: int) -> NDArray[Any]:
+    outputs = model.predict(x, n_threads)
+    if outputs is None:
+        raise InputError(_check.not_finite(x, "x"))
+    return outputs

@@ -17,7 +17,7 @@ All take the options of `Network` and `Trainer` by name: ``dtype``, ``preprocess
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -25,14 +25,12 @@ from numpy.typing import DTypeLike
 from . import _check
 from ._affine import Affine
 from .errors import ConfigError
+from .history import History
 from .initializers import Zeros
 from .layers import Dense
 from .network import Network
 from .optimizers import SGD
 from .trainer import Trainer
-
-if TYPE_CHECKING:
-    from .history import History
 
 __all__ = [
     "NoMistakes",

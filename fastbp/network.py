@@ -1,32 +1,34 @@
-"""The network: its architecture, its parameters, and what can be asked of them without training."""
+"""The network: its architecture and parameters, and everything that needs no training.
+
+To and from a file, and a pickle, it goes as its architecture, a dict that JSON can hold, and its
+tensors by name.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import _check, losses
-from ._affine import Affine, first_layer_inputs
-from ._description import Described
-from ._fold import folded
-from ._given import LossFunction
-from ._gradients import Differentiable
-from ._layer import Layer
-from ._loss import Loss
-from .engine.builder import Wiring
+from . import _check
+from ._affine import Affine, attached, first_layer_inputs, fold
 from .engine.model import Claim
 from .engine.runtime import get_num_threads
-from .errors import InputError
-from .layers import network_layers
-from .trace import trace_example
+from .errors import ConfigError, CorruptModelError, InputError
+from .formats import modelfile
+from .layers import Layer, build, network_layers, parameter_shapes, weighted_layers
+from .losses import Loss, LossFunction, resolve
+from .trace import Trace, Tracer, one_example
 
-__all__ = ["Network"]
+__all__ = ["Network", "load"]
+
+Gradients = list[tuple[NDArray[Any], NDArray[Any]]]
 
 
-class Network(Described, Differentiable):
+class Network:
     """A multi-layer perceptron.
 
     Parameters
@@ -87,32 +89,51 @@ class Network(Described, Differentiable):
             layer._initialize(rng)
 
     @classmethod
-    def _unset(cls, n_inputs: int, layers: Sequence[Layer], dtype: np.dtype) -> Network:
+    def _unset(cls, n_inputs: int, layers: Sequence[Layer], dtype: np.dtype[Any]) -> Network:
         """Return a network with all parameters zero, for its caller to set."""
         network = object.__new__(cls)
         network._build(n_inputs, layers, dtype)
         return network
 
-    def _build(self, n_inputs: int, layers: Sequence[Layer], dtype: np.dtype) -> None:
-        wiring, top = Wiring(n_inputs, dtype), -1
-        placed: list[Layer] = []
-        for layer in layers:
-            bound, top = layer._place(wiring, top)
-            bound._call(f"layers[{len(placed)}]")
-            placed.append(bound)
-            wiring.tops.append(top)
-        # Beyond any memory, and near where the engine's byte counts would wrap around.
-        weights = wiring.n_weights()
-        if weights >= 2**40:
-            raise MemoryError(f"network: got {weights} weights, wanted fewer than {2**40}")
+    def _build(self, n_inputs: int, layers: Sequence[Layer], dtype: np.dtype[Any]) -> None:
+        self._model, self.layers = build(n_inputs, layers, dtype)
+        self.weighted_layers = weighted_layers(self.layers)
         self._n_inputs, self._n_outputs, self._dtype = n_inputs, layers[-1].units, dtype
-        self._model = wiring.model()
-        self.layers = tuple(placed)
-        self.weighted_layers = tuple(inner for layer in placed for inner in layer._weighted())
-        for inner in self.weighted_layers:
-            inner._model = self._model
-        self.metadata = {}
-        self._ahead: Affine | None = None
+        self.metadata: dict[str, str] = {}
+        self._preprocessing: Affine | None = None
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of features of a row: of what `preprocessing` takes, if there is one."""
+        return self._n_inputs if self._preprocessing is None else self._preprocessing.n_inputs
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs."""
+        return self._n_outputs
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the parameters and of all arithmetic."""
+        return self._dtype
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of weights and biases."""
+        return sum(layer.weight.size + layer.bias.size for layer in self.weighted_layers)
+
+    @property
+    def preprocessing(self) -> Affine | None:
+        """The map that is applied to all rows first, or None; assigning takes a copy.
+
+        While a call trains the network, whose rows are mapped already, assigning is a BusyError.
+        """
+        return self._preprocessing
+
+    @preprocessing.setter
+    def preprocessing(self, value: Affine | None) -> None:
+        with self._model.claim():
+            self._preprocessing = attached(value, self._n_inputs)
 
     def predict(self, x: ArrayLike) -> NDArray[Any]:
         """Return the outputs [n, n_outputs] for the rows of `x` [n, n_inputs].
@@ -125,8 +146,8 @@ class Network(Described, Differentiable):
         InputError, ShapeError, DTypeError
             `x` is not a finite [n, n_inputs] array of numbers.
         """
-        if self._ahead is not None:
-            x = self._ahead._transform(x, self._dtype, "x")
+        if self._preprocessing is not None:
+            x = self._preprocessing._transform(x, self._dtype, "x")
         # The engine looks at the values while it reads them: 5% faster at 784-128-10, 10,000 rows.
         x = _check.inputs(x, self._n_inputs, self._dtype, values=False)
         outputs = self._model.predict(x, get_num_threads())
@@ -136,10 +157,109 @@ class Network(Described, Differentiable):
 
     def activations(self, x: ArrayLike) -> list[NDArray[Any]]:
         """Return every layer's outputs [n, units], first hidden layer first; see `predict`."""
-        if self._ahead is not None:
-            x = self._ahead._transform(x, self._dtype, "x")
+        if self._preprocessing is not None:
+            x = self._preprocessing._transform(x, self._dtype, "x")
         x = _check.inputs(x, self._n_inputs, self._dtype)
         return self._model.activations(x, get_num_threads())
+
+    @overload
+    def gradients(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        loss: str | Loss | LossFunction,
+        inputs: Literal[False] = False,
+        sample_weight: ArrayLike | None = None,
+    ) -> tuple[float, Gradients]: ...
+    @overload
+    def gradients(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        loss: str | Loss | LossFunction,
+        inputs: Literal[True],
+        sample_weight: ArrayLike | None = None,
+    ) -> tuple[float, Gradients, NDArray[Any]]: ...
+    def gradients(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        loss: str | Loss | LossFunction,
+        inputs: bool = False,
+        sample_weight: ArrayLike | None = None,
+    ) -> tuple[float, Gradients] | tuple[float, Gradients, NDArray[Any]]:
+        """Return the mean loss and its gradients, by backpropagation.
+
+        Parameters
+        ----------
+        x : array_like
+            Rows [n, n_inputs].
+        y : array_like
+            Targets [n, n_outputs], or integer classes [n].
+        loss : str, Loss or callable
+            A name, a loss with options, or a function of your own: see `fastbp.losses`.
+        inputs : bool
+            Also return the gradient with respect to `x`.
+        sample_weight : array_like, optional
+            [n], >= 0: the loss is ``sum(sample_weight * row losses) / n``.
+
+        Returns
+        -------
+        loss : float
+            Mean over the rows, weighted if so asked, without any penalty.
+        gradients : list of (ndarray, ndarray)
+            One pair (dW, db) per entry of `weighted_layers`, of the shapes of its weight and bias.
+        dx : ndarray
+            [n, n_inputs]; only with ``inputs=True``.
+
+        Raises
+        ------
+        InputError, LabelError, ShapeError, DTypeError, ConfigError
+            `x`, `y` or `loss` cannot be used.
+        """
+        resolved = self._loss(loss)
+        x, y = self._examples(x, y, resolved)
+        inputs = _check.flag(inputs, "inputs")
+        weights = _check.row_weights(sample_weight, None, y, self._dtype)
+        value, held, dx = resolved._gradients(self._model, x, y, weights, get_num_threads(), inputs)
+        pairs = [layer._views(held) for layer in self.weighted_layers]
+        return (value, pairs) if dx is None else (value, pairs, self._by_raw_rows(dx))
+
+    def trace(self, x: ArrayLike, y: ArrayLike, loss: str) -> Trace:
+        """Return one example's way forward and back: every u, y, delta, dW and db.
+
+        The numbers are those of `gradients` and `activations` to the last bit; for one example
+        dL/db is the delta itself.
+
+        Parameters
+        ----------
+        x : array_like
+            The example, [n_inputs] or [1, n_inputs].
+        y : array_like
+            Its target, [n_outputs] or [1, n_outputs], or its class.
+        loss : str
+            As for `gradients`.
+
+        Returns
+        -------
+        Trace
+            ``print`` shows it as a table, ``trace.layers[i].delta`` and so on are arrays.
+
+        Raises
+        ------
+        ShapeError
+            `x` or `y` is not one example.
+        InputError, LabelError, DTypeError, ConfigError
+            `x`, `y` or `loss` cannot be used.
+        """
+        x = one_example(x, self.n_inputs, "x")
+        y = one_example(y, self._n_outputs, "y")
+        resolved = self._loss(loss)
+        rows, targets = self._examples(x, y, resolved)
+        found = Tracer(self._model, self.layers, rows, targets, resolved)
+        target = (y[0] if y.ndim == 2 else np.eye(self._n_outputs)[y[0]]).astype(self._dtype)
+        example, dx = x[0].astype(self._dtype), self._by_raw_rows(found.dx)[0]
+        return Trace(str(loss), found.loss, example, target, found.layers, dx)
 
     def fold(self) -> Network:
         """Return a copy without `preprocessing` that takes the same raw rows.
@@ -153,32 +273,108 @@ class Network(Described, Differentiable):
         ConfigError
             The first layer is a `Residual` of as many units as a raw row has columns.
         """
-        return folded(self)
-
-    trace = trace_example
+        affine = self._preprocessing
+        if affine is None:
+            return self.copy()
+        twin = self._unset(affine.n_inputs, self.layers, self._dtype)
+        twin.metadata = dict(self.metadata)
+        fold(affine, self.layers, twin.layers)
+        return twin
 
     def copy(self, dtype: DTypeLike | None = None) -> Network:
         """Return an independent network with the same parameters, in `dtype` if given."""
         wanted = self._dtype if dtype is None else _check.floating_dtype(dtype)
         twin = self._unset(self._n_inputs, self.layers, wanted)
-        twin.metadata, twin._ahead = dict(self.metadata), self._ahead
+        twin.metadata, twin._preprocessing = dict(self.metadata), self._preprocessing
         for mine, other in zip(self.weighted_layers, twin.weighted_layers, strict=True):
             other.weight[...] = mine.weight
             other.bias[...] = mine.bias
         return twin
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network to a safetensors file; `fastbp.load` reads it back, bit for bit.
+
+        A file already there stays whole until the new one is: the write is atomic.
+
+        Raises
+        ------
+        ConfigError
+            `metadata` holds something else than strings.
+        OSError
+            The folder does not exist, is not writable or is full.
+        """
+        modelfile.write(path, self._architecture(), self._tensors())
+
+    def summary(self) -> str:
+        """Return a table of the layers, their shapes and their numbers of parameters."""
+        lines = [f"{'layer':<7}{'shape':<15}{'activation':<12}{'parameters':>10}"]
+        if self._preprocessing is not None:
+            name = f"{self._preprocessing.n_inputs} to {self._preprocessing.n_outputs}"
+            lines.append(f"{'ahead':<7}{name:<15}{'affine map':<22}")
+        for i, layer in enumerate(self.weighted_layers):
+            shape, count = layer.weight.shape, layer.weight.size + layer.bias.size
+            name = " x ".join(map(str, shape))
+            lines.append(f"{i:<7}{name:<15}{layer.kind:<12}{count:>10,}")
+        lines.append(f"{self._dtype.name:<34}{self.n_parameters:>10,}")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        """Return the architecture, as given."""
+        affine = self._preprocessing
+        option = "" if affine is None else f", preprocessing={affine}"
+        return f"Network({self.n_inputs}, {list(self.layers)}, dtype={self._dtype.name!r}{option})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as description and tensors, for copies and worker processes."""
+        return _rebuilt, (self._architecture(), self._tensors())
+
+    def _architecture(self) -> dict[str, Any]:
+        """Return what `_rebuilt` needs besides the tensors, as JSON can hold it."""
+        if not all(isinstance(text, str) for item in self.metadata.items() for text in item):
+            raise ConfigError(f"metadata: got {self.metadata!r}, wanted strings by strings")
+        described = {
+            "n_inputs": self._n_inputs,
+            "layers": [modelfile.description(layer) for layer in self.layers],
+            "dtype": self.dtype.name,
+            "metadata": self.metadata,
+        }
+        if self._preprocessing is not None:
+            described["preprocessing"] = list(self._preprocessing.matrix.shape)
+        return described
+
+    def _tensors(self) -> modelfile.Tensors:
+        """Return copies of the parameters: ``layers.<i>.weight`` and ``layers.<i>.bias``.
+
+        i counts those layers that have them, as `Network.weighted_layers` does.
+
+        Of a preprocessing also ``preprocessing.mean`` and ``preprocessing.matrix``, in float64.
+        """
+        found = {
+            f"layers.{i}.{name}": np.array(getattr(layer, name), order="C")
+            for i, layer in enumerate(self.weighted_layers)
+            for name in ("weight", "bias")
+        }
+        affine = self._preprocessing
+        if affine is not None:
+            found |= {"preprocessing.mean": affine.mean, "preprocessing.matrix": affine.matrix}
+        return found
+
     def _loss(self, loss: str | Loss | LossFunction) -> Loss:
-        return losses.resolve(loss, self.layers[-1].activation, self._n_outputs)
+        return resolve(loss, self.layers[-1].activation, self._n_outputs)
 
     def _examples(
         self, x: ArrayLike, y: ArrayLike, loss: Loss, names: tuple[str, str] = ("x", "y")
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return `x` and `y` in the form the engine takes."""
-        if self._ahead is not None:
-            x = self._ahead._transform(x, self._dtype, names[0])
+        if self._preprocessing is not None:
+            x = self._preprocessing._transform(x, self._dtype, names[0])
         x = _check.inputs(x, self._n_inputs, self._dtype, names[0])
         y = _check.targets(y, x.shape[0], self._n_outputs, self._dtype, loss.targets, names[1])
         return x, y
+
+    def _by_raw_rows(self, dx: NDArray[Any]) -> NDArray[Any]:
+        """Return the gradient by the rows as given from that by what the first layer takes."""
+        return dx if self._preprocessing is None else self._preprocessing._pulled_back(dx)
 
     def _claim(self) -> Claim:
         """Return the right to write the parameters, as a context manager.
@@ -186,3 +382,60 @@ class Network(Described, Differentiable):
         The engine guards single calls, this guards a whole fit.
         """
         return self._model.claim()
+
+
+def load(path: str | os.PathLike[str]) -> Network:
+    """Return the network that `Network.save` wrote to `path`.
+
+    Raises
+    ------
+    CorruptModelError
+        The file is not a whole, unchanged fastbp model.
+    OSError
+        The file does not exist or cannot be read.
+    """
+    architecture, tensors = modelfile.read(path)
+    try:
+        return _rebuilt(architecture, tensors)
+    except (LookupError, TypeError, ValueError, RecursionError) as error:
+        raise CorruptModelError(f"{path} describes no usable network: {error}") from error
+
+
+def _rebuilt(architecture: dict[str, Any], tensors: modelfile.Tensors) -> Network:
+    """Return a new network of this architecture with these parameters.
+
+    Raises
+    ------
+    LookupError, TypeError, ValueError
+        The two do not describe a network.
+    """
+    n_inputs = _check.positive_int(architecture["n_inputs"], "n_inputs")
+    dtype = _check.floating_dtype(architecture["dtype"])
+    layers = network_layers([modelfile.layer_of(**layer) for layer in architecture["layers"]])
+    wanted = {name: (shape, dtype) for name, shape in _shapes(n_inputs, layers, dtype).items()}
+    if "preprocessing" in architecture:
+        shape, float64 = tuple(architecture["preprocessing"]), np.dtype(np.float64)
+        wanted["preprocessing.mean"] = (shape[:1], float64)
+        wanted["preprocessing.matrix"] = (shape, float64)
+    # Compared before anything is allocated: a forged architecture may ask for any size.
+    found = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
+    if found != wanted:
+        raise ValueError("the tensors do not fit the architecture")
+    network = Network._unset(n_inputs, layers, dtype)
+    network.metadata = dict(architecture["metadata"])
+    for i, layer in enumerate(network.weighted_layers):
+        layer.weight[...] = tensors[f"layers.{i}.weight"]
+        layer.bias[...] = tensors[f"layers.{i}.bias"]
+    if "preprocessing" in architecture:
+        maps = tensors["preprocessing.mean"], tensors["preprocessing.matrix"]
+        network.preprocessing = Affine(*maps)
+    return network
+
+
+def _shapes(
+    n_inputs: int, layers: Sequence[Layer], dtype: np.dtype[Any]
+) -> dict[str, tuple[int, ...]]:
+    found: dict[str, tuple[int, ...]] = {}
+    for i, (weight, bias) in enumerate(parameter_shapes(n_inputs, layers, dtype)):
+        found[f"layers.{i}.weight"], found[f"layers.{i}.bias"] = weight, bias
+    return found

@@ -10,9 +10,12 @@ from . import _check
 from .errors import ConfigError
 from .schedules import Schedule
 
-__all__ = ["SGD", "LearningRate", "Optimizer"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "LearningRate", "Optimizer", "RMSprop"]
 
 LearningRate = float | Callable[[int], float]
+
+# In float32 the engine takes denormal numbers for zero, and 0 / 0 is not a number.
+_LEAST_EPS = 1e-30
 
 
 class Optimizer:
@@ -25,14 +28,14 @@ class Optimizer:
     memory : str
         What the rule remembers of each parameter, "" for nothing; rules with the same memory
         may take each other's place in a trainer.
-    numbers : dict
+    hyperparameters : dict
         The constants of the update, by their names in the engine.
     """
 
     rule = memory = ""
 
-    def __init__(self, learning_rate: LearningRate, **numbers: float) -> None:
-        self.numbers = numbers
+    def __init__(self, learning_rate: LearningRate, **hyperparameters: float) -> None:
+        self.hyperparameters = hyperparameters
         self.learning_rate = learning_rate
 
     @property
@@ -141,9 +144,177 @@ class SGD(Optimizer):
         return options | ({"nesterov": True} if self._nesterov else {})
 
 
+class Adagrad(Optimizer):
+    """Adagrad: each weight's rate falls with the root of all its squared gradients.
+
+    With the gradient g, the weights w and the sum of squares v, zero at first::
+
+        v += g ** 2;  w -= lr * g / (sqrt(v) + eps)
+
+    Duchi, Hazan & Singer, "Adaptive subgradient methods for online learning and stochastic
+    optimization", 2011; the formula and the defaults are those of torch.optim.Adagrad.
+
+    Parameters
+    ----------
+    learning_rate : float, schedule or callable
+        As for `SGD`.
+    eps : float
+        At least 1e-30.
+
+    Raises
+    ------
+    ConfigError
+        An option is out of its range.
+    """
+
+    rule, memory = "adagrad", "sum of squares"
+
+    def __init__(self, learning_rate: LearningRate = 0.01, eps: float = 1e-10) -> None:
+        super().__init__(learning_rate, eps=_eps(eps))
+
+    def _options(self) -> dict[str, Any]:
+        return {"eps": self.hyperparameters["eps"]}
+
+
+class RMSprop(Optimizer):
+    """RMSprop: each weight's rate is divided by the root of the mean of its squared gradients.
+
+    With the gradient g, the weights w and the mean of squares v, zero at first::
+
+        v = alpha * v + (1 - alpha) * g ** 2;  w -= lr * g / (sqrt(v) + eps)
+
+    Tieleman & Hinton, "Lecture 6.5: RMSprop", 2012; the formula and the defaults are those of
+    torch.optim.RMSprop.
+
+    Parameters
+    ----------
+    learning_rate : float, schedule or callable
+        As for `SGD`.
+    alpha : float
+        The share of the mean that each step keeps, in [0, 1).
+    eps : float
+        At least 1e-30.
+
+    Raises
+    ------
+    ConfigError
+        An option is out of its range.
+    """
+
+    rule, memory = "rmsprop", "mean of squares"
+
+    def __init__(
+        self, learning_rate: LearningRate = 0.01, alpha: float = 0.99, eps: float = 1e-8
+    ) -> None:
+        alpha = _check.number(alpha, "alpha", below=1)
+        super().__init__(learning_rate, square_decay=alpha, eps=_eps(eps))
+
+    def _options(self) -> dict[str, Any]:
+        return {"alpha": self.hyperparameters["square_decay"], "eps": self.hyperparameters["eps"]}
+
+
+class Adam(Optimizer):
+    """Adam: a mean of gradients divided by the root of the mean of their squares.
+
+    With the gradient g, the weights w, the means m and v, zero at first, and the number t of the
+    step, from 1 on since they were::
+
+        m = b1 * m + (1 - b1) * g;  v = b2 * v + (1 - b2) * g ** 2
+        w -= lr / (1 - b1 ** t) * m / (sqrt(v) / sqrt(1 - b2 ** t) + eps)
+
+    Kingma & Ba, "Adam: a method for stochastic optimization", 2015; the formula and the defaults
+    are those of torch.optim.Adam.
+
+    Parameters
+    ----------
+    learning_rate : float, schedule or callable
+        As for `SGD`.
+    betas : (float, float)
+        b1 and b2, each in [0, 1).
+    eps : float
+        At least 1e-30.
+
+    Raises
+    ------
+    ConfigError
+        An option is out of its range.
+    """
+
+    rule, memory = "adam", "means"
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        b1, b2 = _betas(betas)
+        super().__init__(learning_rate, momentum=b1, square_decay=b2, eps=_eps(eps))
+
+    def _options(self) -> dict[str, Any]:
+        betas = self.hyperparameters["momentum"], self.hyperparameters["square_decay"]
+        return {"betas": betas, "eps": self.hyperparameters["eps"]}
+
+
+class AdamW(Adam):
+    """Adam with a weight decay of its own, which the means do not see.
+
+    Before the step of `Adam`, with the learning rate lr::
+
+        w *= 1 - lr * weight_decay
+
+    Loshchilov & Hutter, "Decoupled weight decay regularization", 2019; the formula and the
+    defaults are those of torch.optim.AdamW, but for biases, which torch decays as well.
+
+    Parameters
+    ----------
+    learning_rate, betas, eps
+        As for `Adam`.
+    weight_decay : float
+        At least 0.
+    decay_bias : bool
+        Whether biases decay too.
+
+    Raises
+    ------
+    ConfigError
+        An option is out of its range.
+    """
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+        decay_bias: bool = False,
+    ) -> None:
+        super().__init__(learning_rate, betas, eps)
+        self.hyperparameters["weight_decay"] = _check.number(weight_decay, "weight_decay")
+        self.hyperparameters["decay_bias"] = _check.flag(decay_bias, "decay_bias")
+
+    def _options(self) -> dict[str, Any]:
+        options = super()._options() | {"weight_decay": self.hyperparameters["weight_decay"]}
+        return options | ({"decay_bias": True} if self.hyperparameters["decay_bias"] else {})
+
+
 def _scheduled(rate: Callable[[int], float], time: int) -> float:
     value = rate(time)
     # Nearly every rate passes here: making the name for the error costs more than the look.
     if isinstance(value, float) and 0 <= value < np.inf:
         return value
     return _check.number(value, f"learning_rate({time})")
+
+
+def _betas(value: Any) -> tuple[float, float]:
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise ConfigError(f"betas: got {value!r}, wanted a pair of numbers in [0, 1)")
+    first, second = (_check.number(b, f"betas[{i}]", below=1) for i, b in enumerate(value))
+    return first, second
+
+
+def _eps(value: Any) -> float:
+    eps = _check.number(value, "eps")
+    if eps < _LEAST_EPS:
+        raise ConfigError(f"eps: got {value!r}, wanted a number >= {_LEAST_EPS:g}")
+    return eps

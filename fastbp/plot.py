@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -11,18 +12,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from .history import History
-
 __all__ = ["plot_history"]
 
+Columns = Mapping[str, Sequence[float]]
 
-def plot_history(history: History) -> Figure:
+
+def plot_history(history: Columns) -> Figure:
     """Draw loss and, when recorded, accuracy over the epochs.
 
     Parameters
     ----------
-    history : History
-        At least one epoch.
+    history : History or other mapping
+        One value per epoch and quantity, of at least one epoch.
 
     Returns
     -------
@@ -36,7 +37,7 @@ def plot_history(history: History) -> Figure:
     MissingDependencyError
         matplotlib is not installed.
     """
-    if not history.epochs:
+    if not any(history.values()):
         raise ConfigError("history: got no epochs, wanted at least one; call fit first")
     panels = [name for name in ("loss", "accuracy") if name in history or f"val_{name}" in history]
     figure: Figure
@@ -48,12 +49,12 @@ def plot_history(history: History) -> Figure:
     return figure
 
 
-def _draw(ax: Axes, history: History, name: str) -> None:
-    epochs = range(1, history.epochs + 1)
+def _draw(ax: Axes, history: Columns, name: str) -> None:
     for key, label, style in ((name, "training", "-"), (f"val_{name}", "validation", "--")):
         if key in history:
+            epochs = range(1, len(history[key]) + 1)
             # A single epoch is a point: a line alone would draw nothing.
-            marker = "o" if history.epochs == 1 else None
+            marker = "o" if len(epochs) == 1 else None
             ax.plot(epochs, history[key], style, label=label, marker=marker)
     ax.locator_params("x", integer=True, min_n_ticks=1)
     ax.set_xlabel("epoch")

@@ -8,22 +8,35 @@ user's own numbers. So attach the fitted map to it::
 Everything that takes x then takes it raw and maps it first; the map is saved with the network.
 `Network.fold` puts it into the first layer. LeCun et al., "Efficient BackProp", 1998, section
 4.3, says why. The maps agree with scikit-learn's of the corresponding names.
+
+`polynomial_features`, `one_hot` and `labels` are no such maps: call them before.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain, combinations_with_replacement
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _check
 from ._affine import Affine, centred, rows_of
-from ._polynomial import polynomial_features
-from .errors import ConfigError, ShapeError
+from .engine.arrays import all_finite
+from .errors import ConfigError, InputError, ShapeError
 
-__all__ = ["PCA", "Affine", "Center", "MinMax", "Standardize", "Whiten", "polynomial_features"]
+__all__ = [
+    "PCA",
+    "Affine",
+    "Center",
+    "MinMax",
+    "Standardize",
+    "Whiten",
+    "labels",
+    "one_hot",
+    "polynomial_features",
+]
 
 Map = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -206,8 +219,107 @@ class Whiten(_Fitted):
         return mean, matrix @ directions.T if self.zca else matrix
 
 
+def polynomial_features(x: ArrayLike, degree: int) -> NDArray[Any]:
+    """Return all products of 1 to `degree` columns of `x`, each with itself included.
+
+    Of the columns a and b and degree 2 these are a, b, a², ab, b²: the order of scikit-learn's
+    ``PolynomialFeatures(degree, include_bias=False)``. A layer has its own bias.
+
+    Parameters
+    ----------
+    x : array_like
+        [n, n_inputs].
+    degree : int
+        At least 1.
+
+    Returns
+    -------
+    ndarray
+        [n, (n_inputs + degree)! / (n_inputs! degree!) - 1], float32 if `x` is.
+
+    Raises
+    ------
+    InputError, ShapeError, DTypeError, ConfigError
+        An argument cannot be used, or a product is not finite.
+    """
+    shape, degree = np.shape(x), _check.positive_int(degree, "degree")
+    if len(shape) != 2:
+        raise ShapeError(f"x: got shape {shape}, wanted (n, n_inputs), a row per example")
+    x = rows_of(x, shape[1])
+    terms = (combinations_with_replacement(range(shape[1]), d + 1) for d in range(degree))
+    with np.errstate(over="ignore"):
+        products = [x[:, term].prod(axis=1) for term in chain.from_iterable(terms)]
+    features = np.column_stack(products)
+    if not all_finite(features):
+        raise InputError(f"products of {_check.not_finite(features, 'x')}")
+    return features
+
+
+def one_hot(
+    labels: ArrayLike, n_classes: int | None = None, dtype: DTypeLike = "float32"
+) -> NDArray[Any]:
+    """Return a row for each label, 1 in the column of its class and 0 elsewhere.
+
+    Parameters
+    ----------
+    labels : array_like
+        Integers [n], 0 .. n_classes - 1.
+    n_classes : int, optional
+        Columns, at least 2. Default: the largest label and one more.
+    dtype : {"float32", "float64"}
+        Of the result.
+
+    Returns
+    -------
+    ndarray
+        [n, n_classes].
+
+    Raises
+    ------
+    LabelError, ShapeError, DTypeError, ConfigError
+        An argument cannot be used.
+    """
+    shape, dtype = np.shape(labels), _check.floating_dtype(dtype)
+    if len(shape) != 1 or not shape[0]:
+        raise ShapeError(f"labels: got shape {shape}, wanted (n,), one integer per row")
+    if n_classes is None:
+        n_classes = max(2, int(np.max(labels)) + 1)
+    columns = max(2, _check.positive_int(n_classes, "n_classes"))
+    classes = _check.targets(labels, shape[0], columns, dtype, "real", "labels")
+    rows = np.zeros((shape[0], columns), dtype)
+    rows[np.arange(shape[0]), classes] = 1
+    return rows
+
+
+def labels(rows: ArrayLike) -> NDArray[np.int64]:
+    """Return the class of each row: the column of its largest value, the first of several.
+
+    Parameters
+    ----------
+    rows : array_like
+        One-hot, or a network's outputs, [n, n_classes >= 2].
+
+    Returns
+    -------
+    ndarray
+        int64 [n].
+
+    Raises
+    ------
+    ShapeError, InputError, DTypeError
+        `rows` is not a finite array of this shape.
+    """
+    shape = np.shape(rows)
+    if len(shape) != 2 or shape[1] < 2:
+        raise ShapeError(f"rows: got shape {shape}, wanted (n, n_classes >= 2)")
+    values = _check.inputs(rows, shape[1], _check.DTYPES["float64"], "rows")
+    classes: NDArray[np.int64] = values.argmax(axis=1).astype(np.int64)
+    return classes
+
+
 def _mean(x: NDArray[Any]) -> NDArray[np.float64]:
-    return x.mean(axis=0, dtype=np.float64)
+    mean: NDArray[np.float64] = x.mean(axis=0, dtype=np.float64)
+    return mean
 
 
 def _principal(x: NDArray[Any], n_components: int | None) -> tuple[NDArray[Any], ...]:

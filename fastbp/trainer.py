@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from . import _check
-from ._evaluates import Evaluates
-from ._given import LossFunction
-from ._loss import Loss
-from ._progress import progress_bar
-from ._weights import check_class_weight
-from .callbacks import Callback, Callbacks
+from .callbacks import Callback
 from .engine.runtime import get_num_threads
 from .errors import ConfigError
 from .history import History
+from .losses import Loss, LossFunction
 from .network import Network
 from .optimizers import SGD, Optimizer
-from .training.fit import Fit
+from .training.fit import Callbacks, Fit, progress_bar
 from .training.objective import Objective
 from .training.runs import Runs
-from .training.state import diverged
+from .training.state import TrainingState, diverged
 
 __all__ = ["Trainer"]
 
 
-class Trainer(Evaluates):
+class Trainer:
     """Trains a network by backpropagation.
 
     Parameters
@@ -91,26 +88,23 @@ class Trainer(Evaluates):
     ) -> None:
         if not isinstance(network, Network):
             raise ConfigError(f"network: got {network!r}, wanted a Network")
-        self._network = network
-        self._optimizer = _checked(SGD(0.1) if optimizer is None else optimizer)
+        optimizer = _checked(SGD(0.1) if optimizer is None else optimizer)
         self._loss = network._loss(loss)
         self._batch_size = _check.optional_int(batch_size, "batch_size")
-        objective = Objective(l1, l2, penalize_bias, clip_value, clip_norm, max_norm)
+        self._objective = Objective(l1, l2, penalize_bias, clip_value, clip_norm, max_norm)
         self._shuffle = _check.flag(shuffle, "shuffle")
         seeds = np.random.SeedSequence(_check.seed(seed))
-        self._generator = np.random.SFC64(seeds)
+        self._state = TrainingState(network, optimizer, np.random.SFC64(seeds))
         # Of a child: two words that tell nothing about the shuffling.
         dropout_seed = int(seeds.spawn(1)[0].generate_state(1, np.uint64)[0])
-        self._runs = Runs(network, self._loss, objective, dropout_seed)
+        self._runs = Runs(self._state, self._loss, self._objective, dropout_seed)
         self._n_threads = _check.optional_int(n_threads, "n_threads")
-        self._class_weight = check_class_weight(class_weight, network.n_outputs)
-        self._history = History()
-        self._region = 1
+        self._class_weight = _check.class_weight(class_weight, network.n_outputs)
 
     @property
     def network(self) -> Network:
         """The network; a trainer trains no other."""
-        return self._network
+        return self._state.network
 
     @property
     def optimizer(self) -> Optimizer:
@@ -126,22 +120,22 @@ class Trainer(Evaluates):
         BusyError
             A call is training the network.
         """
-        return self._optimizer
+        return self._state.optimizer
 
     @optimizer.setter
     def optimizer(self, value: Optimizer) -> None:
-        with self._network._claim():
-            self._optimizer = _checked(value)
+        with self.network._claim():
+            self._state.optimizer = _checked(value)
 
     @property
     def history(self) -> History:
         """All epochs so far."""
-        return self._history
+        return self._state.history
 
     @property
     def n_steps(self) -> int:
         """Steps done so far."""
-        return self._runs.steps.n
+        return self._state.steps.n
 
     def fit(
         self,
@@ -197,20 +191,21 @@ class Trainer(Evaluates):
         """
         examples = self.network._examples(x, y, self._loss)
         weights = self._weights(sample_weight, examples[1])
-        validation = self._validation(validation_data)
+        validate = self._validation(validation_data)
         epochs = _check.positive_int(epochs, "epochs")
-        hooks = Callbacks(_check.callbacks(callbacks, "on_epoch_end"))
+        called = Callbacks(self, _check.callbacks(callbacks, "on_epoch_end"))
         progress = _check.flag(progress, "progress")
-        with self._network._claim():
-            hooks.call("on_fit_begin", self, x, y, validation_data)
+        with self.network._claim():
+            called.call("on_fit_begin", x, y, validation_data)
             n = len(examples[0])
             rows = min(self._batch_size or n, n)
-            run = self._runs.new(self._optimizer, rows, self._threads())
-            fit = Fit(self, run, *examples, rows, validation, weights, hooks)
+            run = self._runs.new(rows, self._threads())
+            given = *examples, weights, rows, self._shuffle
+            fit = Fit(self._state, self._loss, run, *given, validate, called)
             with progress_bar(progress, epochs, fit.steps) as bar:
                 fit.epochs(epochs, bar)
             self._runs.ended(run)
-        return self._history
+        return self._state.history
 
     def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Do one step on these rows, as one batch; see `fit` for the arguments.
@@ -231,24 +226,62 @@ class Trainer(Evaluates):
         """
         x, y = self.network._examples(x, y, self._loss)
         weights = self._weights(sample_weight, y)
-        with self._network._claim():
-            rates = self._optimizer.learning_rates(self.n_steps, 1, self._history.epochs)
+        with self.network._claim():
+            rates = self.optimizer.learning_rates(self.n_steps, 1, self.history.epochs)
             rows: int = x.shape[0]
-            run = self._runs.of_step(self._optimizer, rows, self._threads())
+            run = self._runs.of_step(rows, self._threads())
             run.bind(x, y, weights)
             loss, _, done = run.steps(0, 1, rates)
             if not done and run.fault == "label":
-                raise _check.changed_labels(y, self._network.n_outputs)
+                raise _check.changed_labels(y, self.network.n_outputs)
             if not done:
-                raise diverged(self._network, x, None, self.n_steps, float(rates[0]))
+                raise diverged(self.network, x, None, self.n_steps, float(rates[0]))
             return loss / rows
+
+    def evaluate(
+        self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> dict[str, float]:
+        """Return the mean "loss" and, in classification, the "accuracy" on these rows.
+
+        `sample_weight` weighs the loss as in `fit`, not the accuracy.
+
+        Raises
+        ------
+        InputError, LabelError, ShapeError, DTypeError
+            An argument cannot be used.
+        """
+        x, y = self.network._examples(x, y, self._loss)
+        return self._measure(x, y, _check.row_weights(sample_weight, None, y, self.network.dtype))
 
     def __repr__(self) -> str:
         """Return the network and the options."""
         return (
             f"Trainer({self.network!r}, {self._loss.shown}, {self.optimizer!r}, "
-            f"batch_size={self._batch_size}{self._runs.objective})"
+            f"batch_size={self._batch_size}{self._objective})"
         )
+
+    def _validation(
+        self, data: tuple[ArrayLike, ArrayLike] | None
+    ) -> Callable[[], dict[str, float]] | None:
+        """Return a call that measures the network on checked validation data, if there are any."""
+        if data is None:
+            return None
+        if not isinstance(data, tuple | list) or len(data) != 2:
+            raise ConfigError(f"validation_data: got a {type(data).__name__}, wanted a pair (x, y)")
+        names = "validation x", "validation y"
+        return partial(self._measure, *self.network._examples(*data, self._loss, names))
+
+    def _measure(
+        self, x: NDArray[Any], y: NDArray[Any], weights: NDArray[np.float64] | None = None
+    ) -> dict[str, float]:
+        model = self.network._model
+        total, n_correct = self._loss._evaluate(model, x, y, weights, self._threads())
+        return self._loss._means(total, n_correct, len(x), y)
+
+    def _weights(
+        self, sample_weight: ArrayLike | None, y: NDArray[Any]
+    ) -> NDArray[np.float64] | None:
+        return _check.row_weights(sample_weight, self._class_weight, y, self.network.dtype)
 
     def _threads(self) -> int:
         return self._n_threads or get_num_threads()

@@ -6,24 +6,24 @@ import platform
 
 import numpy as np
 
-from . import runtime as _runtime
+from . import runtime
 
-__all__ = ["show_config"]
+__all__ = ["__version__", "show_config"]
+
+__version__ = "0.1.0"  # as in pyproject.toml
 
 
 def show_config() -> None:
     """Print the versions, the kernel set (ISA) in use, and how fastbp runs in parallel."""
-    from .. import __version__
-
-    openmp = "yes" if _runtime.has_openmp() else "no, so one thread"
+    openmp = "yes" if runtime.has_openmp() else "no, so one thread"
     rows = {
         "fastbp": __version__,
         "Python": platform.python_version(),
         "NumPy": np.__version__,
-        "compiler": _runtime.COMPILER,
-        "ISA": f"{_runtime.isa()} (this machine runs {', '.join(_runtime.isas())})",
+        "compiler": runtime.COMPILER,
+        "ISA": f"{runtime.isa()} (this machine runs {', '.join(runtime.isas())})",
         "OpenMP": openmp,
-        "threads": str(_runtime.get_num_threads()),
+        "threads": str(runtime.get_num_threads()),
     }
     for name, value in rows.items():
         print(f"{name:<10}{value}")

@@ -1,10 +1,12 @@
 """Model files on disk: safetensors with the architecture and a checksum in the metadata.
 
-Knows files, not networks; `fastbp.io` knows both. The metadata holds ``format`` ("fastbp"),
-``format_version``, ``architecture`` (JSON) and ``sha256``, a SHA-256 over the other three, the
-names, dtypes and shapes of the tensors and their bytes, so any changed byte is found. Nothing
-is unpickled.
+Knows files, and layers as JSON describes them, not networks. The metadata holds ``format``
+("fastbp"), ``format_version``, ``architecture`` (JSON) and ``sha256``, a SHA-256 over the other
+three, the names, dtypes and shapes of the tensors and their bytes, so any changed byte is found.
+Nothing is unpickled. The library safetensors is imported when a file is read or written.
 """
+
+from __future__ import annotations
 
 import hashlib
 import json
@@ -16,12 +18,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save as to_bytes
 
+from ..activations import resolve
 from ..errors import CorruptModelError
+from ..gates import Gated, Maxout, Residual
+from ..layers import Dense, Layer
 
-__all__ = ["FORMAT_VERSION", "read", "write"]
+__all__ = ["FORMAT_VERSION", "Tensors", "description", "layer_of", "read", "write"]
 
 FORMAT = "fastbp"
 FORMAT_VERSION = 1
@@ -46,6 +49,8 @@ def write(path: str | os.PathLike[str], architecture: dict[str, Any], tensors: T
     OSError
         The folder does not exist, is not writable or is full; the old file is untouched.
     """
+    from safetensors.numpy import save as to_bytes
+
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     metadata = {
         "format": FORMAT,
@@ -66,6 +71,8 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Tensors]:
     OSError
         The file does not exist or cannot be read.
     """
+    from safetensors import SafetensorError, safe_open
+
     # Opened here first for the OSError of a missing or unreadable file.
     with open(path, "rb"):
         pass
@@ -77,6 +84,48 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Tensors]:
     except (SafetensorError, ValueError, TypeError, KeyError, OverflowError) as error:
         raise CorruptModelError(f"{path} is not a readable safetensors file: {error}") from error
     return _architecture(path, metadata, tensors), tensors
+
+
+def description(layer: Layer) -> dict[str, Any]:
+    """Return the options of a layer; those that it does not use are left out."""
+    match layer:
+        case Residual():
+            return {"kind": "residual", "layers": [description(inner) for inner in layer.layers]}
+        case Maxout():
+            return {"kind": "maxout", "units": layer.units, "pieces": layer.pieces}
+        case Gated():
+            described = {"kind": "gated", "units": layer.units, "gate": layer.gate}
+            return described | _present(gate_parameter=layer.gate_parameter)
+        case Dense():
+            described = {"units": layer.units, "activation": layer.activation}
+            options = {"activation_parameter": layer.activation_parameter}
+            return described | _present(**options, dropout=layer.dropout or None)
+    raise TypeError(f"got {layer!r}, wanted a layer of fastbp")
+
+
+def layer_of(kind: str = "dense", **options: Any) -> Layer:
+    """Return the layer of a `description`; a Dense has no kind.
+
+    Raises
+    ------
+    LookupError, TypeError, ValueError
+        The options describe no layer.
+    """
+    if kind == "residual":
+        return Residual([layer_of(**inner) for inner in options.pop("layers")], **options)
+    if kind == "maxout":
+        return Maxout(**options)
+    if kind == "gated":
+        gate = resolve(options.pop("gate"), options.pop("gate_parameter", None))
+        return Gated(gate=gate, **options)
+    if kind != "dense":
+        raise ValueError(f"kind: got {kind!r}, wanted dense, maxout, gated or residual")
+    parameter = options.pop("activation_parameter", None)
+    return Dense(activation=resolve(options.pop("activation"), parameter), **options)
+
+
+def _present(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _architecture(path: object, metadata: dict[str, str], tensors: Tensors) -> dict[str, Any]:

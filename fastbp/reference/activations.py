@@ -42,18 +42,21 @@ def sigmoid(z: Array) -> Array:
 def softmax(z: Array) -> Array:
     """exp(z_j) / sum_i exp(z_i) of each row; the row's maximum is taken off first [1]_ (4.1)."""
     e = np.exp(z - z.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
+    y: Array = e / e.sum(axis=-1, keepdims=True)
+    return y
 
 
 def _softmax_delta(dy: Array, y: Array) -> Array:
     """From dy_j/dz_i = y_j (1[i = j] - y_i): dz_i = y_i (dy_i - sum_j dy_j y_j)."""
-    return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
+    dz: Array = y * (dy - (dy * y).sum(axis=-1, keepdims=True))
+    return dz
 
 
 def _normal(z: Array) -> Array:
     """P(Z <= z) of the standard normal, (1 + erf(z / sqrt 2)) / 2."""
     erf = np.vectorize(math.erf, otypes=[z.dtype])
-    return (1 + erf(z / math.sqrt(2))) / 2
+    slope: Array = (1 + erf(z / math.sqrt(2))) / 2
+    return slope
 
 
 def _gelu_slope(z: Array) -> Array:

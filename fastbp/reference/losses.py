@@ -43,7 +43,8 @@ class Loss(NamedTuple):
 
 def smooth_rows(target: Array, smoothing: float) -> Array:
     """(1 - smoothing) t + smoothing / n_outputs [8]_."""
-    return (1 - smoothing) * target + smoothing / target.shape[-1]
+    smoothed: Array = (1 - smoothing) * target + smoothing / target.shape[-1]
+    return smoothed
 
 
 def weigh_rows(delta: Array, row_loss: Array, weights: Array) -> tuple[Array, Array]:
@@ -55,28 +56,33 @@ def _cross_entropy(z: Array, target: Array, _: float) -> Array:
     """-sum_j t_j log softmax(z)_j, with log softmax(z)_j = z_j - max - log sum_i exp(z_i - max)."""
     shifted = z - z.max(axis=-1, keepdims=True)
     log_sum = np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return (target * (log_sum - shifted)).sum(axis=-1)
+    row_loss: Array = (target * (log_sum - shifted)).sum(axis=-1)
+    return row_loss
 
 
 def _binary_cross_entropy(z: Array, target: Array, _: float) -> Array:
     """-sum_j [t log p + (1 - t) log(1 - p)], p = sigmoid(z): max(z, 0) - z t + log(1 + e^-|z|)."""
-    return (np.maximum(z, 0) - z * target + np.log1p(np.exp(-np.abs(z)))).sum(axis=-1)
+    row_loss: Array = (np.maximum(z, 0) - z * target + np.log1p(np.exp(-np.abs(z)))).sum(axis=-1)
+    return row_loss
 
 
 def _huber(y: Array, target: Array, delta: float) -> Array:
     """1/n sum_j d^2/2 while |d| <= delta, delta (|d| - delta/2) beyond; d = y - t [4]_."""
     d = np.abs(y - target)
-    return np.where(d <= delta, d * d / 2, delta * (d - delta / 2)).mean(axis=-1)
+    row_loss: Array = np.where(d <= delta, d * d / 2, delta * (d - delta / 2)).mean(axis=-1)
+    return row_loss
 
 
 def _quantile(y: Array, target: Array, q: float) -> Array:
     """1/n sum_j max(q (t - y), (q - 1) (t - y)) [5]_."""
-    return np.maximum(q * (target - y), (q - 1) * (target - y)).mean(axis=-1)
+    row_loss: Array = np.maximum(q * (target - y), (q - 1) * (target - y)).mean(axis=-1)
+    return row_loss
 
 
 def _quantile_slope(y: Array, target: Array, q: float) -> Array:
     slope = np.where(y < target, -q, np.where(y > target, 1 - q, 0))
-    return slope.astype(y.dtype) / y.shape[-1]
+    scaled: Array = slope.astype(y.dtype) / y.shape[-1]
+    return scaled
 
 
 def _others(z: Array, target: Array, margin: float) -> Array:
@@ -88,7 +94,8 @@ def _others(z: Array, target: Array, margin: float) -> Array:
 def _multiclass_hinge_slope(z: Array, target: Array, margin: float) -> Array:
     """1 for each j that comes within the margin, minus their number for the class itself [6]_."""
     wrong = (_others(z, target, margin) > 0).astype(z.dtype)
-    return wrong - target * wrong.sum(axis=-1, keepdims=True)
+    slope: Array = wrong - target * wrong.sum(axis=-1, keepdims=True)
+    return slope
 
 
 def _signs(target: Array, p: float) -> Array:

@@ -158,9 +158,7 @@ def backward(
     if loss == "cross_entropy" and parameter:
         target = smooth_rows(target, parameter)
     scale = 1 / len(x)
-    delta, row_loss, _ = loss_delta(
-        output, target, loss, activations[-1], scale, parameter, zs[-1]
-    )
+    delta, row_loss, _ = loss_delta(output, target, loss, activations[-1], scale, parameter, zs[-1])
     if weights_of_rows is not None:
         delta, row_loss = weigh_rows(delta, row_loss, weights_of_rows)
     deltas = [delta]

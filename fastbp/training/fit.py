@@ -1,27 +1,27 @@
-"""The loop of one call of `Trainer.fit`: epochs of compiled regions of steps, after the checks."""
+"""The loop of one call of `Trainer.fit`, after the checks: epochs of compiled regions of steps.
+
+With what it calls on the way: the callbacks of the user and the progress bar, one tqdm bar on
+stderr over all steps of all epochs.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import Any, Protocol, Self
 
+import numpy as np
 from numpy.typing import NDArray
 
 from .. import _check
-from .._given import GivenRun
-from .._measure import means
-from .._progress import NoBar
-from ..callbacks import Callbacks
-from ..engine.run import Run
 from ..errors import DivergenceError, LabelError
-from .state import LastGood, diverged
+from ..history import History
+from ..losses import Loss
+from .custom import AnyRun
+from .state import LastGood, TrainingState, diverged
 
-if TYPE_CHECKING:
-    from ..trainer import Trainer
-
-__all__ = ["Fit"]
-
-Arrays = tuple[NDArray[Any], NDArray[Any]]
+__all__ = ["Callback", "Callbacks", "Fit", "NoBar", "ProgressBar", "progress_bar"]
 
 # Compiled code returns this often, so that signals, the progress bar and callbacks get a turn.
 REGION_SECONDS = 0.05
@@ -29,108 +29,224 @@ REGION_SECONDS = 0.05
 REGION_GROWTH = 64
 
 
-class Fit:
-    """Some epochs of one trainer on one set of rows.
+class Callback(Protocol):
+    """Any object with this method will do; `fastbp.callbacks` names the optional ones."""
+
+    def on_epoch_end(self, trainer: Any, history: History) -> Any:
+        """Look at the epoch just recorded; return true to stop training."""
+
+
+class Callbacks:
+    """The callbacks of one call of `fit`, called together: each method where it is there.
 
     Parameters
     ----------
-    trainer : Trainer
-        Holds the state that outlives the call.
-    run : Run or GivenRun
+    trainer : object
+        Their first argument.
+    callbacks : sequence of Callback
+    """
+
+    def __init__(self, trainer: object, callbacks: Sequence[Callback]) -> None:
+        self._trainer, self._callbacks = trainer, callbacks
+
+    def call(self, name: str, *arguments: Any) -> str | None:
+        """Call the method `name` of all that have it; return the first reason to stop, if any."""
+        reason = None
+        for callback in self._callbacks:
+            method = getattr(callback, name, None)
+            answer = method(self._trainer, *arguments) if method is not None else None
+            if answer and reason is None:
+                reason = answer if isinstance(answer, str) else type(callback).__name__
+        return reason
+
+
+class NoBar:
+    """Shows nothing."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End."""
+
+    def advance(self, steps: int, **values: float) -> None:
+        """Move by `steps` inside an epoch; `values` are the epoch's so far."""
+
+    def epoch_done(self, **values: float) -> None:
+        """Close an epoch; `values` are its record."""
+
+
+class ProgressBar(NoBar):
+    """A tqdm bar that names the epoch and shows its loss and accuracy.
+
+    Parameters
+    ----------
+    epochs : int
+        Of this call of fit.
+    steps : int
+        Of one epoch.
+    """
+
+    def __init__(self, epochs: int, steps: int) -> None:
+        from tqdm import tqdm  # type: ignore[import-untyped]
+
+        self._epochs, self._epoch = epochs, 1
+        self._shown: dict[str, float] = {}
+        self._bar = tqdm(total=epochs * steps, unit="step", dynamic_ncols=True)
+        self._name_epoch()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the bar as it is and go to the next line."""
+        self._bar.close()
+
+    def advance(self, steps: int, **values: float) -> None:
+        """Move by `steps` inside an epoch; the validation values are the last epoch's."""
+        self._show(values)
+        self._bar.update(steps)
+
+    def epoch_done(self, **values: float) -> None:
+        """Show the epoch's record."""
+        self._show({k: v for k, v in values.items() if k not in ("learning_rate", "seconds")})
+        if self._epoch < self._epochs:
+            self._epoch += 1
+            self._name_epoch()
+
+    def _show(self, values: dict[str, float]) -> None:
+        self._shown |= values
+        text = {name: f"{value:.4g}" for name, value in self._shown.items()}
+        # tqdm decides when to draw, so that thousands of short epochs cost no time.
+        self._bar.set_postfix(text, refresh=False)
+
+    def _name_epoch(self) -> None:
+        self._bar.set_description(f"epoch {self._epoch}/{self._epochs}", refresh=False)
+
+
+def progress_bar(wanted: bool, epochs: int, steps: int) -> NoBar:
+    """Return a bar, or its silent twin, to be used in a ``with`` statement."""
+    return ProgressBar(epochs, steps) if wanted else NoBar()
+
+
+class Fit:
+    """Some epochs on one set of rows.
+
+    Parameters
+    ----------
+    state : TrainingState
+        Outlives the call.
+    loss : Loss
+    run : Run or CustomRun
         Of the engine; bound to the rows here.
     x, y : ndarray
         The rows and targets, as the engine takes them.
-    batch_size : int
-        At most the number of rows.
-    validation : (ndarray, ndarray) or None
-        In the same form.
     weights : ndarray or None
         Of the rows' losses.
+    batch_size : int
+        At most the number of rows.
+    shuffle : bool
+        Whether each epoch takes the rows in a new random order.
+    validate : callable or None
+        Measures the network after each epoch.
     callbacks : Callbacks
         Their ``on_fit_begin`` has been called.
     """
 
     def __init__(
         self,
-        trainer: Trainer,
-        run: Run | GivenRun,
+        state: TrainingState,
+        loss: Loss,
+        run: AnyRun,
         x: NDArray[Any],
         y: NDArray[Any],
+        weights: NDArray[np.float64] | None,
         batch_size: int,
-        validation: Arrays | None,
-        weights: NDArray[Any] | None,
+        shuffle: bool,
+        validate: Callable[[], dict[str, float]] | None,
         callbacks: Callbacks,
     ) -> None:
-        self._trainer, self._run, self._callbacks = trainer, run, callbacks
-        self._x, self._y, self._validation = x, y, validation
+        self._state, self._loss, self._run, self._callbacks = state, loss, run, callbacks
+        self._x, self._y, self._validate = x, y, validate
         self._batch_size = batch_size
         self.steps = -(-len(x) // batch_size)
-        self._shuffles = trainer._shuffle and self.steps > 1
-        self._good = LastGood(trainer, run)
+        self._shuffles = shuffle and self.steps > 1
+        self._good = LastGood(state, run)
         run.bind(x, y, weights)
 
     def epochs(self, count: int, bar: NoBar) -> None:
         """Train for `count` epochs, or until a callback stops it."""
-        history, call = self._trainer.history, self._callbacks.call
+        history, call = self._state.history, self._callbacks.call
         history.stopped = None
         for _ in range(count):
-            cut = self._epoch(bar)
-            history.stopped = call("on_epoch_end", self._trainer, history) or cut
+            stop_reason = self._epoch(bar)
+            history.stopped = call("on_epoch_end", history) or stop_reason
             if history.stopped:
                 break
-        call("on_fit_end", self._trainer, history)
+        call("on_fit_end", history)
 
     def _epoch(self, bar: NoBar) -> str | None:
         """Train for one epoch, evaluate and record it; return why it was cut short, if it was."""
-        trainer = self._trainer
+        state = self._state
         self._good.begin(self._shuffles)
         if self._shuffles:
-            self._run.shuffle(trainer._generator)
-        record, done, cut = self._train(bar)
+            self._run.shuffle(state.generator)
+        record, done, stop_reason = self._train(bar)
         if not self._good.live_is_finite():
-            raise self._failure(done - 1, trainer.n_steps - 1, record["learning_rate"])
-        if self._validation is not None:
-            measured = trainer._measure(*self._validation)
-            record |= {f"val_{name}": value for name, value in measured.items()}
-        trainer.optimizer.watch(record)
-        trainer.history.append(**record)
+            raise self._failure(done - 1, state.steps.n - 1, record["learning_rate"])
+        if self._validate is not None:
+            record |= {f"val_{name}": value for name, value in self._validate().items()}
+        state.optimizer.watch(record)
+        state.history.append(**record)
         bar.epoch_done(**record)
-        return cut
+        return stop_reason
 
     def _train(self, bar: NoBar) -> tuple[dict[str, float], int, str | None]:
         """Run the steps of one epoch, or those until a callback stops it.
 
         Returns means, the last rate and seconds; the steps done; why they are not all, if so.
         """
-        trainer, done, cut = self._trainer, 0, None
-        epoch = trainer.history.epochs
+        state, done, stop_reason = self._state, 0, None
+        epoch = state.history.epochs
         begin = now = perf_counter()
-        while done < self.steps and not cut:
-            count = min(trainer._region, self.steps - done)
-            rates = trainer.optimizer.learning_rates(trainer.n_steps, count, epoch)
-            loss, hits, part_done = self._run.steps(done, count, rates)
+        while done < self.steps and not stop_reason:
+            count = min(state.region, self.steps - done)
+            rates = state.optimizer.learning_rates(state.steps.n, count, epoch)
+            loss, n_correct, part_done = self._run.steps(done, count, rates)
             done += part_done
             if done:
                 self._good.confirm()
             if part_done < count:
-                raise self._failure(done, trainer.n_steps, float(rates[part_done]))
+                raise self._failure(done, state.steps.n, float(rates[part_done]))
             before, now = now, perf_counter()
-            trainer._region = _next_region(trainer._region, count, now - before)
+            state.region = _next_region(state.region, count, now - before)
             rows = min(done * self._batch_size, len(self._x))
-            found = means(trainer._loss, loss, hits, rows, self._y)
+            found = self._loss._means(loss, n_correct, rows, self._y)
             bar.advance(count, **found)
-            cut = self._callbacks.call("on_region_end", trainer)
-        return {**found, "learning_rate": float(rates[-1]), "seconds": now - begin}, done, cut
+            stop_reason = self._callbacks.call("on_region_end")
+        return (
+            {**found, "learning_rate": float(rates[-1]), "seconds": now - begin},
+            done,
+            stop_reason,
+        )
 
     def _failure(self, index: int, step: int, rate: float) -> DivergenceError | LabelError:
         """Return the error of a step, `index` of this epoch, the state to go on from restored."""
-        trainer = self._trainer
+        state = self._state
         if self._run.fault == "label":
             self._good.undo_epoch()
-            return _check.changed_labels(self._y, trainer.network.n_outputs)
+            return _check.changed_labels(self._y, state.network.n_outputs)
         rows = self._run.order[index * self._batch_size : (index + 1) * self._batch_size]
-        epoch = trainer.history.epochs + 1
-        error = diverged(trainer.network, self._x[rows], epoch, step, rate)
+        epoch = state.history.epochs + 1
+        error = diverged(state.network, self._x[rows], epoch, step, rate)
         self._good.restore()
         return error
 

@@ -1,26 +1,85 @@
-"""What happens when training diverges: the state to go back to, and the error that says where."""
+"""What training changes, the state it goes back to when it diverges, and the error of that."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._given import GivenRun
 from ..engine.arrays import all_finite
-from ..engine.run import Run
+from ..engine.run import Run, StepCount
 from ..errors import DivergenceError
+from ..history import History
 from ..network import Network
+from ..optimizers import Optimizer
+from .custom import AnyRun
 
-if TYPE_CHECKING:
-    from ..trainer import Trainer
-
-__all__ = ["LastGood", "diverged"]
+__all__ = ["LastGood", "OptimizerMemory", "TrainingState", "diverged"]
 
 # Where an epoch starts besides the arrays: steps done, state of the random generator if the epoch
 # draws from it, what a schedule has learnt.
 _Start = tuple[int, Any, dict[str, float]]
+
+
+class OptimizerMemory:
+    """What an optimizer remembers of each parameter, from one run of the engine to the next."""
+
+    def __init__(self) -> None:
+        # One tuple, so that an interrupt leaves the old one or the new one: what is remembered,
+        # `Optimizer.memory`; the step before which it was zero; the values of the last run.
+        self._last: tuple[str, int, NDArray[Any]] = ("", 0, np.empty(0))
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """Of the run that trained last, in the layout of the engine."""
+        return self._last[2]
+
+    def attach(self, run: Run, optimizer: Optimizer, n_steps: int) -> None:
+        """Let a new run, whose first step is `n_steps`, go on where the last one ended.
+
+        An optimizer with another memory begins at zero.
+        """
+        memory, begins, values = self._last
+        if optimizer.memory == memory:
+            run.state[...] = values
+        else:
+            begins = n_steps
+        run.age = n_steps - begins
+        self._last = (optimizer.memory, begins, run.state)
+
+
+class TrainingState:
+    """What training changes: all that a call of `fit` or `step` goes on from.
+
+    Parameters
+    ----------
+    network : Network
+    optimizer : Optimizer
+    generator : numpy.random.BitGenerator
+
+    Attributes
+    ----------
+    network : Network
+        Holds the parameters.
+    optimizer : Optimizer
+        Holds the schedule of the learning rate.
+    generator : numpy.random.BitGenerator
+        Shuffles.
+    memory : OptimizerMemory
+    steps : StepCount
+        Of all runs of the engine.
+    history : History
+    region : int
+        Steps between two returns from compiled code; no result depends on it.
+    """
+
+    def __init__(
+        self, network: Network, optimizer: Optimizer, generator: np.random.BitGenerator
+    ) -> None:
+        self.network, self.optimizer, self.generator = network, optimizer, generator
+        self.memory, self.steps, self.history = OptimizerMemory(), StepCount(), History()
+        self.region = 1
 
 
 class LastGood:
@@ -31,21 +90,21 @@ class LastGood:
     before, and a step whose loss is not finite changes nothing.
     """
 
-    def __init__(self, trainer: Trainer, run: Run | GivenRun) -> None:
-        self._trainer = trainer
-        arena, state = self._live = (trainer.network._model.arena, run.state)
-        self._kept = run.snapshot = np.zeros(arena.size + state.size, arena.dtype)
+    def __init__(self, training: TrainingState, run: AnyRun) -> None:
+        self._training = training
+        arena, state = self._live = (training.network._model.arena, run.state)
+        self._snapshot = run.snapshot = np.zeros(arena.size + state.size, arena.dtype)
         self._start: _Start
         self._good_start: _Start | None = None
 
     def begin(self, shuffles: bool) -> None:
         """Note that an epoch begins, one that draws from the random generator if it `shuffles`."""
-        trainer = self._trainer
-        random = trainer._generator.state if shuffles else None
-        self._start = (trainer.n_steps, random, trainer.optimizer.progress)
+        training = self._training
+        random = training.generator.state if shuffles else None
+        self._start = (training.steps.n, random, training.optimizer.progress)
 
     def confirm(self) -> None:
-        """Note that the first loss of the epoch was finite: the engine has kept its start."""
+        """Note that the first loss of the epoch was finite: the engine has copied its start."""
         self._good_start = self._start
 
     def live_is_finite(self) -> bool:
@@ -64,12 +123,12 @@ class LastGood:
     def _go_to(self, start: _Start) -> None:
         arena, state = self._live
         if start is self._good_start:  # else no step has been done since
-            arena[...] = self._kept[: arena.size]
-            state[...] = self._kept[arena.size :]
-        trainer = self._trainer
-        trainer._runs.steps.n, random, trainer.optimizer.progress = start
+            arena[...] = self._snapshot[: arena.size]
+            state[...] = self._snapshot[arena.size :]
+        training = self._training
+        training.steps.n, random, training.optimizer.progress = start
         if random is not None:
-            trainer._generator.state = random
+            training.generator.state = random
 
 
 def diverged(
@@ -88,10 +147,10 @@ def diverged(
     """
     layer = _first_bad_layer(network, x)
     where = f"step {step}" if epoch is None else f"epoch {epoch}, step {step}"
-    what = "the loss" if layer is None else f"layers[{layer}], {network.layers[layer]},"
+    culprit = "the loss" if layer is None else f"layers[{layer}], {network.layers[layer]},"
     return DivergenceError(
-        f"training diverged in {where} at learning rate {learning_rate:g}: {what} is not finite; "
-        "try a smaller learning rate, or scale the inputs",
+        f"training diverged in {where} at learning rate {learning_rate:g}: {culprit} is not "
+        "finite; try a smaller learning rate, or scale the inputs",
         epoch,
         step,
         learning_rate,

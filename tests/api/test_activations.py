@@ -10,7 +10,7 @@ import pytest
 from networks import FLAT, Net, train
 
 import fastbp as fb
-from fastbp import errors, io, reference
+from fastbp import errors, reference
 from fastbp.activations import ELU, LeakyReLU
 from fastbp.engine import costmodel as _regime
 from fastbp.engine import pace as _pace
@@ -86,17 +86,17 @@ def test_save_and_load_keep_the_parameter(tmp_path):
     assert repr(loaded) == repr(net)
     x = np.linspace(-3, 3, 12).reshape(4, 3)
     assert np.array_equal(loaded.predict(x), net.predict(x))
-    assert io.architecture(net)["layers"][3] == {"units": 4, "activation": "gelu"}
+    assert net._architecture()["layers"][3] == {"units": 4, "activation": "gelu"}
 
 
 def test_files_without_parameters_still_load(tmp_path):
     net = network(["leaky_relu", "tanh"])
-    description = io.architecture(net)
+    description = net._architecture()
     del description["layers"][0]["activation_parameter"]
-    _modelfile.write(tmp_path / "net", description, io.tensors(net))
+    _modelfile.write(tmp_path / "net", description, net._tensors())
     assert repr(fb.load(tmp_path / "net")) == repr(net)
     description["layers"][0]["activation_parameter"] = 3
-    _modelfile.write(tmp_path / "net", description, io.tensors(net))
+    _modelfile.write(tmp_path / "net", description, net._tensors())
     with pytest.raises(errors.CorruptModelError, match="slope: got 3"):
         fb.load(tmp_path / "net")
 

@@ -70,7 +70,7 @@ def by_formula(name, batch):
     net, optimizer = network(), OPTIMIZERS[name](rate)
     values, activations = parameters(net), ["tanh", "softmax"]
     ms, vs = [[0 * p for p in values] for _ in range(2)]
-    numbers = {k: v for k, v in optimizer.numbers.items() if k != "decay_bias"}
+    numbers = {k: v for k, v in optimizer.hyperparameters.items() if k != "decay_bias"}
     for step, rows in enumerate(batches(batch)):
         targets = np.eye(3)[Y[rows]]
         pairs = reference.gradients(
@@ -174,18 +174,18 @@ def test_another_rule_begins_with_a_state_of_its_own():
     assert all(same_bits(a, b) for a, b in pairs)
     mixed.optimizer = fb.RMSprop(0.01)
     mixed.step(X, Y)
-    assert mixed._runs.state.values.size == mixed.network._model.arena.size
+    assert mixed._state.memory.values.size == mixed.network._model.arena.size
 
 
 def test_divergence_restores_the_state_of_adam():
     net = fb.Network(5, [fb.Dense(6, "relu"), fb.Dense(3, "softmax")], dtype="float64", seed=0)
     owner = trainer(net, optimizer=fb.Adam(0.01))
     owner.fit(X, Y, epochs=1)
-    before = owner._runs.state.values.copy(), owner.n_steps
+    before = owner._state.memory.values.copy(), owner.n_steps
     owner.optimizer.learning_rate = 1e300
     with pytest.raises(errors.DivergenceError):
         owner.fit(X, Y, epochs=1)
-    assert same_bits(owner._runs.state.values, before[0])
+    assert same_bits(owner._state.memory.values, before[0])
     assert owner.n_steps == before[1]
 
 

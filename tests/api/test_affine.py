@@ -11,6 +11,7 @@ from training import N_INPUTS, assert_refuses, classes, parameters
 
 import fastbp as fb
 from fastbp import errors
+from fastbp.network import _rebuilt
 from fastbp.preprocess import PCA, Affine, Center, Standardize, Whiten
 
 X, Y = classes(dtype="float64")
@@ -87,14 +88,14 @@ def test_saved_and_copied_with_the_network(ahead, dtype, tmp_path):
 
 def test_a_forged_map_is_refused():
     mapped, _ = pair(MAPS["narrow"])
-    description, tensors = fb.io.architecture(mapped), fb.io.tensors(mapped)
-    fb.io.rebuild(description, tensors)
+    description, tensors = mapped._architecture(), mapped._tensors()
+    _rebuilt(description, tensors)
     for shape in ([5], [5, 2], [3, 3], [], [5, 3, 1]):
         with pytest.raises((ValueError, LookupError, TypeError)):
-            fb.io.rebuild(description | {"preprocessing": shape}, tensors)
+            _rebuilt(description | {"preprocessing": shape}, tensors)
     del description["preprocessing"]
     with pytest.raises(ValueError, match="do not fit"):
-        fb.io.rebuild(description, tensors)
+        _rebuilt(description, tensors)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 3e-5)])

@@ -85,7 +85,7 @@ def trained():
     """A trainer with a history: a velocity that is not zero and a random state that has moved."""
     owner = trainer()
     owner.fit(X, Y, epochs=2)
-    assert owner._runs.state.values.any()
+    assert owner._state.memory.values.any()
     return owner
 
 

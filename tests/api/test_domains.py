@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastbp._domains import extremes, fault
+from fastbp._check import domain_fault, extremes
 
 GOOD = {
     "real": [[-1e9, 0.5], [3, -0.0]],
@@ -34,14 +34,14 @@ BAD = [
 @pytest.mark.parametrize("domain", list(GOOD))
 @pytest.mark.parametrize("copies", [1, 40])  # few rows and many are looked at in two ways
 def test_rows_of_the_domain(domain, copies):
-    assert fault(np.array(GOOD[domain] * copies, dtype=float), domain) is None
+    assert domain_fault(np.array(GOOD[domain] * copies, dtype=float), domain) is None
 
 
 @pytest.mark.parametrize(("domain", "rows", "text"), BAD)
 @pytest.mark.parametrize("copies", [0, 40])
 def test_rows_outside_of_the_domain(domain, rows, text, copies):
     y = np.array(rows + GOOD[domain] * copies, dtype=float)
-    assert fault(y, domain).startswith(text)
+    assert domain_fault(y, domain).startswith(text)
 
 
 @pytest.mark.parametrize("shape", [(3,), (200,), (3, 2), (100, 2)])

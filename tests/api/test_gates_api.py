@@ -13,7 +13,8 @@ from gate_networks import STACKS, network, rows, twin
 from networks import digest
 
 import fastbp as fb
-from fastbp import errors, io
+from fastbp import errors
+from fastbp.network import _rebuilt
 
 
 @pytest.mark.parametrize("name", list(STACKS))
@@ -35,17 +36,17 @@ def test_saved_copied_and_pickled_to_the_bit(name, tmp_path):
 def test_files_say_what_kind_and_older_ones_hold_dense_layers():
     gates = [fb.Maxout(4, 3), fb.Gated(2, fb.activations.ELU(0.5)), fb.Residual([fb.Dense(2)])]
     net = fb.Network(3, [*gates, fb.Dense(1)], seed=0)
-    found = json.loads(json.dumps(io.architecture(net)))["layers"]
+    found = json.loads(json.dumps(net._architecture()))["layers"]
     assert found == [
         {"kind": "maxout", "units": 4, "pieces": 3},
         {"kind": "gated", "units": 2, "gate": "elu", "gate_parameter": 0.5},
         {"kind": "residual", "layers": [{"units": 2, "activation": "linear"}]},
         {"units": 1, "activation": "linear"},
     ]
-    assert list(io.tensors(net))[:2] == ["layers.0.weight", "layers.0.bias"]
-    assert io.tensors(net)["layers.0.weight"].shape == (3, 3, 4)
+    assert list(net._tensors())[:2] == ["layers.0.weight", "layers.0.bias"]
+    assert net._tensors()["layers.0.weight"].shape == (3, 3, 4)
     with pytest.raises(ValueError, match="kind"):
-        io.rebuild({**io.architecture(net), "layers": [{"kind": "conv", "units": 1}]}, {})
+        _rebuilt({**net._architecture(), "layers": [{"kind": "conv", "units": 1}]}, {})
 
 
 def test_a_projection_only_where_widths_differ():

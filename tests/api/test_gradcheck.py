@@ -109,7 +109,7 @@ def test_float32_networks_are_checked_in_float64():
 
 def test_a_wrong_gradient_is_found_and_named(monkeypatch):
     network, x, y = problem("mse", "tanh")
-    honest = gradcheck.central_differences
+    honest = gradcheck._central_differences
 
     def off_at_one_weight(objective, values, eps):
         result = honest(objective, values, eps)
@@ -117,7 +117,7 @@ def test_a_wrong_gradient_is_found_and_named(monkeypatch):
             result[2, 1] *= 1.01
         return result
 
-    monkeypatch.setattr(gradcheck, "central_differences", off_at_one_weight)
+    monkeypatch.setattr(gradcheck, "_central_differences", off_at_one_weight)
     check = fb.gradient_check(network, x, y, "mse")
     assert not check.passed
     assert check.layers[1].worst == "weight[2, 1]"
@@ -131,12 +131,12 @@ def test_a_wrong_gradient_is_found_and_named(monkeypatch):
 
 def test_a_lost_factor_is_named_where_it_was_lost(monkeypatch):
     network, x, y = problem("mse", "tanh")
-    honest = gradcheck.central_differences
+    honest = gradcheck._central_differences
 
     def half_below_the_output(objective, values, eps):
         return honest(objective, values, eps) * (1 if values.shape in ((3, 3), (3,)) else 2)
 
-    monkeypatch.setattr(gradcheck, "central_differences", half_below_the_output)
+    monkeypatch.setattr(gradcheck, "_central_differences", half_below_the_output)
     check = fb.gradient_check(network, x, y, "mse")
     assert [(row.wrong, row.checked) for row in check.layers] == [(16, 16), (12, 15), (0, 12)]
     last = str(check).splitlines()[-1]

@@ -15,7 +15,7 @@ from fastbp.engine import runtime as _runtime
 
 
 def test_table_has_the_losses_of_the_engine():
-    # A given gradient is not a loss by itself: see test_given.py.
+    # A given gradient is not a loss by itself: see test_custom_loss.py.
     assert list(losses.LOSSES) == [name for name in _runtime.LOSSES if name != "given"]
     assert all(name == loss.name for name, loss in losses.LOSSES.items())
 

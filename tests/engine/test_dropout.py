@@ -11,7 +11,7 @@ from arrays import blank, same_bits
 from networks import digest
 
 import fastbp as fb
-from fastbp import errors, io, reference, testing
+from fastbp import errors, reference, testing
 from fastbp.engine import costmodel as _regime
 from fastbp.engine import kernels as _kernels
 from fastbp.engine import model as _model
@@ -238,7 +238,7 @@ def test_save_and_load_keep_the_rate(tmp_path):
     loaded = fb.load(tmp_path / "net")
     assert repr(loaded) == repr(net)
     assert loaded.layers[0].dropout == net.copy("float32").layers[0].dropout == 0.25
-    assert io.architecture(network(0)) == {
-        **io.architecture(net),
+    assert network(0)._architecture() == {
+        **net._architecture(),
         "layers": [{"units": 40, "activation": "relu"}, {"units": 3, "activation": "softmax"}],
     }

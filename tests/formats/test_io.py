@@ -156,13 +156,13 @@ FORGERIES = {
 def test_forged_architectures_build_nothing(tmp_path, case):
     """The checksum is right; what it protects is not."""
     network = fb.Network(2, [fb.Dense(2, "tanh")], seed=0)
-    architecture = fb.io.architecture(network) | FORGERIES.get(case, {})
+    architecture = network._architecture() | FORGERIES.get(case, {})
     if case == "missing key":
         del architecture["n_inputs"]
     _modelfile.write(
         tmp_path / "net",
         [] if case == "no dict" else architecture,
-        {name: tensor for name, tensor in fb.io.tensors(network).items() if case != "no layers"},
+        {name: tensor for name, tensor in network._tensors().items() if case != "no layers"},
     )
     # Older safetensors refuse a file without tensors themselves.
     with pytest.raises(errors.CorruptModelError, match=r"no usable network|not a readable"):

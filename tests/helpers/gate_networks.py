@@ -66,8 +66,14 @@ def described(layer):
         case fb.Maxout():
             return "maxout", layer.weight, layer.bias
         case fb.Gated():
-            return "gated", layer.weight, layer.bias, layer.gate
-    return "dense", layer.weight, layer.bias, layer.activation
+            gate = with_parameter(layer.gate, layer.gate_parameter)
+            return "gated", layer.weight, layer.bias, gate
+    activation = with_parameter(layer.activation, layer.activation_parameter)
+    return "dense", layer.weight, layer.bias, activation
+
+
+def with_parameter(name, parameter):
+    return name if parameter is None else (name, parameter)
 
 
 def twin(net, x, y):

@@ -36,8 +36,8 @@ def trainer(network=None, loss="cross_entropy", **options):
 def state(trainer) -> str:
     """SHA-256 of parameters, velocity, random state, step count and history."""
     digest = hashlib.sha256(parameters(trainer.network).encode())
-    digest.update(trainer._runs.state.values.tobytes())
-    kept = (trainer._generator.state, trainer.n_steps, dict(trainer.history))
+    digest.update(trainer._state.memory.values.tobytes())
+    kept = (trainer._state.generator.state, trainer.n_steps, dict(trainer.history))
     digest.update(repr(kept).encode())
     return digest.hexdigest()
 

@@ -15,6 +15,7 @@ from fastbp import reference
 EPS = 1e-6  # step of the central differences
 RTOL = 1e-6  # of the largest derivative in the array
 
+
 def targets(rng, shape, loss):
     if loss == "cross_entropy":
         return rng.dirichlet(np.ones(shape[1]), shape[0])

@@ -113,7 +113,7 @@ def test_labels_spoiled_by_another_thread_end_in_an_error_or_not_at_all():
 
 def test_the_order_of_rows_cannot_be_written():
     x, y = classes()
-    run = trainer()._runs.new(fb.SGD(0.1), 4, 1)
+    run = trainer()._runs.new(4, 1)
     run.bind(x, y)
     with pytest.raises(ValueError, match="read-only"):
         run.order[0] = 10**9

@@ -35,7 +35,7 @@ def test_divergence_restores_a_good_state(batch_size):
     assert error.learning_rate == 50.0
     assert error.layer in (0, 1)
     assert f"epoch {error.epoch}, step {error.step} at learning rate 50" in str(error)
-    assert np.isfinite(owner._runs.state.values).all()
+    assert np.isfinite(owner._state.memory.values).all()
     assert np.isfinite(owner.evaluate(X, T)["loss"])
     owner.optimizer.learning_rate = 1e-12
     owner.fit(X, T)

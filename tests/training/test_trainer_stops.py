@@ -6,7 +6,7 @@ import pytest
 from training import classes, classifier, parameters, state, trainer
 
 import fastbp as fb
-from fastbp import _progress, errors
+from fastbp import errors
 from fastbp.training import fit as _fit
 
 X, Y = classes()
@@ -86,7 +86,7 @@ def test_progress_shows_epoch_loss_and_accuracy_on_stderr(capfd):
 def test_progress_moves_within_an_epoch(monkeypatch):
     moves = []
 
-    class Recorder(_progress.NoBar):
+    class Recorder(_fit.NoBar):
         def advance(self, steps, **values):
             moves.append((steps, sorted(values)))
 

@@ -10,8 +10,8 @@ from training import assert_refuses, classes, classifier, parameters, trainer
 
 import fastbp as fb
 from fastbp import errors
-from fastbp._given import GivenRun
-from fastbp.engine import kernels as _kernels
+from fastbp.engine import backward as _backward
+from fastbp.training.custom import CustomRun
 
 
 def half_square(outputs, targets):
@@ -220,7 +220,7 @@ def test_given_gradients_of_the_kernel(isa, dtype):
         y, g = rng.random((2, 9, n_out)).astype(dtype)
         delta, rows, hit = blank(y.shape, dtype), np.full(9, 7.0), np.zeros(9, np.uint8)
         arrays = delta.array, rows, hit, Padded(y).array, Padded(g).array
-        _kernels.loss_delta(*arrays, n_out, "given", "linear", 0.25, isa)
+        _backward.loss_delta(*arrays, n_out, "given", "linear", 0.25, isa)
         np.testing.assert_array_equal(delta.values, np.dtype(dtype).type(0.25) * g)
         delta.assert_written_inside()
         assert not rows.any()
@@ -230,7 +230,7 @@ def test_names():
     network, _, _ = regression()
     assert ", half_square, SGD" in repr(trainer(network, half_square))
     owner = trainer(network, half_square)
-    assert isinstance(owner._runs.new(owner.optimizer, 4, 1), GivenRun)
+    assert isinstance(owner._runs.new(4, 1), CustomRun)
     with pytest.raises(errors.ConfigError, match="loss: got <class"):
         trainer(network, fb.losses.Huber)
 
