@@ -99,13 +99,13 @@ class GivenRun:
         return self._fault
 
     @property
-    def kept(self) -> NDArray[Any] | None:
+    def snapshot(self) -> NDArray[Any] | None:
         """As of `Run`."""
-        return self._run.kept
+        return self._run.snapshot
 
-    @kept.setter
-    def kept(self, value: NDArray[Any] | None) -> None:
-        self._run.kept = value
+    @snapshot.setter
+    def snapshot(self, value: NDArray[Any] | None) -> None:
+        self._run.snapshot = value
 
     def bind(
         self, x: NDArray[Any], y: NDArray[Any], weights: NDArray[np.float64] | None = None

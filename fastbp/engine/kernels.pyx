@@ -6,7 +6,7 @@ cimport numpy as cnp
 from libc.stdint cimport uint8_t
 
 from fastbp.engine.backward cimport Block, Place, apply_block, block_gradient, blocks_of, update_of
-from fastbp.engine.forward cimport Layer, activation_of
+from fastbp.engine.forward cimport Node, activation_of
 from fastbp.engine.runtime cimport (FBP_F32, FBP_F64, FBP_KEPT, Memory, code_of, fbp_activation, fbp_delta_scratch, fbp_dropout,
                                     fbp_dropout_key, fbp_function, fbp_gate, fbp_kernels, fbp_loss, fbp_part, fbp_state,
                                     fbp_state_at, fbp_update, fbp_update_block, fbp_update_block_lines, fbp_update_scratch,
@@ -92,15 +92,15 @@ def dense_update(cnp.ndarray weight, cnp.ndarray bias, weight_velocity, bias_vel
     weight_state.v = bias_state.v = NULL
     cdef Py_ssize_t batch = x.shape[0], item = kernels.item, first, row = 0, at
     cdef Place place
-    cdef Layer layer
+    cdef Node node
     cdef Block block
     cdef char *gradient
     cdef Memory scratch = Memory((fbp_update_scratch(batch, item) + fbp_update_block(batch, item)) * item)
     cuts = [batch] if rows_of_parts is None else rows_of_parts
     cdef Memory memory = Memory(len(cuts) * sizeof(fbp_part))
     cdef fbp_part *parts = <fbp_part *>memory.data
-    layer.n_in, layer.n_out = n_in, n_out
-    for _, block.first, block.rows, block.column, block.n in blocks_of(&layer, batch, item, 1, fbp_update_block_lines(batch)):
+    node.n_in, node.n_out = n_in, n_out
+    for _, block.first, block.rows, block.column, block.n in blocks_of(&node, batch, item, 1, fbp_update_block_lines(batch)):
         row = 0
         for i, rows in enumerate(cuts):
             parts[<Py_ssize_t>i] = fbp_part(

@@ -3,13 +3,13 @@
 cimport numpy as cnp
 from libc.stdint cimport int64_t
 
-from fastbp.engine.forward cimport Layer
+from fastbp.engine.forward cimport Node
 from fastbp.engine.runtime cimport Memory, fbp_kernels
 
 cdef struct Targets:
     const char *values          # [n][n_out], or NULL
     const int64_t *labels       # [n] classes, or NULL
-    double smoothing            # of the rows that are gathered: (1 - smoothing) t + smoothing / n_out
+    double smoothing            # label smoothing: (1 - smoothing) t + smoothing / n_out
 
 cdef Targets targets_of(cnp.ndarray y, double smoothing)
 cdef double *weights_or_null(weights) except? NULL
@@ -22,13 +22,13 @@ cdef class Claim:
     cdef void give_back(self)
 
 cdef class Model:
-    cdef readonly Py_ssize_t n_inputs, n_outputs, n_layers
+    cdef readonly Py_ssize_t n_inputs, n_outputs, n_nodes
     cdef readonly object dtype, arena, wiring
     cdef Memory memory, table
-    cdef Layer *layers
+    cdef Node *nodes
     cdef size_t item
     cdef int dtype_code
-    cdef int64_t busy, claimed  # the process that has a call at work, or one that holds the claim; 0: none
+    cdef int64_t busy, claimed  # the process that runs a call, and the one that holds the claim; 0: none
     cdef const fbp_kernels *kernels(self) except NULL
     cdef Py_ssize_t flops_of_a_row(self) noexcept
     cdef bint drops(self) noexcept

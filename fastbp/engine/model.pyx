@@ -21,24 +21,24 @@ from fastbp.errors import BusyError
 cnp.import_array()
 
 cdef enum:
-    PASS_ROWS = 128             # rows of one block of a forward pass: its activations stay in cache
-    FLOPS_OF_A_THREAD = 400000  # work below this is not worth waking another thread
-    FIRST_LOT = 16              # blocks between two looks for signals, at first
-    SHORT_LOT = 10000000        # nanoseconds; a lot that takes less makes the next one larger
+    PASS_ROWS = 128             # rows of a block of a forward pass, so that its activations stay in cache
+    FLOPS_OF_A_THREAD = 400000  # less work than this does not pay for waking another thread
+    FIRST_LOT = 16              # blocks between two checks for signals, at first
+    SHORT_LOT = 10000000        # nanoseconds; the next lot is larger if one took less
     LOT_GROWTH = 4
-    STACK_BYTES = 8192          # buffers of this size are on the stack: for one row of a small network malloc would show
+    STACK_BYTES = 8192          # smaller buffers are on the stack: malloc would show in the time of one row of a small network
 
 OPS = {"dense": DENSE, "gate": GATE, "branch": BRANCH, "add": ADD}
 
-cdef double MOST_BYTES = 2.0 ** 62  # beyond it the sizes themselves would overflow
+cdef double MOST_BYTES = 2.0 ** 62  # beyond it the sizes would overflow
 
 
 @cython.no_gc
 cdef class Claim:
     """The right to write the parameters of a model, as a context manager.
 
-    It is given back at the end of the block, or when the claim is deallocated: so an interrupt between its making and the block
-    does not leave the model claimed for ever.
+    It is released at the end of the block, or when it is deallocated, so an interrupt between claim() and the block does not
+    leave the model claimed for ever.
     """
 
     def __enter__(self):
@@ -56,59 +56,61 @@ cdef class Claim:
 
 
 cdef class Model:
-    """Weights and biases of all layers in one 64-byte aligned arena, all zero at first.
+    """The nodes of a network, and all weights and biases in one 64-byte aligned arena, zero at first.
 
     A weight is [n_in][ld], a bias [ld]; users see views of shape [n_in, n_out] and [n_out] of the same memory. An activation is
-    a name, or a pair of name and parameter; `dropout` are the rates of the layers. Without a `wiring` each layer is above the one
-    before; it is (nodes, tops): for each layer what `wire` takes, and the layers that `activations` tells of.
+    a name, or a pair of name and parameter; `dropout` has a rate for each node. Without a `wiring` each node is dense and above
+    the one before. A wiring is (nodes, tops): the arguments of `wire` for each node, and the nodes that `activations` returns.
+
+    The buffers of a forward pass belong to the call, so any number of passes may run at once.
     """
 
     def __init__(self, Py_ssize_t n_inputs, units, activations, dtype, dropout=None, wiring=None):
         cdef Py_ssize_t end = 0, l
-        cdef Layer *layer
+        cdef Node *node
         self.dtype = np.dtype(dtype)
         self.dtype_code = FBP_F32 if self.dtype == np.float32 else FBP_F64
         self.item = self.dtype.itemsize
         self.n_inputs = n_inputs
-        self.n_layers = len(units)
-        self.n_outputs = units[self.n_layers - 1]
-        self.table = Memory(self.n_layers * sizeof(Layer))
-        self.layers = <Layer *>self.table.data
+        self.n_nodes = len(units)
+        self.n_outputs = units[self.n_nodes - 1]
+        self.table = Memory(self.n_nodes * sizeof(Node))
+        self.nodes = <Node *>self.table.data
         self.wiring = wiring
-        for l in range(self.n_layers):
-            layer = &self.layers[l]
-            layer.n_out = units[l]
-            layer.activation = layer.slope = activation_of(activations[l])
-            layer.dropout = 0 if dropout is None else dropout[l]
-            if fbp_needs_slope(layer.activation.code) or layer.dropout > 0:
-                layer.slope.code = FBP_KEPT
-            layer.ld = fbp_leading_dimension(layer.n_out, self.item)
+        for l in range(self.n_nodes):
+            node = &self.nodes[l]
+            node.n_out = units[l]
+            node.activation = node.slope = activation_of(activations[l])
+            node.dropout = 0 if dropout is None else dropout[l]
+            if fbp_needs_slope(node.activation.code) or node.dropout > 0:
+                node.slope.code = FBP_KEPT
+            node.ld = fbp_leading_dimension(node.n_out, self.item)
             if wiring is None:
                 self.wire(l, "dense", l - 1)
             else:
                 self.wire(l, *wiring[0][l])
-            if layer.op != DENSE:
+            if node.op != DENSE:
                 continue
-            layer.bias = end
-            layer.weight = end + layer.ld * self.item
-            if <double>layer.n_in * layer.ld * self.item > MOST_BYTES - end:
-                raise MemoryError(f"layer {l}: no memory for a weight of {layer.n_in} x {layer.n_out}")
-            end = layer.weight + layer.n_in * layer.ld * self.item
+            node.bias = end
+            node.weight = end + node.ld * self.item
+            if <double>node.n_in * node.ld * self.item > MOST_BYTES - end:
+                raise MemoryError(f"layer {l}: no memory for a weight of {node.n_in} x {node.n_out}")
+            end = node.weight + node.n_in * node.ld * self.item
         self.memory = Memory(end)
         self.arena = np.frombuffer(self.memory, self.dtype)
 
     def wire(self, Py_ssize_t l, op, Py_ssize_t below, Py_ssize_t other=-1, Py_ssize_t pieces=0, gate="maxout", f="linear"):
-        """Say what layer l does, above which layer (-1: the data); f is the activation of a gate that has one."""
-        cdef Layer *layer = &self.layers[l]
-        cdef Py_ssize_t n_below = self.layers[below].n_out if below >= 0 else self.n_inputs
-        layer.op, layer.below, layer.other = <Op><int>OPS[op], below, other
-        layer.source = self.layers[below].source if below >= 0 and self.layers[below].op == BRANCH else below
-        layer.n_in = n_below if layer.op == DENSE else 0
-        layer.ld_in = fbp_leading_dimension(n_below, self.item)
-        layer.pieces, layer.gate, layer.gate_activation = pieces, <fbp_gate>code_of(GATES, gate, "gate"), activation_of(f)
-        layer.below_slope = self.layers[below].slope if below >= 0 else activation_of("linear")
-        if layer.op != BRANCH and is_branched(self.layers, below, l):
-            layer.below_slope = activation_of("linear")
+        """Set the operation of node l and the nodes that it reads (-1: the data); f is the activation of a gate that has one."""
+        cdef Node *node = &self.nodes[l]
+        cdef Py_ssize_t n_below = self.nodes[below].n_out if below >= 0 else self.n_inputs
+        node.op, node.below, node.other = <Op><int>OPS[op], below, other
+        node.source = self.nodes[below].source if below >= 0 and self.nodes[below].op == BRANCH else below
+        node.n_in = n_below if node.op == DENSE else 0
+        node.ld_in = fbp_leading_dimension(n_below, self.item)
+        node.pieces, node.gate, node.gate_activation = pieces, <fbp_gate>code_of(GATES, gate, "gate"), activation_of(f)
+        node.below_slope = self.nodes[below].slope if below >= 0 else activation_of("linear")
+        if node.op != BRANCH and is_branched(self.nodes, below, l):
+            node.below_slope = activation_of("linear")
 
     def claim(self):
         """Return the `Claim` of the only call that may write the parameters.
@@ -116,7 +118,7 @@ cdef class Model:
         Raises
         ------
         BusyError
-            Another call of this process has it. What was claimed in the parent of a forked process is free in the child.
+            Another call of this process holds it. A claim of the parent of a forked process does not count in the child.
         """
         cdef int64_t holder = fbp_word(&self.claimed)
         if holder == process() or not fbp_swap(&self.claimed, holder, process()):
@@ -131,53 +133,53 @@ cdef class Model:
     cdef Py_ssize_t flops_of_a_row(self) noexcept:
         """Floating point operations of the forward pass of one row."""
         cdef Py_ssize_t l, total = 0
-        for l in range(self.n_layers):
-            total += 2 * self.layers[l].n_in * self.layers[l].n_out
+        for l in range(self.n_nodes):
+            total += 2 * self.nodes[l].n_in * self.nodes[l].n_out
         return total
 
     cdef bint drops(self) noexcept:
-        """Whether any layer has dropout."""
+        """Whether any node has dropout."""
         cdef Py_ssize_t l
-        for l in range(self.n_layers):
-            if self.layers[l].dropout > 0:
+        for l in range(self.n_nodes):
+            if self.nodes[l].dropout > 0:
                 return True
         return False
 
     def weight(self, Py_ssize_t i):
-        """View [n_in, n_out] of layer i's weight."""
-        cdef Layer *layer = &self.layers[i]
-        whole = np.frombuffer(self.memory, self.dtype, layer.n_in * layer.ld, layer.weight)
-        return whole.reshape(layer.n_in, layer.ld)[:, :layer.n_out]
+        """View [n_in, n_out] of node i's weight."""
+        cdef Node *node = &self.nodes[i]
+        whole = np.frombuffer(self.memory, self.dtype, node.n_in * node.ld, node.weight)
+        return whole.reshape(node.n_in, node.ld)[:, :node.n_out]
 
     def bias(self, Py_ssize_t i):
-        """View [n_out] of layer i's bias."""
-        return np.frombuffer(self.memory, self.dtype, self.layers[i].n_out, self.layers[i].bias)
+        """View [n_out] of node i's bias."""
+        return np.frombuffer(self.memory, self.dtype, self.nodes[i].n_out, self.nodes[i].bias)
 
     def predict(self, cnp.ndarray x, long long n_threads):
         """[n, n_outputs] from x [n, n_inputs], or None if x is not finite."""
         cdef Pass p = new_pass(self, x)
-        out = new_output(self, p.n_layers - 1, p.n)
+        out = new_output(self, p.n_nodes - 1, p.n)
         p.check = True
         run_pass(self, &p, [out], n_threads)
         return None if p.not_finite else out
 
     def activations(self, cnp.ndarray x, long long n_threads):
-        """Every layer's output [n, units] from x [n, n_inputs]; with a wiring, those of its tops."""
+        """The outputs [n, units] of all nodes from x [n, n_inputs]; with a wiring, of its tops."""
         cdef Pass p = new_pass(self, x)
         cdef Py_ssize_t l
-        tops = range(p.n_layers) if self.wiring is None else self.wiring[1]
-        outs = [new_output(self, l, p.n) if l in tops else None for l in range(p.n_layers)]
+        tops = range(p.n_nodes) if self.wiring is None else self.wiring[1]
+        outs = [new_output(self, l, p.n) if l in tops else None for l in range(p.n_nodes)]
         run_pass(self, &p, outs, n_threads)
         return [out for out in outs if out is not None]
 
     def evaluate(self, loss, cnp.ndarray x, cnp.ndarray y, long long n_threads, double parameter=0, weights=None):
-        """(sum of row losses, hits) over x [n, n_inputs] and y: float [n, n_outputs] or int64 labels [n].
+        """(sum of row losses, number of correct rows) over x [n, n_inputs] and y: float [n, n_outputs] or int64 labels [n].
 
-        Losses, not hits, are weighted by `weights`, float64 [n]. None if a label is no class: y has been written to since it was
+        `weights`, float64 [n], weight the losses, not the count. None if a label is out of range: y was written to after it was
         checked.
         """
         cdef Pass p = new_pass(self, x)
-        cdef const Layer *last = &p.layers[p.n_layers - 1]
+        cdef const Node *last = &p.nodes[p.n_nodes - 1]
         p.with_loss = True
         p.loss = <fbp_loss>code_of(LOSSES, loss, "loss")
         p.to_logits = fbp_loss_from_logits(p.loss, last.activation.code)
@@ -185,20 +187,20 @@ cdef class Model:
         p.targets = targets_of(y, parameter if p.loss == FBP_CROSS_ENTROPY else 0)
         p.thread_bytes += 2 * min(p.n, <Py_ssize_t>PASS_ROWS) * last.ld * self.item
         run_pass(self, &p, [], n_threads)
-        return None if p.bad_label else (p.loss_sum, p.hits)
+        return None if p.bad_label else (p.loss_sum, p.n_correct)
 
 
-cdef bint is_branched(const Layer *layers, Py_ssize_t source, Py_ssize_t end) noexcept:
-    """Whether a branch of this layer is among those before `end`."""
+cdef bint is_branched(const Node *nodes, Py_ssize_t source, Py_ssize_t end) noexcept:
+    """Whether a branch of node `source` is among the nodes before `end`."""
     cdef Py_ssize_t l
     for l in range(end):
-        if layers[l].op == BRANCH and layers[l].below == source:
+        if nodes[l].op == BRANCH and nodes[l].below == source:
             return True
     return False
 
 
 cdef Targets targets_of(cnp.ndarray y, double smoothing):
-    """Class labels are int64, anything else is an array of targets."""
+    """Targets from y: int64 is class labels, any other dtype values."""
     cdef Targets targets = Targets(values=NULL, labels=NULL, smoothing=smoothing)
     if cnp.PyArray_TYPE(y) == cnp.NPY_INT64:
         targets.labels = <const int64_t *>cnp.PyArray_DATA(y)
@@ -208,15 +210,15 @@ cdef Targets targets_of(cnp.ndarray y, double smoothing):
 
 
 cdef double *weights_or_null(weights) except? NULL:
-    """float64 [n], or None: no weights."""
+    """The data of a float64 array [n]; NULL for None."""
     return NULL if weights is None else <double *>cnp.PyArray_DATA(<cnp.ndarray?>weights)
 
 
 cdef bint gather_targets(char *target, const fbp_kernels *kernels, const Targets *targets, const int64_t *order,
                          Py_ssize_t first, Py_ssize_t rows, Py_ssize_t n_out, Py_ssize_t ld) noexcept nogil:
-    """target[rows][ld] from rows order[first:] (first, first + 1, ... without an order); labels become one-hot.
+    """Copy rows order[first:] of the targets (first, first + 1, ... without an order) to target [rows][ld]; labels become one-hot.
 
-    False if a label is none of 0 .. n_out - 1; its row is all zero then.
+    False if a label is not in 0 .. n_out - 1; its row is then all zero.
     """
     cdef bint in_range = True
     if targets.labels != NULL:
@@ -229,36 +231,36 @@ cdef bint gather_targets(char *target, const fbp_kernels *kernels, const Targets
 
 
 cdef struct Pass:
-    # One forward pass over n rows in blocks of PASS_ROWS. Each thread claims blocks and has buffers of its own.
+    # One forward pass over n rows in blocks of PASS_ROWS. Threads claim blocks, and each has buffers of its own.
     const fbp_kernels *kernels
-    const Layer *layers
+    const Node *nodes
     const char *arena
     const char *x
-    Py_ssize_t n_layers, n, next_block, end_block
-    bint check                      # whether to look at x first
-    int64_t not_finite, bad_label   # what was found
-    Py_ssize_t thread_bytes         # buffers of one thread: every layer's output, and for a loss its target and delta
+    Py_ssize_t n_nodes, n, next_block, end_block
+    bint check                      # whether to look for NaN and infinities in x
+    int64_t not_finite, bad_label   # findings
+    Py_ssize_t thread_bytes         # buffers of one thread: the output of every node, and for a loss target and delta
     char *buffers
-    char **copies                   # [n_layers] where to put each layer's output without padding, or NULL
+    char **copies                   # [n_nodes] where each node's output goes without padding, or NULL
     Targets targets
     const double *weights           # [n] of the rows, or NULL
     bint with_loss, to_logits
     fbp_loss loss
     double parameter                # of the loss
-    double *block_loss              # one per block, so that the order of the sum is fixed
-    Py_ssize_t *block_hits
+    double *block_loss              # one for each block, so that the order of the sum is fixed
+    Py_ssize_t *block_correct
     double loss_sum
-    Py_ssize_t hits
+    Py_ssize_t n_correct
 
 
-cdef void copy_rows(char *out, const char *padded, const Layer *layer, Py_ssize_t rows, size_t item) noexcept nogil:
+cdef void copy_rows(char *out, const char *padded, const Node *node, Py_ssize_t rows, size_t item) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(rows):
-        memcpy(out + i * layer.n_out * item, padded + i * layer.ld * item, layer.n_out * item)
+        memcpy(out + i * node.n_out * item, padded + i * node.ld * item, node.n_out * item)
 
 
 cdef void block_loss(Pass *p, char *output, char *target, char *delta, Py_ssize_t block, Py_ssize_t rows) noexcept nogil:
-    cdef const Layer *last = &p.layers[p.n_layers - 1]
+    cdef const Node *last = &p.nodes[p.n_nodes - 1]
     cdef double row_loss[PASS_ROWS]
     cdef uint8_t hit[PASS_ROWS]
     cdef Py_ssize_t i
@@ -270,20 +272,20 @@ cdef void block_loss(Pass *p, char *output, char *target, char *delta, Py_ssize_
         if p.weights != NULL:
             row_loss[i] *= p.weights[block * PASS_ROWS + i]
         p.block_loss[block] += row_loss[i]
-        p.block_hits[block] += hit[i]
+        p.block_correct[block] += hit[i]
 
 
 cdef void pass_worker(Pass *p, int thread) noexcept nogil:
-    cdef Py_ssize_t l, block, rows, first, n_in = p.layers[0].n_in
+    cdef Py_ssize_t l, block, rows, first, n_in = p.nodes[0].n_in
     cdef size_t item = p.kernels.item
     cdef char **outputs = <char **>(p.buffers + thread * p.thread_bytes)
-    cdef char *end = <char *>outputs + line_bytes(p.n_layers * sizeof(char *))
-    cdef const Layer *last = &p.layers[p.n_layers - 1]
+    cdef char *end = <char *>outputs + line_bytes(p.n_nodes * sizeof(char *))
+    cdef const Node *last = &p.nodes[p.n_nodes - 1]
     cdef uint64_t mode = flush_denormals()
     rows = min(p.n, <Py_ssize_t>PASS_ROWS)
-    for l in range(p.n_layers):
+    for l in range(p.n_nodes):
         outputs[l] = end
-        end += rows * p.layers[l].ld * item
+        end += rows * p.nodes[l].ld * item
     while True:
         block = claim(&p.next_block, 1)
         first = block * PASS_ROWS
@@ -293,13 +295,13 @@ cdef void pass_worker(Pass *p, int thread) noexcept nogil:
         if p.check and not p.kernels.all_finite(p.x + first * n_in * item, rows * n_in):
             fbp_put_word(&p.not_finite, 1)
             break
-        forward_rows(outputs, NULL, p.x + first * n_in * item, p.arena, p.kernels, p.layers, p.n_layers, rows, n_in,
+        forward_rows(outputs, NULL, p.x + first * n_in * item, p.arena, p.kernels, p.nodes, p.n_nodes, rows, n_in,
                      p.to_logits, NULL, 0)
-        for l in range(p.n_layers):
+        for l in range(p.n_nodes):
             if p.copies[l] != NULL:
-                copy_rows(p.copies[l] + first * p.layers[l].n_out * item, outputs[l], &p.layers[l], rows, item)
+                copy_rows(p.copies[l] + first * p.nodes[l].n_out * item, outputs[l], &p.nodes[l], rows, item)
         if p.with_loss:
-            block_loss(p, outputs[p.n_layers - 1], end, end + rows * last.ld * item, block, rows)
+            block_loss(p, outputs[p.n_nodes - 1], end, end + rows * last.ld * item, block, rows)
     restore_denormals(mode)
 
 
@@ -308,7 +310,7 @@ cdef Py_ssize_t line_bytes(Py_ssize_t bytes) noexcept nogil:
 
 
 cdef int do_blocks(Pass *p, int team, Py_ssize_t n_blocks) except -1:
-    """All blocks, some tens of milliseconds of them at a time: between two lots, pending signals are handled."""
+    """Run all blocks in lots of some tens of milliseconds, and handle pending signals between two lots."""
     cdef Py_ssize_t lot = FIRST_LOT
     cdef int64_t started
     while p.end_block < n_blocks and not p.not_finite and not p.bad_label:
@@ -327,11 +329,11 @@ cdef int do_blocks(Pass *p, int team, Py_ssize_t n_blocks) except -1:
 
 
 cdef int run_workers(Pass *p, list outs, int team) except -1:
-    """Give the pass its buffers, fill outs, the outputs of the last len(outs) layers (None: not wanted), and add up the losses."""
+    """Allocate the buffers, fill outs, the outputs of the last len(outs) nodes (None: not wanted), and add up the losses."""
     cdef char stack[STACK_BYTES]
     cdef Memory heap
     cdef Py_ssize_t i, n_blocks = (p.n + PASS_ROWS - 1) // PASS_ROWS, sums = team * p.thread_bytes
-    cdef Py_ssize_t size = sums + n_blocks * 16 + p.n_layers * sizeof(char *)
+    cdef Py_ssize_t size = sums + n_blocks * 16 + p.n_nodes * sizeof(char *)
     if size + FBP_LINE_BYTES <= STACK_BYTES:
         p.buffers = <char *>line_bytes(<Py_ssize_t>stack)
         memset(p.buffers, 0, size)
@@ -339,15 +341,15 @@ cdef int run_workers(Pass *p, list outs, int team) except -1:
         heap = Memory(size)
         p.buffers = heap.data
     p.block_loss = <double *>(p.buffers + sums)
-    p.block_hits = <Py_ssize_t *>(p.block_loss + n_blocks)
-    p.copies = <char **>(p.block_hits + n_blocks)
+    p.block_correct = <Py_ssize_t *>(p.block_loss + n_blocks)
+    p.copies = <char **>(p.block_correct + n_blocks)
     for i in range(len(outs)):
         if outs[i] is not None:
-            p.copies[p.n_layers - len(outs) + i] = <char *>cnp.PyArray_DATA(<cnp.ndarray>outs[i])
+            p.copies[p.n_nodes - len(outs) + i] = <char *>cnp.PyArray_DATA(<cnp.ndarray>outs[i])
     do_blocks(p, team, n_blocks)
     for i in range(n_blocks):
         p.loss_sum += p.block_loss[i]
-        p.hits += p.block_hits[i]
+        p.n_correct += p.block_correct[i]
     return 0
 
 
@@ -355,11 +357,11 @@ cdef Pass new_pass(Model model, cnp.ndarray x):
     cdef Pass p
     cdef Py_ssize_t l
     memset(&p, 0, sizeof(Pass))
-    p.kernels, p.layers, p.arena = kernels_of(None, model.dtype_code), model.layers, model.memory.data
-    p.x, p.n_layers, p.n = <char *>cnp.PyArray_DATA(x), model.n_layers, x.shape[0]
-    p.thread_bytes = p.n_layers * sizeof(char *) + FBP_LINE_BYTES
-    for l in range(p.n_layers):
-        p.thread_bytes += min(p.n, <Py_ssize_t>PASS_ROWS) * p.layers[l].ld * model.item
+    p.kernels, p.nodes, p.arena = kernels_of(None, model.dtype_code), model.nodes, model.memory.data
+    p.x, p.n_nodes, p.n = <char *>cnp.PyArray_DATA(x), model.n_nodes, x.shape[0]
+    p.thread_bytes = p.n_nodes * sizeof(char *) + FBP_LINE_BYTES
+    for l in range(p.n_nodes):
+        p.thread_bytes += min(p.n, <Py_ssize_t>PASS_ROWS) * p.nodes[l].ld * model.item
     return p
 
 
@@ -371,6 +373,6 @@ cdef int run_pass(Model model, Pass *p, list outs, long long n_threads) except -
 
 
 cdef cnp.ndarray new_output(Model model, Py_ssize_t l, Py_ssize_t n):
-    """[n, units of layer l]; through the C API, for np.empty takes as long as one row of a small network."""
-    cdef cnp.npy_intp[2] shape = [n, model.layers[l].n_out]
+    """An empty array [n, units of node l]; by the C API, because np.empty takes as long as one row of a small network."""
+    cdef cnp.npy_intp[2] shape = [n, model.nodes[l].n_out]
     return cnp.PyArray_EMPTY(2, shape, cnp.NPY_FLOAT32 if model.dtype_code == FBP_F32 else cnp.NPY_FLOAT64, 0)

@@ -38,8 +38,8 @@ class Run:
     done: int
     seed: int
     step: int
-    kept: NDArray[Any] | None
-    spare: Any
+    snapshot: NDArray[Any] | None
+    reuse_workspace: Any
 
     def __init__(
         self,

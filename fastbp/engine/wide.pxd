@@ -2,9 +2,10 @@
 
 from fastbp.engine.plan cimport Fault, Kind, Plan, Worker
 
-cdef Py_ssize_t bytes_apart(const Plan *p) noexcept
-cdef void take_places(Plan *p, bint apart, bint spoil) noexcept
-cdef void bring_back(Plan *p) noexcept
+cdef Py_ssize_t packed_bytes(const Plan *p) noexcept
+cdef void pack_first_layer(Plan *p, bint spoil) noexcept
+cdef void place_blocks(Plan *p) noexcept
+cdef void unpack_first_layer(Plan *p) noexcept
 
 cdef void gather_own(Worker *w, Py_ssize_t step) noexcept nogil
 cdef Fault compute_part(Worker *w, Kind kind, Py_ssize_t l, Py_ssize_t step, Py_ssize_t i, Py_ssize_t n) noexcept nogil

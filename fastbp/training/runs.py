@@ -95,7 +95,7 @@ class Runs:
         )
         run.seed, run.step = self._seed, self.steps.n
         self.state.attach(run, optimizer, self.steps.n)
-        run.spare, self._spare = self._spare, None
+        run.reuse_workspace, self._spare = self._spare, None
         if isinstance(loss, GivenLoss):
             return GivenRun(run, model, loss.function, rows, n_threads)
         return run

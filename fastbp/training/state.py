@@ -34,7 +34,7 @@ class LastGood:
     def __init__(self, trainer: Trainer, run: Run | GivenRun) -> None:
         self._trainer = trainer
         arena, state = self._live = (trainer.network._model.arena, run.state)
-        self._kept = run.kept = np.zeros(arena.size + state.size, arena.dtype)
+        self._kept = run.snapshot = np.zeros(arena.size + state.size, arena.dtype)
         self._start: _Start
         self._good_start: _Start | None = None
 

@@ -175,17 +175,17 @@ def test_the_state_of_the_start_is_kept_once_the_first_loss_is_finite(dtype, bat
         run.bind(x, y)
         run.steps(0, 1, np.array([0.01]))
         before = np.concatenate([net.model.arena, run.state])
-        run.kept = np.zeros_like(before)
+        run.snapshot = np.zeros_like(before)
         run.steps(1, 1, np.array([0.01]))  # no start of an epoch
-        assert not run.kept.any()
+        assert not run.snapshot.any()
         before = np.concatenate([net.model.arena, run.state])
         run.steps(0, 2, np.full(2, 0.01))
-        assert same_bits(run.kept, before)
+        assert same_bits(run.snapshot, before)
         assert not same_bits(net.model.arena, before[: net.model.arena.size])
         x[0, 0], spoiled = np.nan, x[0, 0]
         assert run.steps(0, 2, np.full(2, 0.01))[2] == 0
         x[0, 0] = spoiled
-        assert same_bits(run.kept, before)
+        assert same_bits(run.snapshot, before)
 
 
 def test_done_counts_the_steps_that_were_applied(dtype):

@@ -36,7 +36,7 @@ def test_what_a_failed_step_left_is_not_seen_by_the_next_run(dtype):
     assert run.steps(0, 8, np.full(8, 0.1))[2] == 0
     for model, spare in [(net.model, run.release()), (twin.model, None)]:
         run = _engine.Run(model, "mse", "momentum", 0.9, 0.0, 8, 2)
-        run.spare = spare
+        run.reuse_workspace = spare
         run.bind(x, y)
         assert run.steps(0, 8, np.full(8, 0.1))[2] == 8
     assert net.digest() == twin.digest()
@@ -50,7 +50,7 @@ def test_a_released_workspace_serves_another_run(dtype, sizes):
     for batch in sizes:
         count = 64 // batch
         run = _engine.Run(net.model, "mse", "momentum", 0.9, 0.0, batch, 2)
-        run.spare = spare
+        run.reuse_workspace = spare
         run.bind(x, y)
         run.steps(0, count, np.full(count, 0.1))
         alone = _engine.Run(twin.model, "mse", "momentum", 0.9, 0.0, batch, 2)
