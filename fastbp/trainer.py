@@ -224,18 +224,18 @@ class Trainer:
         BusyError
             Another call is training the network.
         """
-        x, y = self.network._examples(x, y, self._loss)
+        examples, y = self.network._examples(x, y, self._loss)
         weights = self._weights(sample_weight, y)
         with self.network._claim():
             rates = self.optimizer.learning_rates(self.n_steps, 1, self.history.epochs)
-            rows: int = x.shape[0]
+            rows = len(examples)
             run = self._runs.of_step(rows, self._threads())
-            run.bind(x, y, weights)
+            run.bind(examples, y, weights)
             loss, _, done = run.steps(0, 1, rates)
             if not done and run.fault == "label":
                 raise _check.changed_labels(y, self.network.n_outputs)
             if not done:
-                raise diverged(self.network, x, None, self.n_steps, float(rates[0]))
+                raise diverged(self.network, examples, None, self.n_steps, float(rates[0]))
             return loss / rows
 
     def evaluate(
@@ -250,8 +250,10 @@ class Trainer:
         InputError, LabelError, ShapeError, DTypeError
             An argument cannot be used.
         """
-        x, y = self.network._examples(x, y, self._loss)
-        return self._measure(x, y, _check.row_weights(sample_weight, None, y, self.network.dtype))
+        rows, y = self.network._examples(x, y, self._loss)
+        return self._measure(
+            rows, y, _check.row_weights(sample_weight, None, y, self.network.dtype)
+        )
 
     def __repr__(self) -> str:
         """Return the network and the options."""
@@ -272,7 +274,7 @@ class Trainer:
         return partial(self._measure, *self.network._examples(*data, self._loss, names))
 
     def _measure(
-        self, x: NDArray[Any], y: NDArray[Any], weights: NDArray[np.float64] | None = None
+        self, x: _check.AnyRows, y: NDArray[Any], weights: NDArray[np.float64] | None = None
     ) -> dict[str, float]:
         model = self.network._model
         total, n_correct = self._loss._evaluate(model, x, y, weights, self._threads())

@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fbp_rows.h"
+
 typedef enum { FBP_F32, FBP_F64, FBP_N_DTYPES } fbp_dtype;
 
 /* The public names. Each list makes an enum here and a table of names in dispatch.c. */
@@ -219,6 +221,9 @@ typedef struct {
     /* out[rows][ld] = x[order[i]][n], or x[first + i] without an order; x needs neither alignment nor padding. */
     void (*gather_rows)(void *out, const void *x, const int64_t *order, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t n,
                         ptrdiff_t ld);
+
+    /* The same from rows of any type of number, centred and scaled in double and rounded once. */
+    void (*convert_rows)(void *out, const fbp_rows *x, const int64_t *order, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t ld);
 
     /* out[rows][ld] = 1 at labels[order[i]], 0 elsewhere; 0 if a label is not in 0 .. n-1, whose row is then all zero. */
     int (*one_hot_rows)(void *out, const int64_t *labels, const int64_t *order, ptrdiff_t first, ptrdiff_t rows,

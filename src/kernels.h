@@ -271,6 +271,7 @@ INLINE vec line_dot(const real *a, const real *b, ptrdiff_t n)
 #include "kernels_rules.h"
 #include "kernels_norms.h"
 #include "kernels_stream.h"
+#include "kernels_convert.h"
 #include "kernels_gates.h"
 
 static void KERNEL(elementary)(void *y, const void *x, ptrdiff_t n, fbp_function function)
@@ -342,6 +343,7 @@ const fbp_kernels KERNEL(kernels) = {
     .gate_delta = KERNEL(gate_delta),
     .add_rows = KERNEL(add_rows),
     .gather_rows = KERNEL(gather_rows),
+    .convert_rows = KERNEL(convert_rows),
     .one_hot_rows = KERNEL(one_hot_rows),
     .smooth_rows = KERNEL(smooth_rows),
     .loss_delta = KERNEL(loss_delta),

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _check
+from .._check import AnyRows
 from ..errors import DivergenceError, LabelError
 from ..history import History
 from ..losses import Loss
@@ -166,7 +167,7 @@ class Fit:
         state: TrainingState,
         loss: Loss,
         run: AnyRun,
-        x: NDArray[Any],
+        x: AnyRows,
         y: NDArray[Any],
         weights: NDArray[np.float64] | None,
         batch_size: int,
