@@ -5,7 +5,12 @@ A callback is any object with ``on_epoch_end(trainer, history)``. It may have mo
 - ``on_fit_begin(trainer, x, y, validation_data)``, before the first step, with the data as the
   caller of `fit` gave them; what it raises leaves the trainer as it was;
 - ``on_region_end(trainer)``, about every 50 ms within an epoch;
-- ``on_fit_end(trainer, history)``, when training ends without an error.
+- ``on_fit_end(trainer, history)``, when training ends without an error;
+- ``on_checkpoint(trainer, history)``, when all callbacks have seen an epoch, or after the last one
+  the end of training: the moment to save, pickle or copy the trainer;
+- ``progress``, a property: a dict of the numbers and texts by which it decides. It is saved with a
+  trainer whose `fit` has not ended, and assigned, after ``on_fit_begin``, by a `fit` that goes on
+  from there.
 
 What is true, returned by ``on_epoch_end`` or ``on_region_end``, stops training; a string is also
 the reason that `History.stopped` gives, else that is the name of the class.
@@ -50,6 +55,9 @@ class EarlyStopping:
 
     Prechelt, "Early stopping - but when?", 1998.
 
+    It goes on with what it has found if the last `fit` of the trainer did not come to its end:
+    after an error, an interrupt, or `Trainer.load` of a file written within a fit.
+
     Parameters
     ----------
     patience : int
@@ -60,8 +68,8 @@ class EarlyStopping:
         An improvement is a loss below the best by more than this.
     restore_best : bool
         Whether the network ends with the weights of its best epoch, bit for bit, however `fit`
-        ends but for an error. This keeps one more copy of the parameters. The optimizer's state
-        stays that of the last step.
+        ends but for an error. This keeps one more copy of the parameters, and two while a better
+        one is made. The optimizer's state stays that of the last step.
 
     Attributes
     ----------
@@ -99,13 +107,10 @@ class EarlyStopping:
         """Keep the weights if they are the best; count the epochs since."""
         value = history[self._name][-1]
         if value < self.best - self._min_delta:
-            self.best, self.best_epoch = value, history.epochs
+            # A new copy: the old one is what `fit` goes on from if an interrupt comes here.
             if self._restore_best:
-                arena = trainer.network._model.arena
-                self._best_weights = (
-                    arena.copy() if self._best_weights is None else self._best_weights
-                )
-                self._best_weights[...] = arena
+                self._best_weights = trainer.network._model.arena.copy()
+            self.best, self.best_epoch = value, history.epochs
         if history.epochs - self.best_epoch < self._patience:
             return None
         return (
@@ -118,6 +123,22 @@ class EarlyStopping:
         if self._best_weights is not None:
             trainer.network._model.arena[...] = self._best_weights
             self._best_weights = None
+
+    @property
+    def progress(self) -> dict[str, Any]:
+        """What it has found; of another monitor nothing is taken."""
+        return {
+            "monitor": self._name,
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "best_weights": self._best_weights,
+        }
+
+    @progress.setter
+    def progress(self, value: dict[str, Any]) -> None:
+        if value["monitor"] == self._name:
+            self.best, self.best_epoch = value["best"], value["best_epoch"]
+            self._best_weights = value["best_weights"]
 
 
 class TargetLoss:

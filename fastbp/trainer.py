@@ -94,10 +94,10 @@ class Trainer:
         self._objective = Objective(l1, l2, penalize_bias, clip_value, clip_norm, max_norm)
         self._shuffle = _check.flag(shuffle, "shuffle")
         seeds = np.random.SeedSequence(_check.seed(seed))
-        self._state = TrainingState(network, optimizer, np.random.SFC64(seeds))
         # Of a child: two words that tell nothing about the shuffling.
         dropout_seed = int(seeds.spawn(1)[0].generate_state(1, np.uint64)[0])
-        self._runs = Runs(self._state, self._loss, self._objective, dropout_seed)
+        self._state = TrainingState(network, optimizer, np.random.SFC64(seeds), dropout_seed)
+        self._runs = Runs(self._state, self._loss, self._objective)
         self._n_threads = _check.optional_int(n_threads, "n_threads")
         self._class_weight = _check.class_weight(class_weight, network.n_outputs)
 

@@ -52,11 +52,15 @@ class OptimizerMemory:
 class TrainingState:
     """What training changes: all that a call of `fit` or `step` goes on from.
 
+    It can be pickled and deep-copied, with a network of its own, between two calls and from a
+    callback at the end of an epoch. Runs of the engine and their workspaces are not part of it.
+
     Parameters
     ----------
     network : Network
     optimizer : Optimizer
     generator : numpy.random.BitGenerator
+    dropout_seed : int
 
     Attributes
     ----------
@@ -66,20 +70,52 @@ class TrainingState:
         Holds the schedule of the learning rate.
     generator : numpy.random.BitGenerator
         Shuffles.
+    dropout_seed : int
+        With the number of a step, what dropout is drawn from.
     memory : OptimizerMemory
     steps : StepCount
         Of all runs of the engine.
     history : History
+    unfinished : dict of str to dict
+        What the callbacks of a fit have found, as of the last epoch that all of them saw; empty
+        when no fit has begun since one ended by itself.
     region : int
         Steps between two returns from compiled code; no result depends on it.
     """
 
     def __init__(
-        self, network: Network, optimizer: Optimizer, generator: np.random.BitGenerator
+        self,
+        network: Network,
+        optimizer: Optimizer,
+        generator: np.random.BitGenerator,
+        dropout_seed: int,
     ) -> None:
         self.network, self.optimizer, self.generator = network, optimizer, generator
+        self.dropout_seed = dropout_seed
         self.memory, self.steps, self.history = OptimizerMemory(), StepCount(), History()
+        self.unfinished: dict[str, dict[str, Any]] = {}
         self.region = 1
+
+    def record(self, epoch: dict[str, float]) -> None:
+        """Put an epoch into the history and show it to the schedule: both or neither.
+
+        An interrupt between the two takes back what the schedule has learnt.
+        """
+        epochs, progress = self.history.epochs, self.optimizer.progress
+        try:
+            self.optimizer.watch(epoch)
+            self.history.append(**epoch)
+        finally:
+            if self.history.epochs == epochs:
+                self.optimizer.progress = progress
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle holds."""
+        return vars(self) | {"steps": self.steps.n}
+
+    def __setstate__(self, values: dict[str, Any]) -> None:
+        """Take what a pickle holds."""
+        vars(self).update(values, steps=StepCount(values["steps"]))
 
 
 class LastGood:
