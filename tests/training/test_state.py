@@ -64,9 +64,20 @@ SCENARIOS = {
         loss=fb.losses.CrossEntropy(0.1), class_weight={0: 2.0, 2: 0.5}, penalize_bias=True, l2=0.01
     ),
 }
+
+
+def saved_and_loaded(owner, folder):
+    """Give the functions that a file cannot hold."""
+    path, rate = folder / "run.ckpt", owner.optimizer.learning_rate
+    owner.save(path)
+    given = {"loss": own_loss} if owner._loss.name == "given" else {}
+    return fb.Trainer.load(path, **given | ({"learning_rate": halves} if rate is halves else {}))
+
+
 WAYS = {
     "pickle": lambda trainer, _: pickle.loads(pickle.dumps(trainer)),
     "deepcopy": lambda trainer, _: copy.deepcopy(trainer),
+    "file": saved_and_loaded,
 }
 ACTS = {
     "fit": lambda trainer: trainer.fit(X, Y, 2),
