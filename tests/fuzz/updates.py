@@ -19,6 +19,7 @@ from fuzz.known import FLUSHED, UNITS, Known
 from fuzz.truth import Bounded, assert_twins_agree
 
 MOST_STEPS = 2  # from nothing remembered, and from something
+DOUBLE = 2.0**-53  # the unit of sums of squares, whatever the network's
 RULES_WITH_M = ("momentum", "nesterov", "adam")
 
 
@@ -130,7 +131,8 @@ def _scale(before: list[Parameter], numbers: dict, u: float) -> Known:
         return Known(1.0, u)
     clipped = [_clipped(Known(p.g, u), numbers) for p in before]
     squares = sum(float(np.sum(g.value**2)) for g in clipped)
-    return Known(min(1.0, numbers["clip_norm"] / (np.sqrt(squares) + 1e-6)), u).rounded(4)
+    scale = Known(min(1.0, numbers["clip_norm"] / (np.sqrt(squares) + 1e-6)), u).rounded(4)
+    return scale.off(DOUBLE * sum(g.value.size for g in clipped))  # a sum, in double
 
 
 def _penalty(w: np.ndarray, numbers: dict, u: float) -> Known:
@@ -141,7 +143,7 @@ def _penalty(w: np.ndarray, numbers: dict, u: float) -> Known:
 def _limited(w: Known, most: float) -> Known:
     """Columns that are longer than that, scaled down to it."""
     norm = np.sqrt(np.sum(w.value**2, axis=0, keepdims=True))
-    off = np.sqrt(np.sum(w.error**2, axis=0, keepdims=True))
+    off = np.sqrt(np.sum(w.error**2, axis=0, keepdims=True)) + DOUBLE * len(w.value) * norm
     share = np.where(norm > 0, np.minimum(1, most / norm), 1)
     least = np.where(norm + off > 0, np.minimum(1, most / (norm + off)), 1)
     return (w * Known(share, w.u, share - least)).rounded(4)
@@ -168,7 +170,7 @@ def _descended(rule, w, m, v, g, rate, numbers, t) -> tuple[Known, Known, Known]
         step = (step / (root + eps)).rounded(4)
     found = w - step * rate, m, v
     for known, value in zip(found, wanted, strict=True):
-        assert_twins_agree(rule, value, known.value)
+        assert_twins_agree(rule, value, known)
     return found
 
 
