@@ -26,7 +26,7 @@ import scipy.special
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from fastbp.engine import forward as _forward
+from fastbp.engine import kernels as _kernels
 from fastbp.engine import runtime as _runtime
 
 CHUNK = 1 << 18  # numbers at a time: their float64 is in L2
@@ -117,7 +117,7 @@ def _worst(parts: Iterable[Worst]) -> Worst:
 
 def worst_of(function: str, x: NDArray[np.float32], isas: list[str]) -> Worst:
     """Return the largest error of a function over the numbers x."""
-    first, *others = (_forward.elementary(function, x, isa) for isa in isas)
+    first, *others = (_kernels.elementary(function, x, isa) for isa in isas)
     differing = {isa for isa, y in zip(isas[1:], others, strict=True) if not same_bits(first, y)}
     error = ulps(first, function, x)
     at = int(error.argmax())

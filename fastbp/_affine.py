@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _check
 from .engine.arrays import all_finite
-from .engine.run import Model
+from .engine.model import Model
 from .engine.runtime import get_num_threads
 from .errors import ConfigError, InputError, ShapeError
 from .gates import Residual
@@ -169,16 +169,16 @@ def centred(x: NDArray[Any], mean: NDArray[np.float64]) -> Iterator[tuple[slice,
         yield part, x[part] - mean
 
 
-def first_layer_inputs(n_inputs: int, ahead: Any) -> int:
+def first_layer_inputs(n_inputs: int, affine: Any) -> int:
     """Return how many columns the first layer takes behind a map, or None, for `n_inputs`."""
-    if not isinstance(ahead, Affine):
+    if not isinstance(affine, Affine):
         return n_inputs
-    if ahead.n_inputs != n_inputs:
+    if affine.n_inputs != n_inputs:
         raise ShapeError(
-            f"n_inputs: got {n_inputs} with a preprocessing of {ahead.n_inputs} columns, wanted "
+            f"n_inputs: got {n_inputs} with a preprocessing of {affine.n_inputs} columns, wanted "
             "the same"
         )
-    return ahead.n_outputs
+    return affine.n_outputs
 
 
 def attached(value: Any, n_outputs: int) -> Affine | None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from . import _check
 from .activations import ELU, Activation, LeakyReLU, parameter_of, resolve
 from .engine.builder import Wiring
-from .engine.run import Model
+from .engine.model import Model
 from .engine.runtime import ACTIVATIONS
 from .initializers import Initializer, LeCunNormal, default_weight
 from .layers import Dense, Layer, Weighted, initializer, layers_of

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _check
 from .activations import Activation, parameter_of, resolve
 from .engine.builder import Wiring
-from .engine.run import Model
+from .engine.model import Model
 from .errors import ConfigError
 from .initializers import Initializer, Zeros, default_weight, fill
 

@@ -52,7 +52,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _check
-from .engine.run import Model
+from .engine.model import Model
+from .engine.run import gradients
 from .errors import ConfigError, InputError
 
 __all__ = [
@@ -139,7 +140,7 @@ class Loss:
         inputs: bool,
     ) -> tuple[float, Model, NDArray[Any] | None]:
         """Return the mean loss, a model that holds its gradients, and dX if `inputs`."""
-        found = model.gradients(self.name, x, y, n_threads, inputs, self.parameter, weights)
+        found = gradients(model, self.name, x, y, n_threads, inputs, self.parameter, weights)
         if found is None:
             raise _check.changed_labels(y, model.n_outputs)
         return found
@@ -373,7 +374,7 @@ class CustomLoss(Loss):
         inputs: bool,
     ) -> tuple[float, Model, NDArray[Any] | None]:
         values, y = self.measure(_outputs(model, x, n_threads), y)
-        found = model.gradients(self.name, x, y, n_threads, inputs, 0, weights)
+        found = gradients(model, self.name, x, y, n_threads, inputs, 0, weights)
         assert found is not None  # its targets are no labels
         return weighted_sum(values, weights) / len(x), *found[1:]
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _check
 from ._affine import Affine, attached, first_layer_inputs, fold
-from .engine.run import Claim
+from .engine.model import Claim
 from .engine.runtime import get_num_threads
 from .errors import ConfigError, CorruptModelError, InputError
 from .formats import modelfile

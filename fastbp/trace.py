@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check
-from .engine.run import Model
+from .engine.model import Model
 from .errors import ShapeError
 from .gates import Gated, Maxout, Residual
 from .layers import Dense, Layer, Weighted, build, weighted_layers

@@ -1,4 +1,4 @@
-"""What the gate asks of arrays, in compiled code: it runs before every call, and for one row it would take longest."""
+"""Checks of arrays in compiled code: they run before every call, and in Python they would dominate the time of one row."""
 
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals

@@ -1,4 +1,4 @@
-"""What the layers of a network ask of the engine, collected before there is one."""
+"""Collects the engine's nodes from the layers of a network, then makes the model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .run import Model
+from .model import Model
 from .runtime import LINE_BYTES
 
 __all__ = ["Wiring"]
@@ -15,14 +15,14 @@ EngineActivation = str | tuple[str, float]
 
 
 class Wiring:
-    """The steps of a network from its inputs up; step -1 is the data.
+    """The nodes of a network from its inputs up; node -1 is the data.
 
     Attributes
     ----------
     tops : list of int
-        The step with the outputs of each of the network's layers.
+        The node with the outputs of each of the network's layers.
     shapes : list of (tuple, tuple)
-        Of the weight and the bias of everything that has them, in order of appearance.
+        Of the weight and the bias of each dense node, in order.
     """
 
     def __init__(self, n_inputs: int, dtype: np.dtype) -> None:
@@ -34,21 +34,21 @@ class Wiring:
         self._dropout: list[float] = []
         self._nodes: list[tuple[Any, ...]] = []
 
-    def width(self, step: int) -> int:
-        """Return how many outputs a step has."""
-        return self._units[step] if step >= 0 else self._n_inputs
+    def width(self, node: int) -> int:
+        """Return the number of outputs of a node."""
+        return self._units[node] if node >= 0 else self._n_inputs
 
     def dense(
         self, below: int, units: int, activation: EngineActivation, dropout: float = 0.0
     ) -> int:
-        """Add ``f(x W + b)`` above a step, and return its own."""
+        """Add a node ``f(x W + b)`` above another and return its number."""
         self.shapes.append(((self.width(below), units), (units,)))
         return self._add(units, ("dense", below), activation, dropout)
 
     def gate(
         self, below: int, units: int, pieces: int, gate: str, activation: EngineActivation
     ) -> int:
-        """Add a weight for all the pieces, side by side in whole lines, and the gate above it."""
+        """Add a dense node with all pieces side by side, in whole lines, and the gate above it."""
         line = LINE_BYTES // self._dtype.itemsize
         padded = (units + line - 1) // line * line
         self.shapes.append(((self.width(below), pieces, units), (pieces, units)))
@@ -56,11 +56,11 @@ class Wiring:
         return self._add(units, ("gate", z, -1, pieces, gate, activation))
 
     def branch(self, below: int) -> int:
-        """Add a second way up from a step, before any other; the data needs none."""
+        """Add a second path from a node, before any other above it; the data needs no branch."""
         return below if below < 0 else self._add(self.width(below), ("branch", below))
 
     def add(self, below: int, other: int) -> int:
-        """Add the sum of two steps; `below` may have a branch or be the data, `other` may not."""
+        """Add the sum of two nodes; `below` may have a branch or be the data, `other` may not."""
         return self._add(self.width(other), ("add", below, other))
 
     def n_weights(self) -> int:

@@ -1,4 +1,4 @@
-"""What this build of fastbp is and what it uses: versions, kernel sets, threads."""
+"""Describes this build of fastbp: versions, kernel sets, threads."""
 
 from __future__ import annotations
 

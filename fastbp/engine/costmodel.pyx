@@ -1,4 +1,4 @@
-"""The cost model: how many threads a step is worth, in which regime, in blocks of which size. Never does it show in the bits.
+"""The cost model: chooses threads, regime and block sizes of a step. Its choice does not show in the results.
 
 The figures behind the constants are in ARCHITECTURE.md.
 """
@@ -17,20 +17,20 @@ KINDS = {THROUGH: "through", FORWARD: "forward", LAST: "last", DELTA: "delta"}
 
 cdef enum:
     PHASE_ROWS = 64             # most rows of a slot in the batch-split regime: they stay in L2 beside the weights
-    WIDE_ROWS = 64              # most rows a thread of the wide regime: beyond, fetching weights hides behind arithmetic;
-    WIDE_ROWS_IN_L2 = 128       # the same where L2 holds all weights: what costs then is to take back lines that others have read
-    HIDDEN_PASSES = 3           # a hidden output of the wide regime is copied out, given up by one cache and fetched by another
+    WIDE_ROWS = 64              # most rows a thread of the wide regime: beyond, arithmetic hides the fetching of weights
+    WIDE_ROWS_IN_L2 = 128       # the same where L2 holds all weights: the cost is then to take back lines that others have read
+    HIDDEN_PASSES = 3           # a hidden output of the wide regime is copied out, leaves one cache and is fetched by another
     PANEL_LINES = 3             # 64-byte lines of the narrowest block that a kernel computes at full speed
     WIDE_LINES = 12             # 64-byte lines of a block of columns
-    BYTES_OF_A_STREAM = 1 << 20 # weights below this stream faster through one thread than through barriers
-    FLOPS_OF_A_STEP = 500000    # a step below this is faster on one thread than two phases of two
-    BLOCKS_OF_A_THREAD = 4      # fewest gradient blocks to share out, where narrower ones would be enough
-    BYTES_OF_A_THREAD = 1 << 19 # of the weights of a stream, at least, for each thread of its team
-    FLOPS_OF_A_LONG_STEP = 1000000000   # tens of milliseconds where it matters; looking for signals costs nothing in these
-    ROWS_OF_A_HELD_STEP = 2048  # from so many on, to write the gradient and read it again is less than 1% of a step
-    BYTES_OF_A_PHASE = 12000    # to begin a phase costs as much as to fetch these from another core's cache
+    BYTES_OF_A_STREAM = 1 << 20 # fewer weights stream faster on one thread, without barriers
+    FLOPS_OF_A_STEP = 500000    # a smaller step is faster on one thread
+    BLOCKS_OF_A_THREAD = 4      # fewest gradient blocks a thread, if narrower blocks can provide them
+    BYTES_OF_A_THREAD = 1 << 19 # least bytes of weights for each thread of a streaming team
+    FLOPS_OF_A_LONG_STEP = 1000000000   # tens of milliseconds; looking for signals costs nothing in these
+    ROWS_OF_A_HELD_STEP = 2048  # from here on, writing the gradient and reading it again is less than 1% of a step
+    BYTES_OF_A_PHASE = 12000    # beginning a phase costs as much as fetching these from another core's cache
 
-cdef double READ_AND_WRITTEN = 2.5  # a line that others fetch and its owner takes back to write it, in lines that are only fetched
+cdef double READ_AND_WRITTEN = 2.5  # cost of a line that others read and its owner writes, in lines that are only fetched
 
 
 cdef Forced now = Forced(False, -1, -1, True)
@@ -41,42 +41,46 @@ cdef Forced forced() noexcept:
 
 
 def force(active, regime=None, apart=None, helps=True):
-    """Set or end what `fastbp.testing.forced` forces: a name of REGIMES, whether weights go apart, whether threads help."""
+    """Force the choices of `fastbp.testing.forced`, or end it: regime, packing of the first layer, help of waiting threads."""
     now.active, now.helps = active, helps
     now.regime = -1 if regime is None else REGIMES[regime]
     now.apart = -1 if apart is None else bool(apart)
 
 
-cdef Cut cut_of(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, int n_threads, size_t item, bint may_stream) except *:
-    """Only chains are streamed or cut in columns; a step that must know its gradient before an update may not stream.
+cdef Partition partition(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch, int n_threads, size_t item,
+                         bint may_stream) except *:
+    """Choose the partition of a step.
 
-    A network of one layer is not cut in columns: its only layer is the last, which is taken by rows.
+    Only chains are streamed or split by columns. A step that needs its whole gradient before an update cannot stream. A network
+    of one layer is not split by columns, because the last layer is split by rows.
     """
-    cdef Cut cut
-    cdef bint chain = is_chain(layers, n_layers), few = chain and batch <= FBP_FOLD_ROWS, wide
+    cdef Partition chosen
+    cdef bint chain = is_chain(nodes, n_nodes), few = chain and batch <= FBP_FOLD_ROWS, wide
     cdef double weights = 0, flops = 0
     cdef Py_ssize_t l
-    for l in range(n_layers):
-        weights += layers[l].n_in * layers[l].ld * item
-        flops += 6.0 * batch * layers[l].n_in * layers[l].n_out
-    cut.team = n_threads if few else min(n_threads, max(1, batch // FBP_LEAST_PART))
+    cdef int most
+    for l in range(n_nodes):
+        weights += nodes[l].n_in * nodes[l].ld * item
+        flops += 6.0 * batch * nodes[l].n_in * nodes[l].n_out
+    chosen.team = n_threads if few else min(n_threads, max(1, batch // FBP_LEAST_PART))
     if not now.active:
         if few:
-            cut.team = min(cut.team, max(1, <int>min(weights / BYTES_OF_A_THREAD, 1e6))) if weights >= BYTES_OF_A_STREAM else 1
+            most = max(1, <int>min(weights / BYTES_OF_A_THREAD, 1e6)) if weights >= BYTES_OF_A_STREAM else 1
+            chosen.team = min(chosen.team, most)
         elif flops < FLOPS_OF_A_STEP:
-            cut.team = 1
-    wide = chain and not few and n_layers > 1 and cut.team > 1
+            chosen.team = 1
+    wide = chain and not few and n_nodes > 1 and chosen.team > 1
     if now.regime >= 0:
         require(wide if now.regime == WIDE else few and may_stream if now.regime == STREAM else True)
-        cut.regime = <Regime>now.regime
+        chosen.regime = <Regime>now.regime
     elif few and may_stream:
-        cut.regime = STREAM
+        chosen.regime = STREAM
     else:
-        cut.regime = WIDE if wide and narrows(layers, n_layers, batch, cut.team, weights, item) else SPLIT
-    cut.rows = batch if few or cut.regime == WIDE else split_rows(batch, cut.team)  # few: one slot for all
-    cut.interruptible = flops >= FLOPS_OF_A_LONG_STEP
-    cut.holds = cut.interruptible and batch >= ROWS_OF_A_HELD_STEP
-    return cut
+        chosen.regime = WIDE if wide and narrows(nodes, n_nodes, batch, chosen.team, weights, item) else SPLIT
+    chosen.rows = batch if few or chosen.regime == WIDE else split_rows(batch, chosen.team)  # few: one slot for all
+    chosen.interruptible = flops >= FLOPS_OF_A_LONG_STEP
+    chosen.holds = chosen.interruptible and batch >= ROWS_OF_A_HELD_STEP
+    return chosen
 
 
 cdef bint require(bint possible) except *:
@@ -85,107 +89,113 @@ cdef bint require(bint possible) except *:
     return True
 
 
-cdef bint narrows(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, int team, double weights, size_t item):
-    """Whether threads fetch fewer bytes of each other if they own columns."""
+cdef bint narrows(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch, int team, double weights, size_t item):
+    """Whether threads fetch fewer bytes from each other if they own columns."""
     return (batch <= team * (WIDE_ROWS if weights > l2_bytes() else WIDE_ROWS_IN_L2)
-            and wide_bytes(layers, n_layers, batch, team, weights, item)
-            < split_bytes(layers, n_layers, batch, team, weights, item))
+            and wide_bytes(nodes, n_nodes, batch, team, weights, item)
+            < split_bytes(nodes, n_nodes, batch, team, weights, item))
 
 
 cdef Py_ssize_t split_rows(Py_ssize_t batch, int team) noexcept:
-    """The same number of blocks for every thread, at most PHASE_ROWS rows each, whole half tiles."""
+    """Rows of a slot: the same number of blocks for every thread, at most PHASE_ROWS rows each, in whole half tiles."""
     cdef Py_ssize_t blocks = team * ((batch + team * PHASE_ROWS - 1) // (team * PHASE_ROWS))
     return min(<Py_ssize_t>PHASE_ROWS, ((batch + blocks - 1) // blocks + 3) // 4 * 4)
 
 
-cdef double split_bytes(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, int team, double weights, size_t item):
-    """What a thread of the batch-split regime takes from other caches in a step: weights that others updated, and back those
-    that it updates and others have read; rows, outputs and deltas of the others for its gradients. Weights that L2 does not hold
-    come from the shared cache besides: all of them up and down, its own part for the update."""
+cdef double split_bytes(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch, int team, double weights, size_t item):
+    """Bytes that a thread of the batch-split regime fetches from other caches in a step.
+
+    These are weights that others have updated, the lines of its own weights that others have read, and rows, outputs and deltas
+    of the others for its gradients. Weights that L2 does not hold also come from the shared cache: all of them forward and
+    backward, its own part for the update.
+    """
     cdef double rows = 0
     cdef Py_ssize_t l
-    for l in range(n_layers):
-        rows += batch * (layers[l].ld_in + layers[l].ld) * item
+    for l in range(n_nodes):
+        rows += batch * (nodes[l].ld_in + nodes[l].ld) * item
     return (team - 1.0) / team * (READ_AND_WRITTEN * weights + rows) + ((2 + 1.0 / team) * weights if weights > l2_bytes() else 0)
 
 
-cdef double wide_bytes(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, int team, double weights, size_t item):
-    """The same in a wide step: rows that others gather too, outputs and deltas of the others, weights above the first layer,
-    whose columns others read for the deltas, and what the phases cost."""
-    cdef double rows = batch * layers[0].ld_in * item, above = weights - layers[0].n_in * layers[0].ld * item
+cdef double wide_bytes(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch, int team, double weights, size_t item):
+    """The same in the wide regime: rows that others gather too, outputs and deltas of the others, weights above the first layer,
+    whose columns others read for the deltas, and the cost of the phases.
+    """
+    cdef double rows = batch * nodes[0].ld_in * item, above = weights - nodes[0].n_in * nodes[0].ld * item
     cdef Py_ssize_t l
-    for l in range(n_layers - 1):
-        rows += 2.0 * HIDDEN_PASSES * batch * layers[l].ld * item
-    return ((team - 1.0) / team * (READ_AND_WRITTEN * above + rows) + 2.0 * (n_layers - 1) * BYTES_OF_A_PHASE
+    for l in range(n_nodes - 1):
+        rows += 2.0 * HIDDEN_PASSES * batch * nodes[l].ld * item
+    return ((team - 1.0) / team * (READ_AND_WRITTEN * above + rows) + 2.0 * (n_nodes - 1) * BYTES_OF_A_PHASE
             + (3 * weights / team if weights > l2_bytes() else 0))
 
 
 cdef Py_ssize_t parts_of(Py_ssize_t lines, int team, bint whole):
-    """Parts of so many lines of columns, the same number for each thread; one if rows must stay whole."""
+    """The number of parts that lines of columns are split into, the same for each thread; 1 if rows must stay whole."""
     return 1 if whole else min(lines, team * ((lines + team * WIDE_LINES - 1) // (team * WIDE_LINES)))
 
 
-cdef list phases_of(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, Cut cut, size_t item):
-    """(kind, layer, items) of the phases of a step, the update last; its items are the blocks."""
+cdef list phases_of(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch, Partition partition, size_t item):
+    """(kind, node, items) of the phases of a step before the update."""
     cdef Py_ssize_t l, line = FBP_LINE_BYTES // item
-    if cut.regime != WIDE:
-        return [(THROUGH, 0, (batch + cut.rows - 1) // cut.rows)]
+    if partition.regime != WIDE:
+        return [(THROUGH, 0, (batch + partition.rows - 1) // partition.rows)]
     up, down = [], []
-    for l in range(n_layers - 1):
-        n = parts_of((layers[l].n_out + line - 1) // line, cut.team, layers[l].activation.code == FBP_SOFTMAX)
+    for l in range(n_nodes - 1):
+        n = parts_of((nodes[l].n_out + line - 1) // line, partition.team, nodes[l].activation.code == FBP_SOFTMAX)
         up.append((FORWARD, l, n))
         down.insert(0, (DELTA, l + 1, n))
-    return up + [(LAST, n_layers - 1, cut.team)] + down
+    return up + [(LAST, n_nodes - 1, partition.team)] + down
 
 
-cdef Py_ssize_t block_lines(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, int team, size_t item):
-    """Most lines of columns of a gradient block: narrower ones if there were too few to share out."""
+cdef Py_ssize_t block_lines(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch, int team, size_t item):
+    """Most lines of columns of a gradient block; fewer if there would be too few blocks for the team."""
     cdef Py_ssize_t most = fbp_update_block_lines(batch), l, count = 0
-    for l in range(n_layers):
-        count += len(blocks_of(&layers[l], batch, item, 1, most))
+    for l in range(n_nodes):
+        count += len(blocks_of(&nodes[l], batch, item, 1, most))
     return PANEL_LINES if most > PANEL_LINES and count < BLOCKS_OF_A_THREAD * team else most
 
 
-cdef list blocks_of_team(const Layer *layers, Py_ssize_t n_layers, Py_ssize_t batch, Cut cut, size_t item):
-    """(layer, first row, rows, first column, columns, owner) of all blocks, ordered by owner: who has the columns in the wide
-    regime, else whoever has them when all is shared out equally."""
+cdef list blocks_of_team(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch, Partition partition, size_t item):
+    """(node, first row, rows, first column, columns, owner) of all blocks, ordered by owner.
+
+    In the wide regime the owner is the thread that owns the columns; otherwise the blocks are shared out equally.
+    """
     cdef Py_ssize_t l, line = FBP_LINE_BYTES // item, parts = 1
     cdef double total = 0, before = 0
     blocks = []
-    cdef Py_ssize_t most = block_lines(layers, n_layers, batch, cut.team, item)
-    for l in range(n_layers):
-        total += layers[l].n_in * layers[l].ld
-        if cut.regime == WIDE:
-            parts = parts_of((layers[l].n_out + line - 1) // line, cut.team, False)
-        for part, first, rows, column, n in blocks_of(&layers[l], batch, item, parts, most):
-            blocks.append((l, first, rows, column, n, part * cut.team // parts))
-    if cut.regime == WIDE:
+    cdef Py_ssize_t most = block_lines(nodes, n_nodes, batch, partition.team, item)
+    for l in range(n_nodes):
+        total += nodes[l].n_in * nodes[l].ld
+        if partition.regime == WIDE:
+            parts = parts_of((nodes[l].n_out + line - 1) // line, partition.team, False)
+        for part, first, rows, column, n in blocks_of(&nodes[l], batch, item, parts, most):
+            blocks.append((l, first, rows, column, n, part * partition.team // parts))
+    if partition.regime == WIDE:
         return sorted(blocks, key=lambda block: block[5])
     shared = []
     for block in blocks:
-        shared.append((*block[:5], int(before * cut.team / total)))
+        shared.append((*block[:5], int(before * partition.team / total)))
         before += block[2] * block[4]
     return shared
 
 
 def describe(widths, Py_ssize_t batch, int n_threads, size_t item=4):
-    """How a step of a network of these widths would be cut up: team, rows of a slot, whether wide, phases and blocks of weights.
+    """The partition of a step of a network of these widths: team, rows of a slot, whether wide, phases and blocks of weights.
 
-    Returns a dict; `phases` are (kind, layer, items) of what comes before the update, none in the streaming regime; `blocks` are
-    (layer, rows, columns padded to whole lines, owner). For the benchmark's model and for the curious.
+    Returns a dict; `phases` are (kind, layer, items) before the update, none in the streaming regime; `blocks` are
+    (layer, rows, columns padded to whole lines, owner). For the model of the benchmarks.
     """
-    cdef Memory memory = Memory(len(widths) * sizeof(Layer))
-    cdef Layer *layers = <Layer *>memory.data
-    cdef Py_ssize_t n_layers = len(widths) - 1, l
-    for l in range(n_layers):
-        layers[l].n_in, layers[l].n_out = widths[l], widths[l + 1]
-        layers[l].ld_in = fbp_leading_dimension(layers[l].n_in, item)
-        layers[l].ld = fbp_leading_dimension(layers[l].n_out, item)
-    cdef Cut cut = cut_of(layers, n_layers, batch, n_threads, item, True)
-    blocks = blocks_of_team(layers, n_layers, batch, cut, item)
-    phases = phases_of(layers, n_layers, batch, cut, item) if batch > FBP_FOLD_ROWS else []
+    cdef Memory memory = Memory(len(widths) * sizeof(Node))
+    cdef Node *nodes = <Node *>memory.data
+    cdef Py_ssize_t n_nodes = len(widths) - 1, l
+    for l in range(n_nodes):
+        nodes[l].n_in, nodes[l].n_out = widths[l], widths[l + 1]
+        nodes[l].ld_in = fbp_leading_dimension(nodes[l].n_in, item)
+        nodes[l].ld = fbp_leading_dimension(nodes[l].n_out, item)
+    cdef Partition chosen = partition(nodes, n_nodes, batch, n_threads, item, True)
+    blocks = blocks_of_team(nodes, n_nodes, batch, chosen, item)
+    phases = phases_of(nodes, n_nodes, batch, chosen, item) if batch > FBP_FOLD_ROWS else []
     return {
-        "team": cut.team, "rows": cut.rows, "wide": cut.regime == WIDE,
-        "phases": [(KINDS[kind], layer, n) for kind, layer, n in phases],
+        "team": chosen.team, "rows": chosen.rows, "wide": chosen.regime == WIDE,
+        "phases": [(KINDS[kind], node, n) for kind, node, n in phases],
         "blocks": [(b[0], b[2], b[4], b[5]) for b in blocks],
     }

@@ -1,4 +1,4 @@
-"""How many cores this process may use: affinity, cgroup quota, environment; and their cache."""
+"""The cores that this process may use (affinity, cgroup quota, environment), and their L2 cache."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DEFAULT_L2_BYTES = 1 << 20
 
 @cache
 def l2_bytes(root: Path = Path("/")) -> int:
-    """Return the size of a core's L2 cache; 1 MiB where the system does not tell.
+    """Return the size of a core's L2 cache; 1 MiB where the system does not report it.
 
     Parameters
     ----------

@@ -1,9 +1,89 @@
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 Activation = str | tuple[str, float]
 
+def dense_forward(
+    y: NDArray[Any],
+    x: NDArray[Any],
+    weight: NDArray[Any],
+    bias: NDArray[Any],
+    n_in: int,
+    n_out: int,
+    activation: Activation,
+    isa: str | None = None,
+    slope: NDArray[Any] | None = None,
+) -> None: ...
+def drop_units(
+    y: NDArray[Any],
+    slope: NDArray[Any],
+    n: int,
+    seed: int,
+    step: int,
+    layer: int,
+    row: int,
+    unit: int,
+    rate: float,
+    isa: str | None = None,
+) -> None: ...
+def apply_activation(
+    activation: Activation, z: NDArray[Any], isa: str | None = None
+) -> NDArray[Any]: ...
+def elementary(function: str, x: NDArray[Any], isa: str | None = None) -> NDArray[Any]: ...
+def dense_delta(
+    dx: NDArray[Any],
+    dy: NDArray[Any],
+    weight: NDArray[Any],
+    x: NDArray[Any],
+    n_in: int,
+    n_out: int,
+    activation: Activation | None,
+    isa: str | None = None,
+) -> None: ...
+def dense_update(
+    weight: NDArray[Any],
+    bias: NDArray[Any],
+    weight_velocity: NDArray[Any] | None,
+    bias_velocity: NDArray[Any] | None,
+    x: NDArray[Any],
+    dy: NDArray[Any],
+    n_in: int,
+    n_out: int,
+    rule: str,
+    learning_rate: float,
+    momentum: float,
+    l2: float,
+    isa: str | None = None,
+    rows_of_parts: list[int] | None = None,
+) -> None: ...
+def apply_gradient(
+    weight: NDArray[Any],
+    m: NDArray[Any] | None,
+    v: NDArray[Any] | None,
+    gradient: NDArray[Any],
+    rule: str,
+    isa: str | None = None,
+    **numbers: float,
+) -> None: ...
+def loss_delta(
+    delta: NDArray[Any],
+    row_loss: NDArray[np.float64],
+    hit: NDArray[np.uint8] | None,
+    output: NDArray[Any],
+    target: NDArray[Any],
+    n_out: int,
+    loss: str,
+    activation: Activation,
+    scale: float,
+    isa: str | None = None,
+    slope: NDArray[Any] | None = None,
+    parameter: float = 0,
+) -> None: ...
+def smooth_rows(
+    target: NDArray[Any], n_out: int, smoothing: float, isa: str | None = None
+) -> None: ...
 def gate_forward(
     y: NDArray[Any],
     z: NDArray[Any],

@@ -1,8 +1,8 @@
-"""Limits on norms, which take a pass of their own: of the whole gradient, and of the weights into a unit."""
+"""Limits on norms: of the whole gradient, and of the weights into a unit."""
 
 from fastbp.engine.plan cimport Plan, Worker
 
-cdef Py_ssize_t squares_before(const Plan *p, Py_ssize_t layer) noexcept nogil
+cdef Py_ssize_t squares_before(const Plan *p, Py_ssize_t node) noexcept nogil
 cdef void hold_gradient(Plan *p, const char *gradient, Py_ssize_t i) noexcept nogil
 cdef double scale_of_gradient(const Plan *p) noexcept nogil
 cdef void note_weights(Plan *p, Py_ssize_t i) noexcept nogil

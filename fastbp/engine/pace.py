@@ -1,22 +1,22 @@
-"""Whether a team of threads pays now: a busy neighbour makes it wait at barriers and at its end."""
+"""Detects contention: a busy neighbour makes a team of threads wait at barriers and at its end."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-# Shorter regions say nothing: waking the team alone takes some microseconds.
+# Shorter regions are ignored: waking the team alone takes some microseconds.
 LEAST_SECONDS = 2e-4
-# A team that waits for this part of the time is in doubt; quiet ones do for 1%.
+# A team that waits for more than this part of its time is contended; on a quiet machine it is 1%.
 DOUBT = 0.15
-# So long one thread then works alone before the team is tried again.
+# How long one thread then works alone before the team is tried again.
 ALONE_SECONDS = 0.5
-# So long the team is kept, after one thread was slower still, before that is tried again.
+# How long the team is used, after one thread was slower still, before one is tried again.
 PATIENCE_SECONDS = 1.0
 
 
 class Neighbourhood:
-    """What the runs of this process found out about their neighbours: times of `clock`."""
+    """Findings about contention that the runs of this process share, as times of `clock`."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
@@ -41,7 +41,7 @@ class Pace:
         return 1 if self._around.clock() < self._around.alone_until else team
 
     def record(self, threads: int, steps: int, seconds: float, asleep: float) -> None:
-        """Take note of a region of `steps` steps, its threads asleep for so many seconds in all."""
+        """Record a region of `steps` steps whose threads slept for `asleep` seconds in all."""
         if steps == 0 or seconds < LEAST_SECONDS:
             return
         around, now = self._around, self._around.clock()

@@ -1,10 +1,10 @@
-"""What a step of any regime does: gather rows, their losses and output deltas, the sums for the history."""
+"""The operations that every regime needs: gather rows, compute losses and output deltas, sum losses, take a snapshot."""
 
 from libc.math cimport isfinite, sqrt
 from libc.string cimport memcpy
 
-from fastbp.engine.forward cimport Dropout, kept_slope
-from fastbp.engine.parameters cimport gather_targets
+from fastbp.engine.forward cimport Dropout, saved_slope
+from fastbp.engine.model cimport gather_targets
 from fastbp.engine.runtime cimport FBP_GRADIENT, barrier_wait, fbp_state_at
 
 
@@ -22,10 +22,10 @@ cdef Py_ssize_t row_blocks(const Plan *p, Py_ssize_t step) noexcept nogil:
 
 
 cdef bint gather(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
-    """Inputs, targets and weights of `rows` rows of the order, from `first` on; False if a label is no class."""
-    cdef const Layer *last = &p.layers[p.n_layers - 1]
+    """Copy inputs, targets and weights of rows order[first : first + rows] into a slot; False if a label is out of range."""
+    cdef const Node *last = &p.nodes[p.n_nodes - 1]
     cdef Py_ssize_t i
-    p.kernels.gather_rows(slot.inputs, p.x, p.order, first, rows, p.layers[0].n_in, p.layers[0].ld_in)
+    p.kernels.gather_rows(slot.inputs, p.x, p.order, first, rows, p.nodes[0].n_in, p.nodes[0].ld_in)
     cdef bint in_range = gather_targets(slot.target, p.kernels, &p.targets, p.order, first, rows, last.n_out, last.ld)
     if p.weights != NULL:
         for i in range(rows):
@@ -35,58 +35,60 @@ cdef bint gather(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t r
 
 cdef bint losses(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t batch) noexcept nogil:
     """Losses and output deltas of some rows of a slot; False if a loss is not finite."""
-    cdef const Layer *last = &p.layers[p.n_layers - 1]
+    cdef const Node *last = &p.nodes[p.n_nodes - 1]
     cdef Py_ssize_t at = first * last.ld * p.kernels.item, i
     cdef double total = 0
-    p.kernels.loss_delta(slot.deltas[p.n_layers - 1] + at, slot.row_loss + first, slot.hit + first if p.count_hits else NULL,
-                         slot.outputs[p.n_layers - 1] + at, kept_slope(last, slot.slopes[p.n_layers - 1], at),
+    p.kernels.loss_delta(slot.deltas[p.n_nodes - 1] + at, slot.row_loss + first, slot.hit + first if p.counts_correct else NULL,
+                         slot.outputs[p.n_nodes - 1] + at, saved_slope(last, slot.slopes[p.n_nodes - 1], at),
                          slot.target + at, rows, last.n_out, last.ld, p.loss, last.activation, 1.0 / batch, p.parameter)
     if p.weights != NULL:
-        p.kernels.weigh_rows(slot.deltas[p.n_layers - 1] + at, slot.row_loss + first, slot.weights + first, rows, last.n_out,
+        p.kernels.weigh_rows(slot.deltas[p.n_nodes - 1] + at, slot.row_loss + first, slot.weights + first, rows, last.n_out,
                              last.ld)
     for i in range(first, first + rows):
         total += slot.row_loss[i]
-    # a gradient that was asked for is given, finite or not
+    # a gradient that the user asked for is returned, finite or not
     return isfinite(total) or p.update.rule == FBP_GRADIENT
 
 
 cdef void add_losses(Plan *p, const Slot *slot, Py_ssize_t rows) noexcept nogil:
+    """Add the losses of a slot's rows, and their number of correct rows, to the sums of the epoch."""
     cdef Py_ssize_t i
     for i in range(rows):
         p.loss_sum += slot.row_loss[i]
-    if p.count_hits:
+    if p.counts_correct:
         for i in range(rows):
-            p.hits += slot.hit[i]
+            p.n_correct += slot.hit[i]
 
 
-cdef void keep(Plan *p, int thread, int n_threads) noexcept nogil:
-    """This thread's share of a copy of the state before the step, whose loss is known to be finite.
+cdef void take_snapshot(Plan *p, int thread, int n_threads) noexcept nogil:
+    """Copy this thread's share of parameters and state before the first update of a call.
 
-    Only here is one copy enough: until now it held the state to go back to, and the update comes next.
+    One copy is enough only if it is made between loss and update: until the loss is known to be finite, the copy of the epoch
+    before is still needed.
     """
     cdef Py_ssize_t first = p.bytes * thread // n_threads, size = p.bytes * (thread + 1) // n_threads - first
-    if p.kept == NULL:
+    if p.snapshot == NULL:
         return
-    keep_bytes(p, first, p.arena + first, fbp_state_at(p.state, first), size)
+    snapshot_bytes(p, first, p.arena + first, fbp_state_at(p.state, first), size)
     if n_threads > 1:
         barrier_wait(&p.barrier)
 
 
-cdef void keep_bytes(Plan *p, Py_ssize_t at, const char *weight, fbp_state state, Py_ssize_t size) noexcept nogil:
-    """A copy of some parameters, which have their place `at` bytes into the arena, and of their state."""
-    cdef char *kept = p.kept + at
-    memcpy(kept, weight, size)
+cdef void snapshot_bytes(Plan *p, Py_ssize_t at, const char *weight, fbp_state state, Py_ssize_t size) noexcept nogil:
+    """Copy `size` bytes of parameters, at offset `at` of the arena, and their state into the snapshot."""
+    cdef char *copy = p.snapshot + at
+    memcpy(copy, weight, size)
     if state.m != NULL:
-        kept += p.bytes
-        memcpy(kept, state.m, size)
+        copy += p.bytes
+        memcpy(copy, state.m, size)
     if state.v != NULL:
-        memcpy(kept + p.bytes, state.v, size)
+        memcpy(copy + p.bytes, state.v, size)
 
 
 cdef void correct_means(fbp_update *update, int64_t t) noexcept nogil:
-    """What makes up for Adam's means having begun at zero t - 1 steps ago: each is divided by 1 - decay^t.
+    """Bias correction of Adam's means in step t: each mean is divided by 1 - decay^t.
 
-    Powers by multiplications alone are the same on any machine, and for any number of steps in a call.
+    Powers by multiplication alone have the same bits on any machine, however steps are grouped into calls.
     """
     update.step_correction = 1 / (1 - power(update.momentum, t))
     update.root_correction = 1 / sqrt(1 - power(update.square_decay, t))

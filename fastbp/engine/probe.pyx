@@ -1,4 +1,4 @@
-"""What bench/ measures below the Python API: one kernel called again and again, the barrier of a team, the peak."""
+"""Measurements below the Python API for bench/: one kernel called many times, the barrier of a team, the FMA peak."""
 
 import time
 
@@ -9,12 +9,12 @@ from cython.parallel cimport parallel, prange
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from fastbp.engine.backward cimport Block, Place, apply_block, block_gradient, blocks_of
-from fastbp.engine.forward cimport Layer, activation_of
-from fastbp.engine.parameters cimport team_size
+from fastbp.engine.forward cimport Node, activation_of
 from fastbp.engine.runtime cimport (FBP_F32, FBP_F64, FBP_SGD, Memory, barrier_init, barrier_wait, code_of, fbp_activation,
                                     fbp_barrier, fbp_delta_scratch, fbp_kernels, fbp_leading_dimension, fbp_loss, fbp_part,
                                     fbp_state, fbp_update, fbp_update_block, fbp_update_block_lines, fbp_update_of,
                                     fbp_update_scratch, kernels_of, threads_now)
+from fastbp.engine.team cimport team_size
 
 from fastbp.engine.runtime import LOSSES
 
@@ -22,10 +22,10 @@ cnp.import_array()
 
 
 cdef class KernelCalls:
-    """A dense layer's arrays as the engine lays them out, and its kernels, each called `times` times on one thread.
+    """The arrays of a dense layer, laid out as in the engine, and its kernels, each called `times` times on one thread.
 
-    The calls are counted here because one from Python costs about a microsecond, as much as a small kernel. The arrays
-    are for the caller to fill, padding excepted. `rows` are the first of the batch, or for dense_update of the weight.
+    The calls are counted here because one from Python costs about a microsecond, as much as a small kernel. The caller
+    fills the arrays, except the padding. `rows` are the first of the batch, or for dense_update of the weight.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ cdef class KernelCalls:
         self.update.learning_rate = rate
 
     def list_inputs(self):
-        """Take note of the inputs that are not zero in the whole batch: the streaming kernels visit no others."""
+        """List the inputs that are not zero in the whole batch: the streaming kernels visit only these."""
         self.index = np.zeros(self.n_in + 32, np.int32)
         self.n_index = self.kernels.active_rows(<int32_t *>data(self.index), data(self.x), self.batch, self.n_in,
                                                 self.ld_in)
@@ -82,15 +82,15 @@ cdef class KernelCalls:
 
     def dense_update(self, Py_ssize_t times, Py_ssize_t rows):
         """Weight rows, block by block, and bias by their gradient over the batch."""
-        cdef Layer layer
+        cdef Node node
         cdef Block block
         cdef Py_ssize_t item = self.kernels.item
         cdef fbp_part part
         cdef Place place
         cdef char *gradient
         cdef fbp_state none = no_state()
-        layer.n_in, layer.n_out = rows, self.n_out
-        blocks = blocks_of(&layer, self.batch, item, 1, fbp_update_block_lines(self.batch))
+        node.n_in, node.n_out = rows, self.n_out
+        blocks = blocks_of(&node, self.batch, item, 1, fbp_update_block_lines(self.batch))
         for _, block.first, block.rows, block.column, block.n in blocks:
             part = fbp_part(x=<char *>data(self.x) + block.first * item, dy=<char *>data(self.dy) + block.column * item,
                             rows=self.batch)
@@ -165,7 +165,7 @@ def barrier_seconds(int n_threads, Py_ssize_t count):
 
 cdef void cross(fbp_barrier *barrier, int team, Py_ssize_t count) noexcept nogil:
     cdef Py_ssize_t i
-    if team_size() != team:  # the OpenMP library granted fewer: the others would be waited for in vain
+    if team_size() != team:  # the OpenMP library granted fewer, so the barrier would never open
         return
     for i in range(count):
         barrier_wait(barrier)

@@ -3,9 +3,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-class Claim:
-    def __enter__(self) -> Claim: ...
-    def __exit__(self, *error: object) -> None: ...
+from .model import Model
 
 class Cell(NamedTuple):
     regime: str
@@ -22,45 +20,16 @@ class StepCount:
 
     def __init__(self, n: int = 0) -> None: ...
 
-class Model:
-    n_inputs: int
-    n_outputs: int
-    dtype: np.dtype[Any]
-    arena: NDArray[Any]
-
-    def __init__(
-        self,
-        n_inputs: int,
-        units: list[int],
-        activations: list[str | tuple[str, float]],
-        dtype: str,
-        dropout: list[float] | None = None,
-        wiring: tuple[list[tuple[Any, ...]], list[int]] | None = None,
-    ) -> None: ...
-    def claim(self) -> Claim: ...
-    def weight(self, i: int) -> NDArray[Any]: ...
-    def bias(self, i: int) -> NDArray[Any]: ...
-    def predict(self, x: NDArray[Any], n_threads: int) -> NDArray[Any] | None: ...
-    def activations(self, x: NDArray[Any], n_threads: int) -> list[NDArray[Any]]: ...
-    def evaluate(
-        self,
-        loss: str,
-        x: NDArray[Any],
-        y: NDArray[Any],
-        n_threads: int,
-        parameter: float = 0,
-        weights: NDArray[np.float64] | None = None,
-    ) -> tuple[float, int] | None: ...
-    def gradients(
-        self,
-        loss: str,
-        x: NDArray[Any],
-        y: NDArray[Any],
-        n_threads: int,
-        inputs: bool,
-        parameter: float = 0,
-        weights: NDArray[np.float64] | None = None,
-    ) -> tuple[float, Model, NDArray[Any] | None] | None: ...
+def gradients(
+    model: Model,
+    loss: str,
+    x: NDArray[Any],
+    y: NDArray[Any],
+    n_threads: int,
+    inputs: bool,
+    parameter: float = 0,
+    weights: NDArray[np.float64] | None = None,
+) -> tuple[float, Model, NDArray[Any] | None] | None: ...
 
 class Run:
     state: NDArray[Any]
@@ -69,8 +38,8 @@ class Run:
     done: int
     seed: int
     step: int
-    kept: NDArray[Any] | None
-    spare: Any
+    snapshot: NDArray[Any] | None
+    reuse_workspace: Any
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Training runs: the plan, its workspace and the call that runs steps; the model that needs them."""
+"""A training run: shuffle, then many steps in one call; and the gradients of one batch."""
 
 from collections import namedtuple
 from time import perf_counter
@@ -6,48 +6,44 @@ from time import perf_counter
 import numpy as np
 
 cimport numpy as cnp
-from libc.stdint cimport int64_t, uint64_t
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
+from numpy.random cimport bitgen_t
 
 from fastbp.engine.backward cimport update_of
-from fastbp.engine.forward cimport DENSE, Dropout, Layer
-from fastbp.engine.parameters cimport Parameters, targets_of, weights_or_null
-from fastbp.engine.passes cimport Passes
-from fastbp.engine.places cimport bring_back, take_places
-from fastbp.engine.costmodel cimport Cut, Forced, cut_of, forced
-from fastbp.engine.region cimport run_steps
-from fastbp.engine.runtime cimport (FBP_CROSS_ENTROPY, FBP_LINEAR, FBP_SGD, Memory, code_of, fbp_activation, fbp_delta_scratch,
-                                    bounded_threads, fbp_loss, fbp_loss_classifies, fbp_loss_from_logits, fbp_rule_has_m,
-                                    fbp_rule_has_v, process, threads_now)
-from fastbp.engine.shuffle cimport shuffle
+from fastbp.engine.costmodel cimport Forced, Partition, forced, partition
+from fastbp.engine.forward cimport DENSE, Dropout, Node
+from fastbp.engine.model cimport Model, targets_of, weights_or_null
 from fastbp.engine.plan cimport BAD_LABEL, STREAM, WIDE, Plan, Slot, slot_of
+from fastbp.engine.runtime cimport (FBP_CROSS_ENTROPY, FBP_LINEAR, FBP_SGD, Memory, bounded_threads, code_of, fbp_activation,
+                                    fbp_delta_scratch, fbp_loss, fbp_loss_classifies, fbp_loss_from_logits, fbp_rule_has_m,
+                                    fbp_rule_has_v, process, threads_now)
+from fastbp.engine.team cimport run_steps
+from fastbp.engine.wide cimport pack_first_layer, place_blocks, unpack_first_layer
 from fastbp.engine.workspace cimport clear_slots, make_workspace, reset_phases, slots_of_batch
 
-from cpython.exc cimport PyErr_CheckSignals
-
-from fastbp.engine.runtime import LOSSES
-from fastbp.engine.pace import Pace
-from fastbp.engine.parameters import Claim as _Claim
 from fastbp.engine.costmodel import REGIMES
+from fastbp.engine.pace import Pace
+from fastbp.engine.runtime import LOSSES
 from fastbp.errors import BusyError
 
 cnp.import_array()
 
 cdef enum:
-    STEPS_OF_A_SCAN = 16        # from so many steps a call, looking at every weight first costs little
-    STEPS_OF_A_COPY = 16        # and to copy those of the first layer to and fro
+    STEPS_OF_A_SCAN = 16        # in calls of this many steps or more, checking every weight first costs little
+    STEPS_OF_A_COPY = 16        # the same for packing the first layer's weight and unpacking it
 
 NAMES = {code: name for name, code in REGIMES.items()}
 
-Claim = _Claim
-
-# How a call of `Run.steps` was done, for tests: see fastbp.testing.
+# The variant of `Run.steps` that a call has used, for tests: see fastbp.testing.
 Cell = namedtuple("Cell", "regime one_layer apart kept held limited")
 seen = set()
 
 
 cdef class StepCount:
-    """Steps done in the life of a trainer. Counted by the engine, so that no interrupt comes between a step and its number."""
+    """Steps done in the life of a trainer. The engine counts them, so no interrupt can come between a step and its count."""
     cdef public Py_ssize_t n
 
     def __cinit__(self, Py_ssize_t n=0):
@@ -55,9 +51,9 @@ cdef class StepCount:
 
 
 cdef class Run:
-    """A training run of one model: workspace and optimizer state, then data, then steps.
+    """A training run of one model, with its workspace and optimizer state.
 
-    Parameters
+    Model
     ----------
     model : Model
     loss, rule : str
@@ -68,39 +64,39 @@ cdef class Run:
     n_threads : int
         Most threads a step may use.
     parameter : float
-        Of the loss (`loss_delta` in fbp.h); of cross-entropy, the label smoothing.
+        The loss's parameter (`loss_delta` in fbp.h); the label smoothing of cross-entropy.
     numbers
-        Other fields of fbp_update; clip_norm and max_norm, 0 for none.
+        Other hyperparameters: fields of fbp_update, clip_norm and max_norm (0: none).
     count : StepCount or None
-        Counts its steps besides.
+        A counter that the run's steps are added to.
 
-    `state` is what the rule remembers, laid out as the parameters, one array after another; `age` counts the steps it has seen
-    before this run. `kept` is None or an array where the parameters and the state of the start of an epoch go once its first loss
-    is known to be finite; its padding is to be zero. `seed` and `step`, the number of the step that comes next in the whole
-    training, are what dropout is drawn from. `done` counts the steps, also those of a call that an interrupt ends before it can
-    return. `fault` says why a call did fewer steps than asked: "loss", "label" or "". `spare` is None or the workspace of an
-    earlier run, whose memory is used again if it has the right size.
+    `state` is the optimizer state, one or two arrays laid out as the parameters; `age` counts the steps that it has seen before
+    this run. `snapshot` is None or an array, with zeros in the padding, that takes parameters and state of the start of an epoch
+    once its first loss is known to be finite. Dropout is drawn from `seed` and `step`, the number of the next step in the whole
+    training. `done` counts the steps, also those of a call that an interrupt ends before it can return. `fault` is the reason why
+    a call did fewer steps than asked: "loss", "label" or "". `reuse_workspace` is None or the workspace of an earlier run, whose
+    memory is used again if it has the right size.
     """
 
-    cdef Parameters model, updated
+    cdef Model model, updated
     cdef Plan plan
     cdef Memory workspace, state_memory
     cdef int n_threads
     cdef Py_ssize_t batch_size
     cdef int64_t running
     cdef object x, y, weights, pace
-    cdef list raised                # what a signal handler has raised in the midst of a step
+    cdef list raised                # the exception that a signal handler has raised during a step
     cdef StepCount count
     cdef cnp.ndarray rows_in_order
     cdef readonly object state, order
     cdef readonly Py_ssize_t done
-    cdef public object kept
-    cdef public Memory spare
+    cdef public object snapshot
+    cdef public Memory reuse_workspace
     cdef public uint64_t seed
     cdef public int64_t step, age
 
-    def __init__(self, Parameters model, loss, rule, double momentum=0, double l2=0, Py_ssize_t batch_size=1,
-                 long long n_threads=1, Parameters updated=None, double parameter=0, StepCount count=None, **numbers):
+    def __init__(self, Model model, loss, rule, double momentum=0, double l2=0, Py_ssize_t batch_size=1,
+                 long long n_threads=1, Model updated=None, double parameter=0, StepCount count=None, **numbers):
         cdef Plan *p = &self.plan
         self.model = model
         self.updated = model if updated is None else updated
@@ -110,16 +106,16 @@ cdef class Run:
         self.raised, self.count = [], count or StepCount()
         p.owner = <void *>self.raised
         p.drops = updated is None and model.drops()
-        p.kernels, p.layers, p.n_layers = model.kernels(), model.layers, model.n_layers
+        p.kernels, p.nodes, p.n_nodes = model.kernels(), model.nodes, model.n_nodes
         p.loss, p.parameter = <fbp_loss>code_of(LOSSES, loss, "loss"), parameter
-        p.to_logits = fbp_loss_from_logits(p.loss, p.layers[p.n_layers - 1].activation.code)
+        p.to_logits = fbp_loss_from_logits(p.loss, p.nodes[p.n_nodes - 1].activation.code)
         p.clip_norm, p.max_norm = numbers.pop("clip_norm", 0), numbers.pop("max_norm", 0)
         p.update = update_of(rule, {"momentum": momentum, "l2": l2, **numbers})
         p.hold = update_of("gradient", {"clip_value": p.update.clip_value})
         self.make_state()
 
     cdef int make_state(self) except -1:
-        """All zero, as if nothing had been seen."""
+        """Allocate the optimizer state, all zero."""
         cdef Plan *p = &self.plan
         cdef bint m = fbp_rule_has_m(p.update.rule), v = fbp_rule_has_v(p.update.rule)
         if not (m or v):
@@ -134,7 +130,7 @@ cdef class Run:
     def bind(self, cnp.ndarray x, cnp.ndarray y, weights=None):
         """Train on x [n, n_inputs] and y (float [n, n_outputs] or int64 labels [n]); order becomes 0 .. n-1.
 
-        `weights`, float64 [n], are those of the rows' losses. `order` is for reading: steps use it unchecked.
+        `weights`, float64 [n], weight the losses of the rows. `order` is read-only, because steps use it unchecked.
         """
         cdef Plan *p = &self.plan
         cdef Py_ssize_t n = x.shape[0], batch = min(self.batch_size, n)
@@ -147,39 +143,39 @@ cdef class Run:
         cnp.PyArray_CLEARFLAGS(self.order, cnp.NPY_ARRAY_WRITEABLE)
         p.targets = targets_of(y, p.parameter if p.loss == FBP_CROSS_ENTROPY else 0)
         p.x, p.n, p.weights = <char *>cnp.PyArray_DATA(x), n, weights_or_null(weights)
-        p.count_hits = p.targets.labels != NULL or fbp_loss_classifies(p.loss)
+        p.counts_correct = p.targets.labels != NULL or fbp_loss_classifies(p.loss)
 
     cdef int make_workspace(self, Py_ssize_t batch) except -1:
         cdef Plan *p = &self.plan
         cdef bint may_stream = self.updated is self.model and p.clip_norm == 0 and p.max_norm == 0
-        cdef Cut cut = cut_of(p.layers, p.n_layers, batch, self.n_threads, self.model.item, may_stream)
+        cdef Partition chosen = partition(p.nodes, p.n_nodes, batch, self.n_threads, self.model.item, may_stream)
         if self.workspace is None:
-            self.workspace, self.spare = self.spare or Memory(0), None
+            self.workspace, self.reuse_workspace = self.reuse_workspace or Memory(0), None
         try:
-            make_workspace(p, batch, cut, self.model.memory.data + self.model.memory.bytes, self.workspace)
+            make_workspace(p, batch, chosen, self.model.memory.data + self.model.memory.bytes, self.workspace)
         except MemoryError:
             p.batch = 0
             raise
 
     def release(self):
-        """Give the workspace away; `bind` makes a new one."""
+        """Return the workspace and drop it; `bind` makes a new one."""
         memory, self.workspace, self.plan.batch = self.workspace, None, 0
         return memory
 
     cdef int require_idle(self, int64_t busy) except -1:
-        """`busy` is the number of the process that is at work; the parent's work is nothing to a forked child."""
+        """Raise BusyError if `busy` is this process: a call of it is at work. A forked child ignores the calls of its parent."""
         if busy == process():
             raise BusyError("network: got a second call that writes it while one is running, wanted one at a time")
         return 0
 
     @property
     def regime(self):
-        """How the steps are shared out; the cost model's choice."""
+        """The regime that the cost model has chosen."""
         return NAMES[self.plan.regime]
 
     @property
     def fault(self):
-        """Why the last call did fewer steps than it was asked for."""
+        """The reason why the last call did fewer steps than asked for."""
         if self.plan.failed < 0:
             return ""
         return "label" if self.plan.fault == BAD_LABEL else "loss"
@@ -190,10 +186,10 @@ cdef class Run:
         shuffle(self.rows_in_order, bit_generator)
 
     def steps(self, Py_ssize_t first, Py_ssize_t count, cnp.ndarray learning_rates):
-        """Steps first .. first+count-1 of the epoch: (sum of row losses and hits of the epoch so far, steps done).
+        """Steps first .. first+count-1 of the epoch: (sum of row losses and correct rows of the epoch so far, steps done).
 
-        The sums go on from call to call and begin again with first = 0, so that how an epoch is cut in calls does not show.
-        Fewer steps than asked for: the next one has the `fault`, and its update was not applied.
+        The sums go on from call to call and restart at first = 0, so they do not depend on how an epoch is split into calls.
+        If fewer steps were done than asked for, the next one has the `fault`, and its update was not applied.
         """
         cdef Plan *p = &self.plan
         cdef Forced force = forced()
@@ -206,7 +202,7 @@ cdef class Run:
         self.running = self.updated.busy = process()
         with nogil:
             run_steps(p, team)
-        bring_back(p)
+        unpack_first_layer(p)
         self.running = self.updated.busy = 0
         cdef Py_ssize_t done = count
         if p.failed >= 0:
@@ -222,82 +218,110 @@ cdef class Run:
         if wanted > 1:
             self.pace.record(team, count, perf_counter() - started,
                              (p.barrier.asleep + p.waited) * 1e-9 if team > 1 else 0)
-        return p.loss_sum, p.hits, done
+        return p.loss_sum, p.n_correct, done
 
     cdef int begin(self, Py_ssize_t first, Py_ssize_t count, cnp.ndarray learning_rates, int team, Forced force) except -1:
-        """What a call of `steps` sets in the plan."""
+        """Set the fields of the plan that belong to one call of `steps`."""
         cdef Plan *p = &self.plan
         p.kernels, p.arena, p.updated = self.model.kernels(), self.model.memory.data, self.updated.memory.data
-        p.kept = NULL if self.kept is None or first else <char *>cnp.PyArray_DATA(<cnp.ndarray>self.kept)
+        p.snapshot = NULL if self.snapshot is None or first else <char *>cnp.PyArray_DATA(<cnp.ndarray>self.snapshot)
         p.bytes = self.model.memory.bytes
         p.order = <const int64_t *>cnp.PyArray_DATA(self.rows_in_order)
         p.learning_rates = <const double *>cnp.PyArray_DATA(learning_rates)
         p.first_step, p.n_steps, p.failed, p.fault, p.interrupted = first, count, -1, 0, 0
         p.age = self.age + self.done
         if first == 0:
-            p.hits = p.loss_sum = 0
+            p.n_correct = p.loss_sum = 0
         p.dropout = Dropout(seed=self.seed, step=self.step)
         p.helps = not force.active or force.helps
         reset_phases(p)
-        # leaving rows out is exact while the weights are finite and nothing decays; scanning them pays over a few steps
+        # leaving weight rows out is exact while the weights are finite and nothing decays; the check pays over a few steps
         p.skip_zeros = (p.regime == STREAM and count >= STEPS_OF_A_SCAN and p.update.rule == FBP_SGD and p.update.l2 == 0
                         and p.update.l1 == 0 and p.kernels.all_finite(p.arena, self.model.memory.bytes // p.kernels.item))
         cdef bint longer = count >= STEPS_OF_A_COPY if force.apart < 0 else force.apart
-        take_places(p, longer and team > 1 and p.regime == WIDE and p.updated == p.arena, force.active)
+        if longer and team > 1 and p.regime == WIDE and p.updated == p.arena:
+            pack_first_layer(p, force.active)
+        place_blocks(p)
         if force.active:
-            seen.add(Cell(NAMES[p.regime], p.n_layers == 1, p.apart != NULL, p.kept != NULL, p.held != NULL, p.max_norm > 0))
+            seen.add(Cell(NAMES[p.regime], p.n_nodes == 1, p.packed != NULL, p.snapshot != NULL, p.held != NULL, p.max_norm > 0))
         return 0
 
 
-cdef class Model(Passes):
-    """The parameters of a network, with what needs a backward pass."""
+def gradients(Model model, loss, cnp.ndarray x, cnp.ndarray y, long long n_threads, bint inputs, double parameter=0,
+              weights=None):
+    """(mean loss, a Model that holds the gradients, dX [n, n_inputs] or None) of the mean loss over all rows.
 
-    def gradients(self, loss, cnp.ndarray x, cnp.ndarray y, long long n_threads, bint inputs, double parameter=0,
-                  weights=None):
-        """(mean loss, a Model that holds the gradients, dX [n, n_inputs] or None) of the mean loss over all rows.
-
-        None if a label is no class: y has been written to since it was checked.
-        """
-        cdef Py_ssize_t n = x.shape[0], l
-        gradient = Model(self.n_inputs, [self.layers[l].n_out for l in range(self.n_layers)],
-                         ["linear"] * self.n_layers, self.dtype, wiring=self.wiring)
-        cdef Run run = Run(self, loss, "gradient", 0, 0, n, n_threads, gradient, parameter)
-        run.bind(x, y, weights)
-        total, _, done = run.steps(0, 1, np.zeros(1))
-        if done == 0:
-            return None
-        return total / n, gradient, input_gradient(run) if inputs else None
+    None if a label is out of range: y was written to after it was checked.
+    """
+    cdef Py_ssize_t n = x.shape[0], l
+    gradient = Model(model.n_inputs, [model.nodes[l].n_out for l in range(model.n_nodes)],
+                     ["linear"] * model.n_nodes, model.dtype, wiring=model.wiring)
+    cdef Run run = Run(model, loss, "gradient", 0, 0, n, n_threads, gradient, parameter)
+    run.bind(x, y, weights)
+    total, _, done = run.steps(0, 1, np.zeros(1))
+    if done == 0:
+        return None
+    return total / n, gradient, input_gradient(run) if inputs else None
 
 
 cdef object input_gradient(Run run):
-    """dL/dx of the rows of the step just done: the sum of what the layers above the data hand down, the last one's first."""
+    """dL/dx of the rows of the last step: the sum of the deltas that the nodes above the data hand down, the last node's first."""
     cdef Plan *p = &run.plan
     cdef Py_ssize_t l
     dx = None
-    for l in range(p.n_layers - 1, -1, -1):
-        if p.layers[l].below < 0:
+    for l in range(p.n_nodes - 1, -1, -1):
+        if p.nodes[l].below < 0:
             part = handed_to_data(run, l)
             dx = part if dx is None else dx + part
     return np.ascontiguousarray(dx[:, : run.model.n_inputs])
 
 
 cdef object handed_to_data(Run run, Py_ssize_t l):
-    """The delta of layer l, dense or a sum, handed down to the data."""
+    """The delta of node l, dense or a sum, handed down to the data."""
     cdef Plan *p = &run.plan
-    cdef const Layer *layer = &p.layers[l]
+    cdef const Node *node = &p.nodes[l]
     cdef const Slot *slot
     cdef Py_ssize_t i, rows, item = p.kernels.item
-    cdef Memory scratch = Memory(fbp_delta_scratch(layer.n_out, p.rows, item) * item)
-    part = np.zeros((p.batch, layer.ld_in), run.model.dtype)
+    cdef Memory scratch = Memory(fbp_delta_scratch(node.n_out, p.rows, item) * item)
+    part = np.zeros((p.batch, node.ld_in), run.model.dtype)
     cdef char *out = <char *>cnp.PyArray_DATA(part)
     for i in range(slots_of_batch(p)):
         slot, rows = slot_of(p, i), min(p.rows, p.batch - i * p.rows)
         with nogil:
-            if layer.op == DENSE:
-                p.kernels.dense_delta(out, slot.deltas[l], p.arena + layer.weight, slot.inputs, scratch.data, p.batch, rows,
-                                      layer.n_in, layer.n_out, layer.ld_in, layer.ld, layer.ld, fbp_activation(FBP_LINEAR, 0))
+            if node.op == DENSE:
+                p.kernels.dense_delta(out, slot.deltas[l], p.arena + node.weight, slot.inputs, scratch.data, p.batch, rows,
+                                      node.n_in, node.n_out, node.ld_in, node.ld, node.ld, fbp_activation(FBP_LINEAR, 0))
             else:
-                memcpy(out, slot.deltas[l], rows * layer.ld * item)
+                memcpy(out, slot.deltas[l], rows * node.ld * item)
         PyErr_CheckSignals()
-        out += p.rows * layer.ld_in * item
+        out += p.rows * node.ld_in * item
     return part
+
+
+cdef int64_t below(bitgen_t *bits, int64_t n) noexcept nogil:
+    """Uniform integer in [0, n): multiply, shift, reject the few that would be biased (Lemire 2019)."""
+    cdef uint32_t bound = <uint32_t>n, low
+    cdef uint64_t product
+    if n > <int64_t>0x7FFFFFFF:
+        return <int64_t>(bits.next_uint64(bits.state) % <uint64_t>n)
+    while True:
+        product = <uint64_t>bits.next_uint32(bits.state) * bound
+        low = <uint32_t>product
+        if low >= bound or low >= (0 - bound) % bound:
+            return <int64_t>(product >> 32)
+
+
+cdef int shuffle(cnp.ndarray order, bit_generator) except -1:
+    """Overwrite `order`, int64 [n], with 0 .. n-1 in random order (Fisher-Yates)."""
+    cdef bitgen_t *bits = <bitgen_t *>PyCapsule_GetPointer(bit_generator.capsule, "BitGenerator")
+    cdef int64_t *item = <int64_t *>cnp.PyArray_DATA(order)
+    cdef int64_t i, j, n = cnp.PyArray_SIZE(order)
+    # The generator's lock is not taken: the generator belongs to one trainer, which holds the claim of the network, and a child
+    # forked while another thread shuffles would find the lock taken for ever.
+    with nogil:
+        for i in range(n):
+            item[i] = i
+        for i in range(n - 1, 0, -1):
+            j = below(bits, i + 1)
+            item[i], item[j] = item[j], item[i]
+    return 0

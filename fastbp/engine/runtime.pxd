@@ -1,4 +1,4 @@
-"""C declarations of the core, and what the other extensions may ask of the only one that links it."""
+"""C declarations of the core, and the functions that the other extensions call through the only one that links it."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 

@@ -121,12 +121,12 @@ cdef int code_of(dict names, str name, str what) except -1:
 # Threads
 
 cdef int max_threads = 0
-cdef int startable = 1, tried = 1   # threads that the system gives this process, and how many have been asked for
+cdef int startable = 1, tried = 1   # threads that the system grants this process, and the most that were requested
 cdef bint warned = False
 
 cdef enum:
-    THREADS_OF_A_CORE = 4   # more threads than this have nothing to run on
-    LEAST_BOUND = 64        # but on a small machine so many may be asked for, to see that they give the same bits
+    THREADS_OF_A_CORE = 4   # more threads than this gain nothing
+    LEAST_BOUND = 64        # but a small machine allows this many, so that tests can compare thread counts
 
 fbp_watch_forks()
 
@@ -137,7 +137,7 @@ def has_openmp():
 
 
 cdef int bounded_threads(long long n_threads) noexcept:
-    """No more threads than the machine has a use for: memory and time of a call would grow with their number."""
+    """Limit the threads to a number that the machine can use: memory and time of a call grow with it."""
     return <int>min(n_threads, <long long>max(LEAST_BOUND, THREADS_OF_A_CORE * (os.cpu_count() or 1)))
 
 
@@ -164,7 +164,7 @@ def set_num_threads(n):
 def get_num_threads():
     """Return how many threads a call uses at most when it is not told otherwise.
 
-    What `set_num_threads` has set, else the cores that this process may use: the least of CPU affinity, cgroup quota and
+    The number given to `set_num_threads`, else the cores that this process may use: the least of CPU affinity, cgroup quota and
     ``OMP_NUM_THREADS``, or ``FASTBP_NUM_THREADS`` instead of these. 1 in a build without OpenMP.
     """
     global max_threads
@@ -174,7 +174,7 @@ def get_num_threads():
 
 
 cdef int threads_now(int n_threads) except -1:
-    """The team for a region that asks for n_threads: as many as the system gives; one after a fork beside threads.
+    """The team for a region that asks for n_threads: as many as the system grants; 1 in a child forked from a threaded parent.
 
     OpenMP libraries end the process when they cannot start a thread, and hang in a child whose parent had used their team, be it
     from here or from another library: a process has one team for all.
@@ -203,7 +203,7 @@ cdef class Memory:
         self.renew(bytes)
 
     cdef int renew(self, size_t bytes) except -1:
-        """As if new, with so many bytes: the same ones if it has as many."""
+        """Zero the buffer; reallocate only if the size changed."""
         if self.data != NULL and bytes == self.bytes:
             memset(self.data, 0, bytes)
             return 0
@@ -235,7 +235,7 @@ def leading_dimension(Py_ssize_t n, dtype):
     return fbp_leading_dimension(n, np.dtype(dtype).itemsize)
 
 
-# What the other extensions reach of the core
+# The core's functions for the other extensions
 
 cdef void barrier_init(fbp_barrier *barrier, int n_threads) noexcept nogil: fbp_barrier_init(barrier, n_threads)
 cdef void barrier_wait(fbp_barrier *barrier) noexcept nogil: fbp_barrier_wait(barrier)

@@ -1,4 +1,4 @@
-"""Signals in the midst of a long step."""
+"""Signals during a long step."""
 
 from fastbp.engine.plan cimport APPLY, LIMIT, UPDATE, Kind, Plan, Worker
 

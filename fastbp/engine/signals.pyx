@@ -1,7 +1,7 @@
-"""Signals in the midst of a long step: Python's handlers run on the thread that called, and what they raise drops the step.
+"""Signals during a long step: Python's handlers run on the calling thread, and an exception of theirs drops the step.
 
 A run of short steps returns to Python often enough; only steps of some tens of milliseconds look for signals themselves, and only
-until the first weight is written. So a step is done as a whole or not at all.
+until the first weight is written. So a step is applied whole or not at all.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -10,11 +10,11 @@ from libc.stdint cimport int64_t
 from fastbp.engine.runtime cimport fbp_put_word, fbp_word, pause
 
 cdef enum:
-    LOOK = 20000000     # nanoseconds between two looks: to take the GIL costs microseconds, or a switch interval
+    LOOK = 20000000     # nanoseconds between two checks: taking the GIL costs microseconds, or a switch interval
 
 
 cdef bint signalled(Worker *w) noexcept nogil:
-    """Whether the step is to be dropped; the first thread looks, the others are told."""
+    """Whether to drop the step; thread 0 checks for signals and sets a flag for the others."""
     cdef Plan *p = w.plan
     cdef int64_t now
     if not p.interruptible:
@@ -29,7 +29,7 @@ cdef bint signalled(Worker *w) noexcept nogil:
 
 
 cdef bint raises(Plan *p) noexcept with gil:
-    """Run the handlers of pending signals, as Python does between two instructions, and keep what one raises."""
+    """Run the handlers of pending signals, as Python does between two instructions, and store an exception of theirs."""
     try:
         PyErr_CheckSignals()
     except BaseException as error:

@@ -1,60 +1,60 @@
-"""The batch-split regime: blocks of rows through the network and back, then blocks of weights, two phases a step."""
+"""The batch-split regime: a phase of blocks of rows forward and backward, then one of blocks of weights."""
 
 from fastbp.engine.backward cimport Block, Place, apply_block, backward_rows, block_gradient
-from fastbp.engine.forward cimport Dropout, Layer, forward_rows
+from fastbp.engine.forward cimport Dropout, Node, forward_rows
 from fastbp.engine.limits cimport hold_gradient, limit_weights, note_weights, scale_of_gradient
 from fastbp.engine.runtime cimport fbp_coming, fbp_part, fbp_state_at
 from fastbp.engine.signals cimport may_leave, signalled
 from fastbp.engine.plan cimport (BAD_LABEL, FINE, NOT_FINITE, UPDATE, Plan, add_losses, batch_of, begin_update, dropout_of,
-                                 gather, keep_bytes, losses, row_blocks, slot_of)
+                                 gather, losses, row_blocks, slot_of, snapshot_bytes)
 
 cdef enum:
-    BYTES_AHEAD = 1 << 18   # of the next batch that a thread fetches: what its L2 has room for
+    BYTES_AHEAD = 1 << 18   # of the next batch that a thread prefetches: as much as its L2 has room for
 
 
 cdef Fault through(Worker *w, const Slot *slot, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
-    """Gather, forward, loss and deltas of block i of the rows of a step."""
+    """Gather block i of the rows of a step and run it forward, through the loss, and backward."""
     cdef Plan *p = w.plan
     cdef Py_ssize_t batch = batch_of(p, step), rows = min(p.rows, batch - i * p.rows)
     cdef Dropout dropout = dropout_of(p, step)
     if not gather(p, slot, (p.first_step + step) * p.batch + i * p.rows, rows):
         return BAD_LABEL
-    forward_rows(slot.outputs, slot.slopes, slot.inputs, p.arena, p.kernels, p.layers, p.n_layers, rows, p.layers[0].ld_in,
+    forward_rows(slot.outputs, slot.slopes, slot.inputs, p.arena, p.kernels, p.nodes, p.n_nodes, rows, p.nodes[0].ld_in,
                  p.to_logits, &dropout if p.drops else NULL, i * p.rows)
     cdef bint finite = losses(p, slot, 0, rows, batch)
-    backward_rows(slot.deltas, slot.slopes, p.arena, w.scratch, p.kernels, p.layers, p.n_layers, batch, rows)
+    backward_rows(slot.deltas, slot.slopes, p.arena, w.scratch, p.kernels, p.nodes, p.n_nodes, batch, rows)
     return FINE if finite else NOT_FINITE
 
 
-cdef void foresee(Worker *w, Py_ssize_t step) noexcept nogil:
-    """The rows that this thread will gather in a step may be fetched from now on."""
+cdef void prefetch(Worker *w, Py_ssize_t step) noexcept nogil:
+    """Let the gradient kernels prefetch the rows that this thread will gather in a step."""
     cdef Plan *p = w.plan
-    cdef Py_ssize_t n = p.layers[0].n_in, first = 0, rows = 0
+    cdef Py_ssize_t n = p.nodes[0].n_in, first = 0, rows = 0
     if step < p.n_steps:
         first = row_blocks(p, step) * w.thread // w.n_threads * p.rows
         rows = min(p.rows, batch_of(p, step) - first, BYTES_AHEAD // (n * <Py_ssize_t>p.kernels.item))
         first += (p.first_step + step) * p.batch
-    w.coming = fbp_coming(x=p.x, order=p.order, row=first, end=first + rows, n=n, done=0)
+    w.prefetch = fbp_coming(x=p.x, order=p.order, row=first, end=first + rows, n=n, done=0)
 
 
 cdef char *gradient_of(Worker *w, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
-    """The gradient of block i of the weights, in scratch."""
+    """Compute the gradient of block i of the weights in scratch."""
     cdef Plan *p = w.plan
     cdef const Block *block = &p.blocks[i]
-    cdef const Layer *layer = &p.layers[block.layer]
+    cdef const Node *node = &p.nodes[block.node]
     cdef Py_ssize_t batch = batch_of(p, step), item = p.kernels.item, n = row_blocks(p, step), b
-    cdef fbp_part *parts = <fbp_part *>(w.scratch + p.scratch_bytes) - n  # at the end: the gradient begins with a line
+    cdef fbp_part *parts = <fbp_part *>(w.scratch + p.scratch_bytes) - n  # at the end, because the gradient must begin at a line
     for b in range(n):
         slot = slot_of(p, b)
-        parts[b] = fbp_part(x=(slot.outputs[layer.source] if layer.source >= 0 else slot.inputs) + block.first * item,
-                            dy=slot.deltas[block.layer] + block.column * item, rows=min(p.rows, batch - b * p.rows))
-    if layer.source < 0 and w.gathered == step:
+        parts[b] = fbp_part(x=(slot.outputs[node.source] if node.source >= 0 else slot.inputs) + block.first * item,
+                            dy=slot.deltas[block.node] + block.column * item, rows=min(p.rows, batch - b * p.rows))
+    if node.source < 0 and w.gathered == step:
         parts[0].x = w.slot.inputs + block.first * item
-    return block_gradient(w.scratch, &p.places[i], parts, n, block, p.kernels, batch, layer.ld_in, layer.ld, &w.coming)
+    return block_gradient(w.scratch, &p.places[i], parts, n, block, p.kernels, batch, node.ld_in, node.ld, &w.prefetch)
 
 
 cdef void update(Worker *w, const char *gradient, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
-    """Block i of the weights updated, or its gradient held; whoever does the first block adds up the losses."""
+    """Update block i of the weights, or hold its gradient; the thread that does block 0 adds up the losses."""
     cdef Plan *p = w.plan
     cdef Py_ssize_t b
     if p.held == NULL:
@@ -69,9 +69,9 @@ cdef void update(Worker *w, const char *gradient, Py_ssize_t step, Py_ssize_t i)
 cdef void change_block(Worker *w, const char *gradient, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
     cdef Plan *p = w.plan
     cdef const Block *block = &p.blocks[i]
-    cdef Py_ssize_t bias = p.layers[block.layer].bias
-    if step == 0 and p.kept != NULL:
-        keep_block(p, block, &p.places[i])
+    cdef Py_ssize_t bias = p.nodes[block.node].bias
+    if step == 0 and p.snapshot != NULL:
+        snapshot_block(p, block, &p.places[i])
     begin_update(&w.update, p, step)
     apply_block(&p.places[i], p.updated + bias, fbp_state_at(p.state, bias), gradient, block, p.kernels, &w.update)
     if p.max_norm > 0:
@@ -79,27 +79,27 @@ cdef void change_block(Worker *w, const char *gradient, Py_ssize_t step, Py_ssiz
 
 
 cdef void apply_held(Worker *w, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
-    """Block i of the weights updated by the gradient that is held, once all are."""
+    """Update block i of the weights by its held gradient, once all gradients are held."""
     cdef Plan *p = w.plan
     if w.scaled != step:
         w.update.gradient_scale, w.scaled = scale_of_gradient(p), step
     change_block(w, p.held + p.blocks[i].held, step, i)
 
 
-cdef void keep_block(Plan *p, const Block *block, const Place *place) noexcept nogil:
-    """A copy of a block before the first step."""
-    cdef const Layer *layer = &p.layers[block.layer]
-    cdef Py_ssize_t item = p.kernels.item, at = layer.weight + (block.first * layer.ld + block.column) * item, r
-    cdef Py_ssize_t bias = layer.bias + block.column * item
+cdef void snapshot_block(Plan *p, const Block *block, const Place *place) noexcept nogil:
+    """Copy a block to the snapshot before the first step."""
+    cdef const Node *node = &p.nodes[block.node]
+    cdef Py_ssize_t item = p.kernels.item, at = node.weight + (block.first * node.ld + block.column) * item, r
+    cdef Py_ssize_t bias = node.bias + block.column * item
     for r in range(block.rows):
-        keep_bytes(p, at + r * layer.ld * item, place.weight + r * place.ld * item,
+        snapshot_bytes(p, at + r * node.ld * item, place.weight + r * place.ld * item,
                    fbp_state_at(place.state, r * place.ld * item), block.n * item)
     if block.first == 0:
-        keep_bytes(p, bias, p.arena + bias, fbp_state_at(p.state, bias), block.n * item)
+        snapshot_bytes(p, bias, p.arena + bias, fbp_state_at(p.state, bias), block.n * item)
 
 
 cdef void work_alone(Worker *w) noexcept nogil:
-    """All steps on one thread."""
+    """Run all steps on one thread."""
     cdef Plan *p = w.plan
     cdef Py_ssize_t step, i
     for step in range(p.n_steps):
@@ -111,7 +111,7 @@ cdef void work_alone(Worker *w) noexcept nogil:
                 return
             if signalled(w):
                 return
-        foresee(w, step + 1)
+        prefetch(w, step + 1)
         for i in range(p.n_blocks):
             update(w, gradient_of(w, step, i), step, i)
             if may_leave(p, UPDATE) and signalled(w):

@@ -1,5 +1,6 @@
-"""A team's steps, phase after phase."""
+"""The parallel region of a run."""
 
 from fastbp.engine.plan cimport Plan
 
-cdef void team_worker(Plan *p, int thread, int n_threads) noexcept nogil
+cdef int team_size() noexcept nogil
+cdef void run_steps(Plan *p, int n_threads) noexcept nogil

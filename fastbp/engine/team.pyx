@@ -1,23 +1,41 @@
-"""A team's steps, phase after phase, in the batch-split or the wide regime.
+"""The parallel region of a run, and the phases of a step in the batch-split and the wide regime.
 
-Threads meet at no barrier. A phase is over when its items are done, whoever did them: what one thread has claimed and does not
-finish, because something else has its core, is computed again by another that waits for it (see phases.h).
+There is no barrier between phases. A phase is over when its items are done, by whichever thread. If a thread does not finish an
+item that it has claimed, because something else has its core, a waiting thread computes the item again (see phases.h).
 """
 
-from libc.stdint cimport int64_t
+from cython.parallel cimport parallel, threadid
+from libc.stdint cimport int64_t, uint64_t
 
 from fastbp.engine.limits cimport limit_weights
-from fastbp.engine.runtime cimport (fbp_end_phase, fbp_item_apply, fbp_item_claim, fbp_item_done, fbp_item_pending,
-                                    fbp_items_done, fbp_put, fbp_put_word, fbp_word, pause, spread)
+from fastbp.engine.runtime cimport (barrier_init, fbp_end_phase, fbp_item_apply, fbp_item_claim, fbp_item_done,
+                                    fbp_item_pending, fbp_items_done, fbp_put, fbp_put_word, fbp_word, flush_denormals,
+                                    pause, restore_denormals, spread)
 from fastbp.engine.signals cimport may_leave, signalled
-from fastbp.engine.split cimport apply_held, foresee, gradient_of, through, update, work_alone
-from fastbp.engine.plan cimport APPLY, FINE, LAST, LIMIT, THROUGH, UPDATE, Fault, Phase, Slot, Worker, row_blocks, slot_of
+from fastbp.engine.split cimport apply_held, gradient_of, prefetch, through, update, work_alone
+from fastbp.engine.plan cimport (APPLY, FINE, LAST, LIMIT, STREAM, THROUGH, UPDATE, Fault, Phase, Slot, Worker, row_blocks,
+                                 slot_of)
+from fastbp.engine.stream cimport stream_worker
 from fastbp.engine.wide cimport compute_part, gather_own, publish_part
 
+cdef extern from *:
+    """
+    #ifdef _OPENMP
+    #include <omp.h>
+    #define FBP_TEAM_SIZE omp_get_num_threads()
+    #define openmp_barrier() _Pragma("omp barrier")
+    #else
+    #define FBP_TEAM_SIZE 1
+    #define openmp_barrier()
+    #endif
+    """
+    const int FBP_TEAM_SIZE
+    void openmp_barrier() noexcept nogil
+
 cdef enum:
-    PATIENCE = 20000        # nanoseconds that a thread waits before it helps, besides
-    ITEMS_OF_PATIENCE = 4   # times the mean time of an item
-    LOOK = 5000000          # nanoseconds between two looks where the others are: to move costs a time slice
+    PATIENCE = 20000        # nanoseconds that a thread waits before it helps, plus
+    ITEMS_OF_PATIENCE = 4   # this many times the mean time of an item
+    LOOK = 5000000          # nanoseconds between two checks of the cores that the threads are on: to move costs a time slice
 
 
 cdef inline Py_ssize_t step_of(const Plan *p, int64_t phase) noexcept nogil:
@@ -25,7 +43,7 @@ cdef inline Py_ssize_t step_of(const Plan *p, int64_t phase) noexcept nogil:
 
 
 cdef void do_item(Worker *w, const Phase *part, int64_t phase, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
-    """Compute an item that is claimed, by this thread or another, and apply it if nobody has."""
+    """Compute an item that this thread or another has claimed, and apply it unless another thread already has."""
     cdef Plan *p = w.plan
     cdef Py_ssize_t step = step_of(p, phase)
     cdef Fault fault = FINE
@@ -36,14 +54,14 @@ cdef void do_item(Worker *w, const Phase *part, int64_t phase, Py_ssize_t i, Py_
     elif part.kind == UPDATE:
         gradient = gradient_of(w, step, i)
     elif part.kind < UPDATE:
-        fault = compute_part(w, part.kind, part.layer, step, i, n)
+        fault = compute_part(w, part.kind, part.node, step, i, n)
     if not fbp_item_apply(&part.states[i], phase):
         return
     if fault != FINE:
         fbp_put_word(&p.fault, fault)
         fbp_put_word(&p.failed, step)
     if part.kind == THROUGH:
-        before = slot_of(p, i)  # nobody needs what it held in the step before
+        before = slot_of(p, i)  # its rows of the step before are no longer needed
         fbp_put(&p.taken[i], w.slot)
         w.slot = before
     elif part.kind == UPDATE:
@@ -53,12 +71,12 @@ cdef void do_item(Worker *w, const Phase *part, int64_t phase, Py_ssize_t i, Py_
     elif part.kind == LIMIT:
         limit_weights(p, i)
     else:
-        publish_part(w, part.kind, part.layer, step, i, n)
+        publish_part(w, part.kind, part.node, step, i, n)
     fbp_item_done(&part.states[i], phase)
 
 
 cdef Py_ssize_t share_of(const Worker *w, const Phase *part, Py_ssize_t n) noexcept nogil:
-    """The first of this thread's items: the same in each step, so that what it works on stays in its cache."""
+    """The first item of this thread's share, the same in each step, so that its data stays in cache."""
     cdef Py_ssize_t i = 0
     if part.kind < UPDATE:
         return n * w.thread // w.n_threads
@@ -68,7 +86,7 @@ cdef Py_ssize_t share_of(const Worker *w, const Phase *part, Py_ssize_t n) noexc
 
 
 cdef bint do_phase(Worker *w, const Phase *part, Py_ssize_t n, int64_t phase) noexcept nogil:
-    """Items nobody has claimed, from this thread's share on; then wait for the others, or help them.
+    """Do unclaimed items, beginning with this thread's share; then wait for the other threads, or help them.
 
     False if the step is dropped because of a signal.
     """
@@ -102,7 +120,7 @@ cdef bint do_phase(Worker *w, const Phase *part, Py_ssize_t n, int64_t phase) no
 
 
 cdef void work_in_team(Worker *w) noexcept nogil:
-    """Phase after phase; a thread that was off its core joins in the one that the others have come to."""
+    """Do phase after phase; a thread that was off its core continues with the phase that the others have reached."""
     cdef Plan *p = w.plan
     cdef int64_t phase, looked = 0
     cdef Py_ssize_t step
@@ -117,7 +135,7 @@ cdef void work_in_team(Worker *w) noexcept nogil:
             spread(p.cpus, w.thread, w.n_threads)
             looked = pause(0)
         if part.kind == UPDATE:
-            foresee(w, step + 1)
+            prefetch(w, step + 1)
         if p.phases[0].kind != THROUGH:
             gather_own(w, step)
         if not do_phase(w, part, row_blocks(p, step) if part.kind == THROUGH else part.n, phase):
@@ -125,14 +143,46 @@ cdef void work_in_team(Worker *w) noexcept nogil:
 
 
 cdef void team_worker(Plan *p, int thread, int n_threads) noexcept nogil:
-    """One thread's share of the run. Who does what never shows in the bits."""
+    """One thread's share of the run. Which thread does an item does not show in the results."""
     cdef Worker w
     w.plan, w.thread, w.n_threads, w.gathered = p, thread, n_threads, -1
     w.looked_for_signals = pause(0)
     w.scratch = p.scratch + thread * p.scratch_bytes
     w.update, w.scaled = p.update, -1
     w.slot = &p.slots[(p.batch + p.rows - 1) // p.rows + thread]
-    if n_threads == 1 and p.apart == NULL:
+    if n_threads == 1 and p.packed == NULL:
         work_alone(&w)
     else:
         work_in_team(&w)
+
+
+cdef void work(Plan *p, int thread, int n_threads) noexcept nogil:
+    """One thread's share of the steps, in the plan's regime, with denormals flushed to zero."""
+    cdef uint64_t mode = flush_denormals()
+    if p.regime == STREAM:
+        stream_worker(p, thread, n_threads)
+    else:
+        team_worker(p, thread, n_threads)
+    restore_denormals(mode)
+
+
+cdef int team_size() noexcept nogil:
+    """Threads of the current region: the OpenMP library may grant fewer than requested."""
+    return FBP_TEAM_SIZE
+
+
+cdef void run_steps(Plan *p, int n_threads) noexcept nogil:
+    """Run the plan's steps on a team of n_threads, or of as many as the OpenMP library grants."""
+    p.waited = p.barrier.asleep = 0
+    if n_threads == 1:
+        work(p, 0, 1)
+        return
+    with parallel(num_threads=n_threads):
+        if p.regime == STREAM:
+            if threadid() == 0:
+                barrier_init(&p.barrier, team_size())
+            openmp_barrier()
+        work(p, threadid(), team_size())
+        if threadid() == 0:
+            p.waited = -pause(0)
+    p.waited += pause(0)

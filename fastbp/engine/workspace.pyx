@@ -4,12 +4,12 @@ from libc.stdint cimport int64_t, uint8_t, uintptr_t
 from libc.string cimport memset
 
 from fastbp.engine.backward cimport Block, Place
-from fastbp.engine.forward cimport Layer
+from fastbp.engine.forward cimport Node
 from fastbp.engine.limits cimport squares_before
-from fastbp.engine.places cimport bytes_apart
 from fastbp.engine.costmodel cimport blocks_of_team, phases_of
 from fastbp.engine.runtime cimport (FBP_KEPT, FBP_LINE_BYTES, fbp_delta_scratch, fbp_part, fbp_update_block, fbp_update_scratch)
 from fastbp.engine.plan cimport APPLY, LIMIT, UPDATE, WIDE, Kind, Phase, Slot, Streamed
+from fastbp.engine.wide cimport packed_bytes
 
 cdef enum:
     PAGE = 4096
@@ -23,31 +23,31 @@ cdef Py_ssize_t slots_of_batch(const Plan *p) noexcept:
     return (p.batch + p.rows - 1) // p.rows
 
 
-cdef int make_workspace(Plan *p, Py_ssize_t batch, Cut cut, const char *follow, Memory memory) except -1:
-    """The plan's pointers into `memory`, made large enough for batches of so many rows.
+cdef int make_workspace(Plan *p, Py_ssize_t batch, Partition partition, const char *follow, Memory memory) except -1:
+    """Make `memory` large enough for batches of `batch` rows, and set the plan's pointers into it.
 
-    It goes on where `follow` is, in terms of offsets in a page: a load that has the offset of a recent store waits for it, and a
-    small network took 1.6 times as long when chance had put parameters and workspace on top of each other.
+    The workspace begins at the page offset of `follow`, the end of the parameters: a load waits for a recent store with the same
+    page offset, and a small network took 1.6 times as long when parameters and workspace shared offsets by chance.
     """
     cdef size_t item = p.kernels.item
     cdef Py_ssize_t i
-    phases = phases_of(p.layers, p.n_layers, batch, cut, item)
-    blocks = blocks_of_team(p.layers, p.n_layers, batch, cut, item)
-    p.batch, p.rows, p.team, p.regime = batch, cut.rows, cut.team, cut.regime
-    p.interruptible = cut.interruptible
-    cdef bint holds = p.clip_norm > 0 or cut.holds
+    phases = phases_of(p.nodes, p.n_nodes, batch, partition, item)
+    blocks = blocks_of_team(p.nodes, p.n_nodes, batch, partition, item)
+    p.batch, p.rows, p.team, p.regime = batch, partition.rows, partition.team, partition.regime
+    p.interruptible = partition.interruptible
+    cdef bint holds = p.clip_norm > 0 or partition.holds
     phases += [(kind, 0, len(blocks)) for kind in last_phases(p, holds)]
     p.n_phases, p.n_blocks = len(phases), len(blocks)
-    p.n_slots = slots_of_batch(p) + (cut.team if cut.team > 1 else 0)
+    p.n_slots = slots_of_batch(p) + (partition.team if partition.team > 1 else 0)
     n_states = sum([n for _, _, n in phases])
-    n_squares = squares_before(p, p.n_layers)
+    n_squares = squares_before(p, p.n_nodes)
     p.scratch_bytes = bytes_of_scratch(p)
-    sizes = [p.n_slots * lay_out(p, NULL, NULL), cut.team * p.scratch_bytes, p.n_slots * sizeof(Slot),
+    sizes = [p.n_slots * lay_out(p, NULL, NULL), partition.team * p.scratch_bytes, p.n_slots * sizeof(Slot),
              p.n_slots * sizeof(void *),
-             p.n_blocks * sizeof(Block), p.n_phases * sizeof(Phase), n_states * sizeof(int64_t), cut.team * sizeof(int),
+             p.n_blocks * sizeof(Block), p.n_phases * sizeof(Phase), n_states * sizeof(int64_t), partition.team * sizeof(int),
              sum([(rows + 1) * n for _, _, rows, _, n, _ in blocks]) * item if holds else 0,
              n_squares * sizeof(double) if p.clip_norm > 0 else 0, n_squares * sizeof(double) if p.max_norm > 0 else 0,
-             p.n_blocks * sizeof(Place), bytes_apart(p)]
+             p.n_blocks * sizeof(Place), packed_bytes(p)]
     memory.renew(sum([line_bytes(size) for size in sizes]) + PAGE)
     cdef char *end = memory.data + (<uintptr_t>follow - <uintptr_t>memory.data) % PAGE
     pieces = []
@@ -63,42 +63,42 @@ cdef int make_workspace(Plan *p, Py_ssize_t batch, Cut cut, const char *follow, 
     p.cpus = <int *><uintptr_t>pieces[7]
     p.held = <char *><uintptr_t>pieces[8] if holds else NULL
     p.gradient_squares, p.weight_squares = <double *><uintptr_t>pieces[9], <double *><uintptr_t>pieces[10]
-    p.places, p.apart = <Place *><uintptr_t>pieces[11], NULL
-    p.room = <char *><uintptr_t>pieces[12] if p.regime == WIDE else NULL
+    p.places, p.packed = <Place *><uintptr_t>pieces[11], NULL
+    p.packing_room = <char *><uintptr_t>pieces[12] if p.regime == WIDE else NULL
     return 0
 
 
 cdef Py_ssize_t bytes_of_scratch(const Plan *p):
-    """What one thread needs in any regime."""
+    """Scratch bytes of one thread in any regime."""
     cdef Py_ssize_t l, widest = 0, lists = 0, item = p.kernels.item, parts = slots_of_batch(p) * sizeof(fbp_part)
-    for l in range(p.n_layers):
-        widest = max(widest, p.layers[l].n_out)
-        lists += sizeof(Streamed) + (p.layers[l].n_in + 2) * sizeof(int)  # streaming: a count, the list of rows, one to spare
+    for l in range(p.n_nodes):
+        widest = max(widest, p.nodes[l].n_out)
+        lists += sizeof(Streamed) + (p.nodes[l].n_in + 2) * sizeof(int)  # streaming: a count, the list of rows, one to spare
     gradient = line_bytes(parts) + (fbp_update_scratch(p.batch, item) + fbp_update_block(p.batch, item)) * item
     return line_bytes(max(lists, fbp_delta_scratch(widest, p.rows, item) * item, gradient))
 
 
 cdef Py_ssize_t lay_out(const Plan *p, Slot *slot, char *end) noexcept:
-    """A slot's pointers from `end` on, if it is not NULL; returns the bytes of a slot."""
-    cdef Py_ssize_t l, bytes, kept, item = p.kernels.item
-    cdef const Layer *last = &p.layers[p.n_layers - 1]
+    """Lay out a slot from `end` on, if it is not NULL; return the bytes of a slot."""
+    cdef Py_ssize_t l, bytes, saved, item = p.kernels.item
+    cdef const Node *last = &p.nodes[p.n_nodes - 1]
     cdef char *begin = end
     cdef Slot made
-    made.inputs, end = end, end + line_bytes(p.rows * p.layers[0].ld_in * item)
+    made.inputs, end = end, end + line_bytes(p.rows * p.nodes[0].ld_in * item)
     made.target, end = end, end + line_bytes(p.rows * last.ld * item)
     made.row_loss, end = <double *>end, end + line_bytes(p.rows * sizeof(double))
     made.weights, end = <double *>end, end + line_bytes(p.rows * sizeof(double))
     made.hit, end = <uint8_t *>end, end + line_bytes(p.rows)
-    made.outputs, end = <char **>end, end + line_bytes(p.n_layers * sizeof(char *))
-    made.slopes, end = <char **>end, end + line_bytes(p.n_layers * sizeof(char *))
-    made.deltas, end = <char **>end, end + line_bytes(p.n_layers * sizeof(char *))
-    for l in range(p.n_layers):
-        bytes = line_bytes(p.rows * p.layers[l].ld * item)
-        kept = bytes if p.layers[l].slope.code == FBP_KEPT else 0
+    made.outputs, end = <char **>end, end + line_bytes(p.n_nodes * sizeof(char *))
+    made.slopes, end = <char **>end, end + line_bytes(p.n_nodes * sizeof(char *))
+    made.deltas, end = <char **>end, end + line_bytes(p.n_nodes * sizeof(char *))
+    for l in range(p.n_nodes):
+        bytes = line_bytes(p.rows * p.nodes[l].ld * item)
+        saved = bytes if p.nodes[l].slope.code == FBP_KEPT else 0
         if slot != NULL:
             made.outputs[l], made.deltas[l] = end, end + bytes
-            made.slopes[l] = end + 2 * bytes if kept else end
-        end += 2 * bytes + kept
+            made.slopes[l] = end + 2 * bytes if saved else end
+        end += 2 * bytes + saved
     if slot != NULL:
         slot[0] = made
     return end - begin
@@ -107,7 +107,7 @@ cdef Py_ssize_t lay_out(const Plan *p, Slot *slot, char *end) noexcept:
 cdef Block *fill_blocks(Block *out, list blocks, Py_ssize_t item):
     cdef Py_ssize_t i, held = 0
     for i in range(len(blocks)):
-        out[i].layer, out[i].first, out[i].rows, out[i].column, out[i].n, out[i].owner = blocks[i]
+        out[i].node, out[i].first, out[i].rows, out[i].column, out[i].n, out[i].owner = blocks[i]
         out[i].held = held
         held += (out[i].rows + 1) * out[i].n * item
     return out
@@ -121,23 +121,23 @@ cdef list last_phases(const Plan *p, bint holds):
 cdef Phase *fill_phases(Phase *out, list phases, int64_t *states):
     cdef Py_ssize_t i
     for i in range(len(phases)):
-        kind, out[i].layer, out[i].n = phases[i]
+        kind, out[i].node, out[i].n = phases[i]
         out[i].kind, out[i].states = <Kind><int>kind, states
         states += out[i].n
     return out
 
 
 cdef void clear_slots(Plan *p) noexcept:
-    """Forget what a failed step left: a NaN in a delta that a later step skips would live on."""
+    """Zero outputs and deltas after a failed step: a NaN in a delta that a later step skips would stay."""
     cdef Py_ssize_t i, l
     for i in range(p.n_slots):
-        for l in range(p.n_layers):
-            memset(p.slots[i].outputs[l], 0, p.rows * p.layers[l].ld * p.kernels.item)
-            memset(p.slots[i].deltas[l], 0, p.rows * p.layers[l].ld * p.kernels.item)
+        for l in range(p.n_nodes):
+            memset(p.slots[i].outputs[l], 0, p.rows * p.nodes[l].ld * p.kernels.item)
+            memset(p.slots[i].deltas[l], 0, p.rows * p.nodes[l].ld * p.kernels.item)
 
 
 cdef void reset_phases(Plan *p) noexcept:
-    """Back to the first phase, and every block of rows in a slot of its own."""
+    """Return to the first phase, with every block of rows in a slot of its own."""
     cdef Py_ssize_t i
     p.phase = 1
     for i in range(p.n_phases):

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.run import Model, Run
+from ..engine.model import Model
+from ..engine.run import Run
 from ..losses import CustomLoss, count_correct, weighted_sum
 
 __all__ = ["AnyRun", "CustomRun"]
@@ -50,13 +51,13 @@ class CustomRun:
         return self._fault
 
     @property
-    def kept(self) -> NDArray[Any] | None:
+    def snapshot(self) -> NDArray[Any] | None:
         """As of `Run`."""
-        return self._run.kept
+        return self._run.snapshot
 
-    @kept.setter
-    def kept(self, value: NDArray[Any] | None) -> None:
-        self._run.kept = value
+    @snapshot.setter
+    def snapshot(self, value: NDArray[Any] | None) -> None:
+        self._run.snapshot = value
 
     def bind(
         self, x: NDArray[Any], y: NDArray[Any], weights: NDArray[np.float64] | None = None

@@ -68,7 +68,7 @@ class Runs:
         )
         run.seed, run.step = state.dropout_seed, state.steps.n
         state.memory.attach(run, optimizer, state.steps.n)
-        run.spare, self._reuse_workspace = self._reuse_workspace, None
+        run.reuse_workspace, self._reuse_workspace = self._reuse_workspace, None
         if isinstance(loss, CustomLoss):
             return CustomRun(run, model, loss, rows, n_threads)
         return run

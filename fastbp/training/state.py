@@ -231,7 +231,7 @@ class LastGood:
     def __init__(self, training: TrainingState, run: AnyRun) -> None:
         self._training = training
         arena, state = self._live = (training.network._model.arena, run.state)
-        self._snapshot = run.kept = np.zeros(arena.size + state.size, arena.dtype)
+        self._snapshot = run.snapshot = np.zeros(arena.size + state.size, arena.dtype)
         self._start: _Start
         self._good_start: _Start | None = None
 

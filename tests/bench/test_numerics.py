@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastbp.engine import forward as _forward
+from fastbp.engine import kernels as _kernels
 from fastbp.engine import runtime as _runtime
 
 SCRIPT = Path(__file__).parents[2] / "bench" / "numerics.py"
@@ -76,7 +76,7 @@ def test_errors_are_counted_in_units_of_the_true_value(numerics):
 
 
 def test_bits_that_differ_are_seen(numerics, monkeypatch):
-    right = _forward.elementary
+    right = _kernels.elementary
 
     def wrong_on_scalar(function, x, isa):
         y = right(function, x, isa)
@@ -84,7 +84,7 @@ def test_bits_that_differ_are_seen(numerics, monkeypatch):
             y[5] = np.nextafter(y[5], np.float32(9))
         return y
 
-    monkeypatch.setattr(_forward, "elementary", wrong_on_scalar)
+    monkeypatch.setattr(_kernels, "elementary", wrong_on_scalar)
     x = np.linspace(-2, 2, 33).astype(np.float32)
     worst = numerics.worst_of("tanh", x, [_runtime.isas()[0], "scalar"])
     assert worst.differing == ({"scalar"} if _runtime.isas()[0] != "scalar" else set())

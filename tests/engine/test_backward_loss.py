@@ -12,7 +12,7 @@ from loss_cases import PARAMETERS, targets
 from networks import PAIRS as ALL_PAIRS
 
 from fastbp import reference
-from fastbp.engine import backward as _backward
+from fastbp.engine import kernels as _kernels
 
 # In eps of the dtype, of the size of output and target (or e^output), and of the row's loss.
 LOSS_TOLERANCE = 4
@@ -51,7 +51,7 @@ def loss_delta(isa, output, target, loss, activation, scale):
     delta = blank((batch, n_out), output.array.dtype)
     rows = Padded(np.full(batch, np.nan), ld=batch)
     hit = Padded(np.full(batch, 7, np.uint8), ld=batch)
-    _backward.loss_delta(
+    _kernels.loss_delta(
         delta.array, rows.array, hit.array, output.array, target.array,
         n_out, loss, activation, scale, isa, parameter=PARAMETERS[loss],
     )  # fmt: skip
@@ -149,7 +149,7 @@ def test_perceptron_of_bits_is_that_of_signs(isa, dtype):
     rows, hit = np.empty(31), np.empty(31, np.uint8)
     bits = Padded((signs + 1) / 2).array
     arrays = got.array, rows, hit, Padded(z).array, bits
-    _backward.loss_delta(*arrays, 5, "perceptron", "linear", 0.25, isa, parameter=1)
+    _kernels.loss_delta(*arrays, 5, "perceptron", "linear", 0.25, isa, parameter=1)
     assert same_bits(got.array, want[0].array)
     assert same_bits(rows, want[1])
     assert same_bits(hit, want[2])
@@ -166,11 +166,11 @@ def test_hit_of_signs_wants_every_output_on_its_side(isa, dtype, loss):
 def test_smoothed_rows(isa, dtype, n_out):
     rows = Padded(np.eye(n_out, dtype=dtype)[[0, n_out - 1, n_out // 2]])
     want = reference.smooth_rows(rows.values.astype(float), 0.1)
-    _backward.smooth_rows(rows.array, n_out, 0.1, isa)
+    _kernels.smooth_rows(rows.array, n_out, 0.1, isa)
     np.testing.assert_allclose(rows.values, want, rtol=2 * np.finfo(dtype).eps)
     assert not rows.array[:, n_out:][:, : -n_out % (64 // rows.array.itemsize)].any()
     scalar = Padded(np.eye(n_out, dtype=dtype)[[0, n_out - 1, n_out // 2]])
-    _backward.smooth_rows(scalar.array, n_out, 0.1, "scalar")
+    _kernels.smooth_rows(scalar.array, n_out, 0.1, "scalar")
     assert same_bits(rows.array, scalar.array)
 
 

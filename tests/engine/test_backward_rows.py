@@ -13,7 +13,7 @@ from arrays import Padded, blank, same_bits
 from exact import fma
 from test_backward_loss import PAIRS, last_layer, loss_delta
 
-from fastbp.engine import forward as _forward
+from fastbp.engine import kernels as _kernels
 
 # Around the lanes of a vector (2 to 16) and half of them; outputs around a line (8 or 16); wide.
 BATCHES = [1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 24, 25, 31, 40]
@@ -37,7 +37,7 @@ def folded(terms, add):
 
 
 def elementary(function, x):
-    return _forward.elementary(function, np.ascontiguousarray(x).ravel(), "scalar").reshape(x.shape)
+    return _kernels.elementary(function, np.ascontiguousarray(x).ravel(), "scalar").reshape(x.shape)
 
 
 def add(total, term):
@@ -69,7 +69,7 @@ def test_softmax_is_made_of_folded_sums(isa, dtype, n_out):
     want = e * (np.dtype(dtype).type(1) / folded([e], add))[:, None]
     y = blank(z.shape, dtype)
     arrays = y, Padded(z), Padded(np.eye(n_out, dtype=dtype)), Padded(np.zeros(n_out, dtype))
-    _forward.dense_forward(*(a.array for a in arrays), n_out, n_out, "softmax", isa)
+    _kernels.dense_forward(*(a.array for a in arrays), n_out, n_out, "softmax", isa)
     np.testing.assert_array_equal(y.values, want)
 
 

@@ -19,6 +19,7 @@ from loss_cases import PARAMETERS
 from networks import Net, all_threads, train
 
 from fastbp.engine import costmodel as _regime
+from fastbp.engine import run as _engine
 from fastbp.engine import runtime as _runtime
 
 STEPS = 200
@@ -54,7 +55,7 @@ def trained_digest(name, dtype, n_threads):
     assert np.abs(net.model.arena - start).max() > 0.01
     outputs = net.model.predict(x, n_threads)
     parameter = PARAMETERS[loss]
-    value, gradient, dx = net.model.gradients(loss, x, y, n_threads, True, parameter)
+    value, gradient, dx = _engine.gradients(net.model, loss, x, y, n_threads, True, parameter)
     total, hits = net.model.evaluate(loss, x, y, n_threads, parameter)
     parts = [net.model.arena, run.state, outputs, gradient.arena, dx]
     bits = b"".join([a.tobytes() for a in parts] + [np.array([value, total, hits]).tobytes()])

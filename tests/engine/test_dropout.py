@@ -13,7 +13,8 @@ from networks import digest
 import fastbp as fb
 from fastbp import errors, reference, testing
 from fastbp.engine import costmodel as _regime
-from fastbp.engine import forward as _forward
+from fastbp.engine import kernels as _kernels
+from fastbp.engine import model as _model
 from fastbp.engine import pace as _pace
 from fastbp.engine import run as _engine
 from fastbp.engine import runtime as _runtime
@@ -34,7 +35,7 @@ def factors(isa, dtype, rows, units, row=0, unit=0, step=7, layer=1, rate=RATE, 
     y = np.zeros((rows, _runtime.leading_dimension(units, dtype)), dtype)
     y[:, :units] = 1
     slope = 2 * y
-    _forward.drop_units(y, slope, units, seed, step, layer, row, unit, rate, isa)
+    _kernels.drop_units(y, slope, units, seed, step, layer, row, unit, rate, isa)
     assert same_bits(slope, 2 * y)
     assert not y[:, units:].any()
     return y[:, :units]
@@ -55,7 +56,7 @@ def test_a_factor_depends_on_row_and_unit_not_on_where_a_part_begins(isa, dtype)
 def test_only_the_rows_given_are_touched(isa, dtype):
     y, slope = blank((5, 19), dtype), blank((5, 19), dtype)
     y.array[...], slope.array[...] = 1, 1
-    _forward.drop_units(y.array, slope.array, 19, 1, 2, 3, 0, 0, 0.5, isa)
+    _kernels.drop_units(y.array, slope.array, 19, 1, 2, 3, 0, 0, 0.5, isa)
     for a in (y, slope):
         a.assert_written_inside(zero_padding=False)
 
@@ -108,7 +109,7 @@ def trained(name, n_threads, dtype="float32", rate=RATE):
     widths, hidden, batch, _ = NETWORKS[name]
     activations = [*hidden, "linear"]
     rates = [rate, rate / 2, 0.0]
-    model = _engine.Model(widths[0], list(widths[1:]), activations, dtype, rates)
+    model = _model.Model(widths[0], list(widths[1:]), activations, dtype, rates)
     rng = np.random.default_rng(3)
     for i, n_in in enumerate(widths[:-1]):
         model.weight(i)[...] = rng.standard_normal(model.weight(i).shape) / np.sqrt(n_in)

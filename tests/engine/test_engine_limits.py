@@ -14,6 +14,7 @@ import pytest
 from arrays import same_bits
 from networks import Net, train
 
+from fastbp.engine import model as _model
 from fastbp.engine import run as _engine
 from fastbp.engine import runtime as _runtime
 from fastbp.errors import BusyError
@@ -34,7 +35,7 @@ def live_bytes():
 
 
 def make_model(net, x, y):
-    return _engine.Model(SIZES[0], SIZES[1:], ACTIVATIONS, net.dtype)
+    return _model.Model(SIZES[0], SIZES[1:], ACTIVATIONS, net.dtype)
 
 
 def make_run(net, x, y):
@@ -47,7 +48,7 @@ OPERATIONS = {
     "predict": lambda net, x, y: net.model.predict(x, 2),
     "activations": lambda net, x, y: net.model.activations(x, 2),
     "evaluate": lambda net, x, y: net.model.evaluate("cross_entropy", x, y, 2),
-    "gradients": lambda net, x, y: net.model.gradients("cross_entropy", x, y, 2, True),
+    "gradients": lambda net, x, y: _engine.gradients(net.model, "cross_entropy", x, y, 2, True),
     "train": lambda net, x, y: train(net, x, y, "cross_entropy", 9, "momentum", n_threads=2),
 }
 
@@ -97,7 +98,7 @@ def test_nothing_stays_allocated_after_the_objects_are_gone(dtype):
     assert live_bytes() >= held + net.model.arena.nbytes
     run = train(net, x, y, "cross_entropy", 9, "momentum")
     net.model.predict(x, 2)
-    gradient = net.model.gradients("cross_entropy", x, y, 2, True)[1]
+    gradient = _engine.gradients(net.model, "cross_entropy", x, y, 2, True)[1]
     view = net.model.weight(0)
     del run, gradient, net
     assert live_bytes() > held  # the view keeps the arena
@@ -195,7 +196,7 @@ def test_many_threads_may_predict_with_one_network(dtype):
     net = Net([64, 130, 10], ["tanh", "softmax"], dtype)
     x, y = net.rows(700, "cross_entropy")
     want = net.model.predict(x, 1), net.model.evaluate("cross_entropy", x, y, 1)
-    gradient = net.model.gradients("cross_entropy", x, y, 1, True)
+    gradient = _engine.gradients(net.model, "cross_entropy", x, y, 1, True)
 
     def work(i):
         n_threads = 1 + i % 3
@@ -203,7 +204,7 @@ def test_many_threads_may_predict_with_one_network(dtype):
         row = slice(i, i + 1)  # few enough for buffers on the thread's stack
         assert same_bits(net.model.predict(x[row], n_threads), want[0][row])
         assert net.model.evaluate("cross_entropy", x, y, n_threads) == want[1]
-        got = net.model.gradients("cross_entropy", x, y, n_threads, True)
+        got = _engine.gradients(net.model, "cross_entropy", x, y, n_threads, True)
         assert same_bits(got[1].arena, gradient[1].arena)
         assert same_bits(got[2], gradient[2])
         return True

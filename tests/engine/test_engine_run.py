@@ -9,6 +9,7 @@ from loss_cases import PARAMETERS
 from networks import PAIRS, Net, all_threads, train
 
 from fastbp import reference
+from fastbp.engine import model as _model
 from fastbp.engine import run as _engine
 
 # Of the largest parameter, after the steps of a trajectory.
@@ -19,7 +20,7 @@ RULES = {"sgd": 0.0, "momentum": 0.8, "nesterov": 0.8}
 def test_a_step_by_hand(isa, use_isa, dtype):
     """A 2-3-1 network, relu then linear, one row, learning rate 1/2; exact in binary."""
     use_isa(isa)
-    model = _engine.Model(2, [3, 1], ["relu", "linear"], dtype)
+    model = _model.Model(2, [3, 1], ["relu", "linear"], dtype)
     model.weight(0)[...] = [[0.5, -1, -1], [0.25, 1, -1]]
     model.bias(0)[...] = [0, 0.5, 0]
     model.weight(1)[...] = [[1], [-0.5], [2]]
@@ -156,7 +157,7 @@ def test_state_is_a_view_of_the_optimizers(dtype):
     assert run.state.dtype == dtype
     assert not run.state.any()
     run.bind(x, y)
-    _, gradient, _ = net.model.gradients("mse", x, y, 1, False)
+    _, gradient, _ = _engine.gradients(net.model, "mse", x, y, 1, False)
     run.state[...] = 2 * gradient.arena
     before = net.model.arena.copy()
     run.steps(0, 1, np.array([0.25]))  # v = 0.5 * 2 g + g = 2 g
@@ -174,17 +175,17 @@ def test_the_state_of_the_start_is_kept_once_the_first_loss_is_finite(dtype, bat
         run.bind(x, y)
         run.steps(0, 1, np.array([0.01]))
         before = np.concatenate([net.model.arena, run.state])
-        run.kept = np.zeros_like(before)
+        run.snapshot = np.zeros_like(before)
         run.steps(1, 1, np.array([0.01]))  # no start of an epoch
-        assert not run.kept.any()
+        assert not run.snapshot.any()
         before = np.concatenate([net.model.arena, run.state])
         run.steps(0, 2, np.full(2, 0.01))
-        assert same_bits(run.kept, before)
+        assert same_bits(run.snapshot, before)
         assert not same_bits(net.model.arena, before[: net.model.arena.size])
         x[0, 0], spoiled = np.nan, x[0, 0]
         assert run.steps(0, 2, np.full(2, 0.01))[2] == 0
         x[0, 0] = spoiled
-        assert same_bits(run.kept, before)
+        assert same_bits(run.snapshot, before)
 
 
 def test_done_counts_the_steps_that_were_applied(dtype):

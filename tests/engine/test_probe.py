@@ -9,8 +9,7 @@ import pytest
 from arrays import same_bits
 
 from fastbp import reference
-from fastbp.engine import backward as _backward
-from fastbp.engine import forward as _forward
+from fastbp.engine import kernels as _kernels
 from fastbp.engine import probe as _probe
 from fastbp.engine import runtime as _runtime
 
@@ -46,7 +45,7 @@ def test_arrays_are_the_engines(calls, dtype):
 def test_dense_forward(calls, isa):
     want, last = np.zeros_like(calls.y), calls.y[-1].copy()
     arrays = want, calls.x, calls.weight, calls.bias[0]
-    _forward.dense_forward(*arrays, N_IN, N_OUT, "tanh", isa)
+    _kernels.dense_forward(*arrays, N_IN, N_OUT, "tanh", isa)
     calls.dense_forward(2, BATCH - 1, "tanh")
     assert same_bits(calls.y[:-1], want[:-1])
     assert same_bits(calls.y[-1], last)
@@ -54,7 +53,7 @@ def test_dense_forward(calls, isa):
 
 def test_dense_delta(calls, isa):
     want = np.zeros_like(calls.dx)
-    _backward.dense_delta(want, calls.dy, calls.weight, calls.x, N_IN, N_OUT, "tanh", isa)
+    _kernels.dense_delta(want, calls.dy, calls.weight, calls.x, N_IN, N_OUT, "tanh", isa)
     calls.dense_delta(2, BATCH - 1, "tanh")
     assert same_bits(calls.dx[:-1], want[:-1])
     assert not calls.dx[-1].any()
@@ -64,7 +63,7 @@ def test_dense_update_counts_its_calls_and_its_rows(calls, isa):
     want, bias = calls.weight.copy(), calls.bias[0].copy()
     for _ in range(3):
         arrays = want[:7], bias, None, None, calls.x, calls.dy
-        _backward.dense_update(*arrays, 7, N_OUT, "sgd", RATE, 0.0, 0.0, isa)
+        _kernels.dense_update(*arrays, 7, N_OUT, "sgd", RATE, 0.0, 0.0, isa)
     calls.dense_update(3, 7)
     assert same_bits(calls.weight, want)
 
@@ -74,13 +73,13 @@ def test_streaming_visits_the_inputs_that_are_not_zero(calls, isa):
     np.testing.assert_array_equal(calls.index[: len(index)], index)
     want = np.zeros_like(calls.y)
     arrays = want, calls.x, calls.weight, calls.bias[0]
-    _forward.dense_forward(*arrays, N_IN, N_OUT, "tanh", isa)
+    _kernels.dense_forward(*arrays, N_IN, N_OUT, "tanh", isa)
     calls.stream_forward(2, "tanh")
     assert same_bits(calls.y, want)
     dx, updated = np.zeros_like(calls.dx), calls.weight.copy()
-    _backward.dense_delta(dx, calls.dy, calls.weight, calls.x, N_IN, N_OUT, "linear", isa)
+    _kernels.dense_delta(dx, calls.dy, calls.weight, calls.x, N_IN, N_OUT, "linear", isa)
     arrays = updated, calls.bias[0].copy(), None, None, calls.x, calls.dy
-    _backward.dense_update(*arrays, N_IN, N_OUT, "sgd", RATE, 0.0, 0.0, isa)
+    _kernels.dense_update(*arrays, N_IN, N_OUT, "sgd", RATE, 0.0, 0.0, isa)
     calls.stream_backward(1)
     assert same_bits(calls.dx[:, index], dx[:, index])
     assert not calls.dx[:, [2, N_IN - 1]].any()
@@ -100,7 +99,7 @@ def test_loss_delta(calls, isa):
     delta, loss, hit = np.zeros_like(calls.dy), np.zeros(BATCH), np.zeros(BATCH, np.uint8)
     names = "cross_entropy", "softmax"
     arrays = delta, loss, hit, calls.y, calls.target
-    _backward.loss_delta(*arrays, N_OUT, *names, 1 / BATCH, isa)
+    _kernels.loss_delta(*arrays, N_OUT, *names, 1 / BATCH, isa)
     calls.loss_delta(2, BATCH - 1, *names)
     assert same_bits(calls.dy[:-1], delta[:-1])
     np.testing.assert_array_equal(calls.row_loss, [*loss[:-1], 0])

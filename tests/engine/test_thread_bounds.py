@@ -11,6 +11,7 @@ import pytest
 from training import classes, parameters, trainer
 
 import fastbp as fb
+from fastbp.engine import model as _model
 from fastbp.engine import run as _engine
 from fastbp.engine import runtime as _runtime
 
@@ -18,7 +19,7 @@ HUGE = 2**31 - 1
 
 
 def held_by_a_run(n_threads):
-    model = _engine.Model(8, [16, 3], ["tanh", "linear"], "float32")
+    model = _model.Model(8, [16, 3], ["tanh", "linear"], "float32")
     x, y = np.zeros((40, 8), np.float32), np.zeros((40, 3), np.float32)
     before = _runtime.live_bytes()
     run = _engine.Run(model, "mse", "sgd", 0.0, 0.0, 20, n_threads)

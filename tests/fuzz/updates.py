@@ -103,7 +103,7 @@ def stepped(
     trainer: fb.Trainer, before: list[Parameter], rate: float, t: int
 ) -> Iterator[tuple[Known, Known, Known]]:
     """w, m and v of each parameter after step t."""
-    numbers = trainer.optimizer.hyperparameters | trainer._runs.objective.numbers
+    numbers = trainer.optimizer.hyperparameters | trainer._objective.hyperparameters
     u = UNITS[trainer.network.dtype.name]
     scale = _scale(before, numbers, u)
     for p in before:

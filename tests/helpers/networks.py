@@ -10,8 +10,9 @@ import numpy as np
 from loss_cases import LOSSES, PARAMETERS, targets
 
 from fastbp import reference, testing
+from fastbp.engine import model as _model
 from fastbp.engine import run as _engine
-from fastbp.engine import runtime as _runtime
+from fastbp.engine import runtime
 
 FLAT = {"sign", "step"}  # their slope is 0: no gradient trains them
 SLOPED = [name for name in reference.ACTIVATIONS if name not in FLAT]
@@ -28,7 +29,7 @@ class Net:
 
     def __init__(self, sizes, activations, dtype="float64", seed=0):
         self.sizes, self.activations, self.dtype = sizes, activations, dtype
-        self.model = _engine.Model(sizes[0], sizes[1:], activations, dtype)
+        self.model = _model.Model(sizes[0], sizes[1:], activations, dtype)
         self.layers = range(len(activations))
         rng = np.random.default_rng([seed, *sizes])
         for i, (n_in, n_out) in enumerate(pairwise(sizes)):
@@ -87,4 +88,4 @@ def train(net, x, y, loss, steps, rule="sgd", rate=0.05, batch=32, n_threads=1, 
 
 def all_threads():
     """Thread counts that the bits must not depend on; more than the cores, and an odd number."""
-    return [1, 2, 3, 4, 7] if _runtime.has_openmp() else [1]
+    return [1, 2, 3, 4, 7] if runtime.has_openmp() else [1]

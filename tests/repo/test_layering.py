@@ -45,13 +45,13 @@ FLOORS = [
     datasets _check
     engine.builder engine.config
     engine.run engine.probe
-    engine.workspace engine.region engine.passes
-    engine.costmodel engine.team engine.stream
+    engine.workspace engine.team
+    engine.costmodel engine.stream
     engine.split engine.wide
-    engine.limits engine.places engine.signals
-    engine.plan
-    engine.parameters engine.backward
-    engine.forward engine.kernels engine.arrays engine.shuffle
+    engine.limits engine.signals
+    engine.plan engine.kernels
+    engine.model engine.backward
+    engine.forward engine.arrays
     engine.runtime
     engine.cpus engine.pace engine
     errors

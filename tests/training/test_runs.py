@@ -9,7 +9,7 @@ from training import classes, parameters, trainer
 
 import fastbp as fb
 from fastbp.engine import run as _engine
-from fastbp.engine import runtime as _runtime
+from fastbp.engine import runtime
 
 X, Y = classes()
 
@@ -17,13 +17,13 @@ X, Y = classes()
 def test_a_second_fit_asks_for_no_memory_and_gives_the_same_bits():
     owner, fresh = (trainer(optimizer=fb.SGD(0.1)) for _ in range(2))
     owner.fit(X, Y)
-    held = _runtime.live_bytes()
-    _runtime.fail_allocation(1)
+    held = runtime.live_bytes()
+    runtime.fail_allocation(1)
     try:
         owner.fit(X, Y)
     finally:
-        _runtime.fail_allocation(0)
-    assert _runtime.live_bytes() == held
+        runtime.fail_allocation(0)
+    assert runtime.live_bytes() == held
     fresh.fit(X, Y, epochs=2)
     assert parameters(owner.network) == parameters(fresh.network)
 
@@ -36,7 +36,7 @@ def test_what_a_failed_step_left_is_not_seen_by_the_next_run(dtype):
     assert run.steps(0, 8, np.full(8, 0.1))[2] == 0
     for model, spare in [(net.model, run.release()), (twin.model, None)]:
         run = _engine.Run(model, "mse", "momentum", 0.9, 0.0, 8, 2)
-        run.spare = spare
+        run.reuse_workspace = spare
         run.bind(x, y)
         assert run.steps(0, 8, np.full(8, 0.1))[2] == 8
     assert net.digest() == twin.digest()
@@ -50,7 +50,7 @@ def test_a_released_workspace_serves_another_run(dtype, sizes):
     for batch in sizes:
         count = 64 // batch
         run = _engine.Run(net.model, "mse", "momentum", 0.9, 0.0, batch, 2)
-        run.spare = spare
+        run.reuse_workspace = spare
         run.bind(x, y)
         run.steps(0, count, np.full(count, 0.1))
         alone = _engine.Run(twin.model, "mse", "momentum", 0.9, 0.0, batch, 2)

@@ -12,7 +12,7 @@ from training import assert_refuses, classes, classifier, parameters, trainer
 
 import fastbp as fb
 from fastbp import errors, reference, testing
-from fastbp.engine import costmodel as _regime
+from fastbp.engine import costmodel
 from fastbp.engine import run as _engine
 
 RTOL = {"float32": 2e-4, "float64": 1e-11}
@@ -34,7 +34,7 @@ def test_gradients_and_evaluate_agree_with_reference(dtype, loss, activation):
         want, pairs, want_dx = reference.gradients(
             *net.reference(), *rows, loss, parameter, weights
         )
-        value, gradient, dx = net.model.gradients(loss, x, y, 2, True, parameter, weights)
+        value, gradient, dx = _engine.gradients(net.model, loss, x, y, 2, True, parameter, weights)
         total, hits = net.model.evaluate(loss, x, y, 2, parameter, weights)
         assert value == pytest.approx(want, rel=RTOL[dtype])
         assert total == pytest.approx(n * want, rel=RTOL[dtype])
@@ -57,7 +57,7 @@ SHAPES = {  # sizes, rows, batch: one for each regime
 @testing.forced()
 def epochs(regime, isa_dtype, n_threads, weights, monkeypatch):
     """Three shuffled epochs of one regime: the net, the run and the sum of the losses."""
-    monkeypatch.setattr(_regime, "l2_bytes", lambda: 0)
+    monkeypatch.setattr(costmodel, "l2_bytes", lambda: 0)
     sizes, n, batch = SHAPES[regime]
     net = Net(sizes, ["tanh", "softmax"], isa_dtype)
     x, y = net.rows(n, "cross_entropy")

@@ -1,4 +1,4 @@
-"""The first layer's weights in parts of their own: for a while, and nobody can tell."""
+"""Packing the first layer's weight into a piece for each thread does not show in the results."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def trained(dtype, rule, n_threads, steps=STEPS, kept=False, spoiled=None, **num
     run.bind(x, y)
     assert n_threads == 1 or run.regime == "wide"
     if kept:
-        run.kept = np.zeros(len(net.model.arena) + len(run.state), dtype)
+        run.snapshot = np.zeros(len(net.model.arena) + len(run.state), dtype)
     start = np.concatenate([net.model.arena, run.state])
     _, _, done = run.steps(0, steps, np.full(steps, 0.01))
     assert not np.array_equal(start[: len(net.model.arena)], net.model.arena)
-    assert not kept or same_bits(run.kept, start)
+    assert not kept or same_bits(run.snapshot, start)
     return np.concatenate([net.model.arena, run.state]), done
 
 

@@ -1,35 +1,34 @@
-"""The parameters of a network as the compiled modules share them, and the targets of a pass over rows."""
+"""The model as the compiled modules share it, and the targets of a pass over rows."""
 
 cimport numpy as cnp
 from libc.stdint cimport int64_t
 
-from fastbp.engine.forward cimport Layer
+from fastbp.engine.forward cimport Node
 from fastbp.engine.runtime cimport Memory, fbp_kernels
 
 cdef struct Targets:
     const char *values          # [n][n_out], or NULL
     const int64_t *labels       # [n] classes, or NULL
-    double smoothing            # of the rows that are gathered: (1 - smoothing) t + smoothing / n_out
+    double smoothing            # label smoothing: (1 - smoothing) t + smoothing / n_out
 
 cdef Targets targets_of(cnp.ndarray y, double smoothing)
 cdef double *weights_or_null(weights) except? NULL
 cdef bint gather_targets(char *target, const fbp_kernels *kernels, const Targets *targets, const int64_t *order,
                          Py_ssize_t first, Py_ssize_t rows, Py_ssize_t n_out, Py_ssize_t ld) noexcept nogil
-cdef int team_size() noexcept nogil
 
 cdef class Claim:
     """The right to write the parameters of a model, given to one call at a time."""
-    cdef Parameters model
+    cdef Model model
     cdef void give_back(self)
 
-cdef class Parameters:
-    cdef readonly Py_ssize_t n_inputs, n_outputs, n_layers
+cdef class Model:
+    cdef readonly Py_ssize_t n_inputs, n_outputs, n_nodes
     cdef readonly object dtype, arena, wiring
     cdef Memory memory, table
-    cdef Layer *layers
+    cdef Node *nodes
     cdef size_t item
     cdef int dtype_code
-    cdef int64_t busy, claimed  # the process that has a call at work, or one that holds the claim; 0: none
+    cdef int64_t busy, claimed  # the process that runs a call, and the one that holds the claim; 0: none
     cdef const fbp_kernels *kernels(self) except NULL
     cdef Py_ssize_t flops_of_a_row(self) noexcept
     cdef bint drops(self) noexcept

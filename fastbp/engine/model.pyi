@@ -1,0 +1,38 @@
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+class Claim:
+    def __enter__(self) -> Claim: ...
+    def __exit__(self, *error: object) -> None: ...
+
+class Model:
+    n_inputs: int
+    n_outputs: int
+    dtype: np.dtype[Any]
+    arena: NDArray[Any]
+
+    def __init__(
+        self,
+        n_inputs: int,
+        units: list[int],
+        activations: list[str | tuple[str, float]],
+        dtype: str,
+        dropout: list[float] | None = None,
+        wiring: tuple[list[tuple[Any, ...]], list[int]] | None = None,
+    ) -> None: ...
+    def claim(self) -> Claim: ...
+    def weight(self, i: int) -> NDArray[Any]: ...
+    def bias(self, i: int) -> NDArray[Any]: ...
+    def predict(self, x: NDArray[Any], n_threads: int) -> NDArray[Any] | None: ...
+    def activations(self, x: NDArray[Any], n_threads: int) -> list[NDArray[Any]]: ...
+    def evaluate(
+        self,
+        loss: str,
+        x: NDArray[Any],
+        y: NDArray[Any],
+        n_threads: int,
+        parameter: float = 0,
+        weights: NDArray[np.float64] | None = None,
+    ) -> tuple[float, int] | None: ...

@@ -1,0 +1,378 @@
+"""A network's parameters in one block of memory, and the forward passes over many rows: predict, activations, evaluate."""
+
+import numpy as np
+
+cimport cython
+cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
+from cython.parallel cimport parallel, threadid
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from fastbp.engine.forward cimport ADD, BRANCH, DENSE, GATE, Op, activation_of, forward_rows
+from fastbp.engine.runtime cimport (FBP_CROSS_ENTROPY, FBP_F32, FBP_F64, FBP_KEPT, FBP_LINE_BYTES, bounded_threads, claim,
+                                    code_of, fbp_gate, fbp_leading_dimension, fbp_loss, fbp_loss_from_logits, fbp_needs_slope,
+                                    fbp_put_word, fbp_swap, fbp_word, flush_denormals, kernels_of, pause, process,
+                                    restore_denormals, threads_now)
+
+from fastbp.engine.runtime import GATES, LOSSES
+from fastbp.errors import BusyError
+
+cnp.import_array()
+
+cdef enum:
+    PASS_ROWS = 128             # rows of a block of a forward pass, so that its activations stay in cache
+    FLOPS_OF_A_THREAD = 400000  # less work than this does not pay for waking another thread
+    FIRST_LOT = 16              # blocks between two checks for signals, at first
+    SHORT_LOT = 10000000        # nanoseconds; the next lot is larger if one took less
+    LOT_GROWTH = 4
+    STACK_BYTES = 8192          # smaller buffers are on the stack: malloc would show in the time of one row of a small network
+
+OPS = {"dense": DENSE, "gate": GATE, "branch": BRANCH, "add": ADD}
+
+cdef double MOST_BYTES = 2.0 ** 62  # beyond it the sizes would overflow
+
+
+@cython.no_gc
+cdef class Claim:
+    """The right to write the parameters of a model, as a context manager.
+
+    It is released at the end of the block, or when it is deallocated, so an interrupt between claim() and the block does not
+    leave the model claimed for ever.
+    """
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.give_back()
+
+    def __dealloc__(self):
+        self.give_back()
+
+    cdef void give_back(self):
+        if self.model is not None:
+            self.model.claimed, self.model = 0, None
+
+
+cdef class Model:
+    """The nodes of a network, and all weights and biases in one 64-byte aligned arena, zero at first.
+
+    A weight is [n_in][ld], a bias [ld]; users see views of shape [n_in, n_out] and [n_out] of the same memory. An activation is
+    a name, or a pair of name and parameter; `dropout` has a rate for each node. Without a `wiring` each node is dense and above
+    the one before. A wiring is (nodes, tops): the arguments of `wire` for each node, and the nodes that `activations` returns.
+
+    The buffers of a forward pass belong to the call, so any number of passes may run at once.
+    """
+
+    def __init__(self, Py_ssize_t n_inputs, units, activations, dtype, dropout=None, wiring=None):
+        cdef Py_ssize_t end = 0, l
+        cdef Node *node
+        self.dtype = np.dtype(dtype)
+        self.dtype_code = FBP_F32 if self.dtype == np.float32 else FBP_F64
+        self.item = self.dtype.itemsize
+        self.n_inputs = n_inputs
+        self.n_nodes = len(units)
+        self.n_outputs = units[self.n_nodes - 1]
+        self.table = Memory(self.n_nodes * sizeof(Node))
+        self.nodes = <Node *>self.table.data
+        self.wiring = wiring
+        for l in range(self.n_nodes):
+            node = &self.nodes[l]
+            node.n_out = units[l]
+            node.activation = node.slope = activation_of(activations[l])
+            node.dropout = 0 if dropout is None else dropout[l]
+            if fbp_needs_slope(node.activation.code) or node.dropout > 0:
+                node.slope.code = FBP_KEPT
+            node.ld = fbp_leading_dimension(node.n_out, self.item)
+            if wiring is None:
+                self.wire(l, "dense", l - 1)
+            else:
+                self.wire(l, *wiring[0][l])
+            if node.op != DENSE:
+                continue
+            node.bias = end
+            node.weight = end + node.ld * self.item
+            if <double>node.n_in * node.ld * self.item > MOST_BYTES - end:
+                raise MemoryError(f"layer {l}: no memory for a weight of {node.n_in} x {node.n_out}")
+            end = node.weight + node.n_in * node.ld * self.item
+        self.memory = Memory(end)
+        self.arena = np.frombuffer(self.memory, self.dtype)
+
+    def wire(self, Py_ssize_t l, op, Py_ssize_t below, Py_ssize_t other=-1, Py_ssize_t pieces=0, gate="maxout", f="linear"):
+        """Set the operation of node l and the nodes that it reads (-1: the data); f is the activation of a gate that has one."""
+        cdef Node *node = &self.nodes[l]
+        cdef Py_ssize_t n_below = self.nodes[below].n_out if below >= 0 else self.n_inputs
+        node.op, node.below, node.other = <Op><int>OPS[op], below, other
+        node.source = self.nodes[below].source if below >= 0 and self.nodes[below].op == BRANCH else below
+        node.n_in = n_below if node.op == DENSE else 0
+        node.ld_in = fbp_leading_dimension(n_below, self.item)
+        node.pieces, node.gate, node.gate_activation = pieces, <fbp_gate>code_of(GATES, gate, "gate"), activation_of(f)
+        node.below_slope = self.nodes[below].slope if below >= 0 else activation_of("linear")
+        if node.op != BRANCH and is_branched(self.nodes, below, l):
+            node.below_slope = activation_of("linear")
+
+    def claim(self):
+        """Return the `Claim` of the only call that may write the parameters.
+
+        Raises
+        ------
+        BusyError
+            Another call of this process holds it. A claim of the parent of a forked process does not count in the child.
+        """
+        cdef int64_t holder = fbp_word(&self.claimed)
+        if holder == process() or not fbp_swap(&self.claimed, holder, process()):
+            raise BusyError("network: got a second call that trains it, wanted one at a time")
+        cdef Claim claim = Claim.__new__(Claim)
+        claim.model = self
+        return claim
+
+    cdef const fbp_kernels *kernels(self) except NULL:
+        return kernels_of(None, self.dtype_code)
+
+    cdef Py_ssize_t flops_of_a_row(self) noexcept:
+        """Floating point operations of the forward pass of one row."""
+        cdef Py_ssize_t l, total = 0
+        for l in range(self.n_nodes):
+            total += 2 * self.nodes[l].n_in * self.nodes[l].n_out
+        return total
+
+    cdef bint drops(self) noexcept:
+        """Whether any node has dropout."""
+        cdef Py_ssize_t l
+        for l in range(self.n_nodes):
+            if self.nodes[l].dropout > 0:
+                return True
+        return False
+
+    def weight(self, Py_ssize_t i):
+        """View [n_in, n_out] of node i's weight."""
+        cdef Node *node = &self.nodes[i]
+        whole = np.frombuffer(self.memory, self.dtype, node.n_in * node.ld, node.weight)
+        return whole.reshape(node.n_in, node.ld)[:, :node.n_out]
+
+    def bias(self, Py_ssize_t i):
+        """View [n_out] of node i's bias."""
+        return np.frombuffer(self.memory, self.dtype, self.nodes[i].n_out, self.nodes[i].bias)
+
+    def predict(self, cnp.ndarray x, long long n_threads):
+        """[n, n_outputs] from x [n, n_inputs], or None if x is not finite."""
+        cdef Pass p = new_pass(self, x)
+        out = new_output(self, p.n_nodes - 1, p.n)
+        p.check = True
+        run_pass(self, &p, [out], n_threads)
+        return None if p.not_finite else out
+
+    def activations(self, cnp.ndarray x, long long n_threads):
+        """The outputs [n, units] of all nodes from x [n, n_inputs]; with a wiring, of its tops."""
+        cdef Pass p = new_pass(self, x)
+        cdef Py_ssize_t l
+        tops = range(p.n_nodes) if self.wiring is None else self.wiring[1]
+        outs = [new_output(self, l, p.n) if l in tops else None for l in range(p.n_nodes)]
+        run_pass(self, &p, outs, n_threads)
+        return [out for out in outs if out is not None]
+
+    def evaluate(self, loss, cnp.ndarray x, cnp.ndarray y, long long n_threads, double parameter=0, weights=None):
+        """(sum of row losses, number of correct rows) over x [n, n_inputs] and y: float [n, n_outputs] or int64 labels [n].
+
+        `weights`, float64 [n], weight the losses, not the count. None if a label is out of range: y was written to after it was
+        checked.
+        """
+        cdef Pass p = new_pass(self, x)
+        cdef const Node *last = &p.nodes[p.n_nodes - 1]
+        p.with_loss = True
+        p.loss = <fbp_loss>code_of(LOSSES, loss, "loss")
+        p.to_logits = fbp_loss_from_logits(p.loss, last.activation.code)
+        p.parameter, p.weights = parameter, weights_or_null(weights)
+        p.targets = targets_of(y, parameter if p.loss == FBP_CROSS_ENTROPY else 0)
+        p.thread_bytes += 2 * min(p.n, <Py_ssize_t>PASS_ROWS) * last.ld * self.item
+        run_pass(self, &p, [], n_threads)
+        return None if p.bad_label else (p.loss_sum, p.n_correct)
+
+
+cdef bint is_branched(const Node *nodes, Py_ssize_t source, Py_ssize_t end) noexcept:
+    """Whether a branch of node `source` is among the nodes before `end`."""
+    cdef Py_ssize_t l
+    for l in range(end):
+        if nodes[l].op == BRANCH and nodes[l].below == source:
+            return True
+    return False
+
+
+cdef Targets targets_of(cnp.ndarray y, double smoothing):
+    """Targets from y: int64 is class labels, any other dtype values."""
+    cdef Targets targets = Targets(values=NULL, labels=NULL, smoothing=smoothing)
+    if cnp.PyArray_TYPE(y) == cnp.NPY_INT64:
+        targets.labels = <const int64_t *>cnp.PyArray_DATA(y)
+    else:
+        targets.values = <const char *>cnp.PyArray_DATA(y)
+    return targets
+
+
+cdef double *weights_or_null(weights) except? NULL:
+    """The data of a float64 array [n]; NULL for None."""
+    return NULL if weights is None else <double *>cnp.PyArray_DATA(<cnp.ndarray?>weights)
+
+
+cdef bint gather_targets(char *target, const fbp_kernels *kernels, const Targets *targets, const int64_t *order,
+                         Py_ssize_t first, Py_ssize_t rows, Py_ssize_t n_out, Py_ssize_t ld) noexcept nogil:
+    """Copy rows order[first:] of the targets (first, first + 1, ... without an order) to target [rows][ld]; labels become one-hot.
+
+    False if a label is not in 0 .. n_out - 1; its row is then all zero.
+    """
+    cdef bint in_range = True
+    if targets.labels != NULL:
+        in_range = kernels.one_hot_rows(target, targets.labels, order, first, rows, n_out, ld)
+    else:
+        kernels.gather_rows(target, targets.values, order, first, rows, n_out, ld)
+    if targets.smoothing:
+        kernels.smooth_rows(target, rows, n_out, ld, targets.smoothing)
+    return in_range
+
+
+cdef struct Pass:
+    # One forward pass over n rows in blocks of PASS_ROWS. Threads claim blocks, and each has buffers of its own.
+    const fbp_kernels *kernels
+    const Node *nodes
+    const char *arena
+    const char *x
+    Py_ssize_t n_nodes, n, next_block, end_block
+    bint check                      # whether to look for NaN and infinities in x
+    int64_t not_finite, bad_label   # findings
+    Py_ssize_t thread_bytes         # buffers of one thread: the output of every node, and for a loss target and delta
+    char *buffers
+    char **copies                   # [n_nodes] where each node's output goes without padding, or NULL
+    Targets targets
+    const double *weights           # [n] of the rows, or NULL
+    bint with_loss, to_logits
+    fbp_loss loss
+    double parameter                # of the loss
+    double *block_loss              # one for each block, so that the order of the sum is fixed
+    Py_ssize_t *block_correct
+    double loss_sum
+    Py_ssize_t n_correct
+
+
+cdef void copy_rows(char *out, const char *padded, const Node *node, Py_ssize_t rows, size_t item) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(rows):
+        memcpy(out + i * node.n_out * item, padded + i * node.ld * item, node.n_out * item)
+
+
+cdef void block_loss(Pass *p, char *output, char *target, char *delta, Py_ssize_t block, Py_ssize_t rows) noexcept nogil:
+    cdef const Node *last = &p.nodes[p.n_nodes - 1]
+    cdef double row_loss[PASS_ROWS]
+    cdef uint8_t hit[PASS_ROWS]
+    cdef Py_ssize_t i
+    if not gather_targets(target, p.kernels, &p.targets, NULL, block * PASS_ROWS, rows, last.n_out, last.ld):
+        fbp_put_word(&p.bad_label, 1)
+    p.kernels.loss_delta(delta, row_loss, hit, output, NULL, target, rows, last.n_out, last.ld, p.loss, last.activation, 1,
+                         p.parameter)
+    for i in range(rows):
+        if p.weights != NULL:
+            row_loss[i] *= p.weights[block * PASS_ROWS + i]
+        p.block_loss[block] += row_loss[i]
+        p.block_correct[block] += hit[i]
+
+
+cdef void pass_worker(Pass *p, int thread) noexcept nogil:
+    cdef Py_ssize_t l, block, rows, first, n_in = p.nodes[0].n_in
+    cdef size_t item = p.kernels.item
+    cdef char **outputs = <char **>(p.buffers + thread * p.thread_bytes)
+    cdef char *end = <char *>outputs + line_bytes(p.n_nodes * sizeof(char *))
+    cdef const Node *last = &p.nodes[p.n_nodes - 1]
+    cdef uint64_t mode = flush_denormals()
+    rows = min(p.n, <Py_ssize_t>PASS_ROWS)
+    for l in range(p.n_nodes):
+        outputs[l] = end
+        end += rows * p.nodes[l].ld * item
+    while True:
+        block = claim(&p.next_block, 1)
+        first = block * PASS_ROWS
+        if block >= p.end_block:
+            break
+        rows = min(p.n - first, <Py_ssize_t>PASS_ROWS)
+        if p.check and not p.kernels.all_finite(p.x + first * n_in * item, rows * n_in):
+            fbp_put_word(&p.not_finite, 1)
+            break
+        forward_rows(outputs, NULL, p.x + first * n_in * item, p.arena, p.kernels, p.nodes, p.n_nodes, rows, n_in,
+                     p.to_logits, NULL, 0)
+        for l in range(p.n_nodes):
+            if p.copies[l] != NULL:
+                copy_rows(p.copies[l] + first * p.nodes[l].n_out * item, outputs[l], &p.nodes[l], rows, item)
+        if p.with_loss:
+            block_loss(p, outputs[p.n_nodes - 1], end, end + rows * last.ld * item, block, rows)
+    restore_denormals(mode)
+
+
+cdef Py_ssize_t line_bytes(Py_ssize_t bytes) noexcept nogil:
+    return (bytes + FBP_LINE_BYTES - 1) // FBP_LINE_BYTES * FBP_LINE_BYTES
+
+
+cdef int do_blocks(Pass *p, int team, Py_ssize_t n_blocks) except -1:
+    """Run all blocks in lots of some tens of milliseconds, and handle pending signals between two lots."""
+    cdef Py_ssize_t lot = FIRST_LOT
+    cdef int64_t started
+    while p.end_block < n_blocks and not p.not_finite and not p.bad_label:
+        if p.end_block:
+            PyErr_CheckSignals()
+        started, p.next_block, p.end_block = pause(0), p.end_block, min(n_blocks, p.end_block + lot)
+        if team == 1:
+            with nogil:
+                pass_worker(p, 0)
+        else:
+            with nogil, parallel(num_threads=team):
+                pass_worker(p, threadid())
+        if pause(0) - started < SHORT_LOT:
+            lot *= LOT_GROWTH
+    return 0
+
+
+cdef int run_workers(Pass *p, list outs, int team) except -1:
+    """Allocate the buffers, fill outs, the outputs of the last len(outs) nodes (None: not wanted), and add up the losses."""
+    cdef char stack[STACK_BYTES]
+    cdef Memory heap
+    cdef Py_ssize_t i, n_blocks = (p.n + PASS_ROWS - 1) // PASS_ROWS, sums = team * p.thread_bytes
+    cdef Py_ssize_t size = sums + n_blocks * 16 + p.n_nodes * sizeof(char *)
+    if size + FBP_LINE_BYTES <= STACK_BYTES:
+        p.buffers = <char *>line_bytes(<Py_ssize_t>stack)
+        memset(p.buffers, 0, size)
+    else:
+        heap = Memory(size)
+        p.buffers = heap.data
+    p.block_loss = <double *>(p.buffers + sums)
+    p.block_correct = <Py_ssize_t *>(p.block_loss + n_blocks)
+    p.copies = <char **>(p.block_correct + n_blocks)
+    for i in range(len(outs)):
+        if outs[i] is not None:
+            p.copies[p.n_nodes - len(outs) + i] = <char *>cnp.PyArray_DATA(<cnp.ndarray>outs[i])
+    do_blocks(p, team, n_blocks)
+    for i in range(n_blocks):
+        p.loss_sum += p.block_loss[i]
+        p.n_correct += p.block_correct[i]
+    return 0
+
+
+cdef Pass new_pass(Model model, cnp.ndarray x):
+    cdef Pass p
+    cdef Py_ssize_t l
+    memset(&p, 0, sizeof(Pass))
+    p.kernels, p.nodes, p.arena = kernels_of(None, model.dtype_code), model.nodes, model.memory.data
+    p.x, p.n_nodes, p.n = <char *>cnp.PyArray_DATA(x), model.n_nodes, x.shape[0]
+    p.thread_bytes = p.n_nodes * sizeof(char *) + FBP_LINE_BYTES
+    for l in range(p.n_nodes):
+        p.thread_bytes += min(p.n, <Py_ssize_t>PASS_ROWS) * p.nodes[l].ld * model.item
+    return p
+
+
+cdef int run_pass(Model model, Pass *p, list outs, long long n_threads) except -1:
+    cdef Py_ssize_t n_blocks = (p.n + PASS_ROWS - 1) // PASS_ROWS
+    cdef int team = min(bounded_threads(n_threads), n_blocks, 1 + p.n * model.flops_of_a_row() // FLOPS_OF_A_THREAD)
+    p.thread_bytes = line_bytes(p.thread_bytes)
+    return run_workers(p, outs, threads_now(team))
+
+
+cdef cnp.ndarray new_output(Model model, Py_ssize_t l, Py_ssize_t n):
+    """An empty array [n, units of node l]; by the C API, because np.empty takes as long as one row of a small network."""
+    cdef cnp.npy_intp[2] shape = [n, model.nodes[l].n_out]
+    return cnp.PyArray_EMPTY(2, shape, cnp.NPY_FLOAT32 if model.dtype_code == FBP_F32 else cnp.NPY_FLOAT64, 0)

@@ -1,5 +1,0 @@
-"""The parallel region."""
-
-from fastbp.engine.plan cimport Plan
-
-cdef void run_steps(Plan *p, int n_threads) noexcept nogil
