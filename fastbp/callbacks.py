@@ -249,8 +249,8 @@ class Checkpoint:
         trainer._packed()
         require_writable(self._path)
         self._least, self._due = np.inf, False
-        if self._best in trainer.history and os.path.exists(self._path):
-            due = trainer.history[self._best][self._every - 1 :: self._every]
+        if self._best is not None and os.path.exists(self._path):
+            due = trainer.history.get(self._best, [])[self._every - 1 :: self._every]
             self._least = min((value for value in due if value == value), default=np.inf)
 
     def on_epoch_end(self, trainer: Trained, history: History) -> None:

@@ -302,11 +302,11 @@ class Trainer:
         checkpoint.require_given(path, training, loss=loss, learning_rate=learning_rate)
         try:
             optimizer = checkpoint.optimizer_of(training["optimizer"], learning_rate)
-            loss = loss or checkpoint.loss_of(training["loss"])
+            loss_or_own = loss or checkpoint.loss_of(training["loss"])
             options = training["options"]
             if isinstance(options["class_weight"], list):  # JSON has no dict by integers
                 options["class_weight"] = dict(options["class_weight"])
-            trainer = cls(network, loss, optimizer, **options)
+            trainer = cls(network, loss_or_own, optimizer, **options)
             trainer._state.unpack(training["state"], rest)
         except (LookupError, TypeError, ValueError, RecursionError, AttributeError) as error:
             raise CorruptModelError(f"{path} describes no usable trainer: {error}") from error
