@@ -8,9 +8,9 @@ A callback is any object with ``on_epoch_end(trainer, history)``. It may have mo
 - ``on_fit_end(trainer, history)``, when training ends without an error;
 - ``on_checkpoint(trainer, history)``, when all callbacks have seen an epoch, or after the last one
   the end of training: the moment to save, pickle or copy the trainer;
-- ``progress``, a property: a dict of the numbers and texts by which it decides. It is saved with a
-  trainer whose `fit` has not ended, and assigned, after ``on_fit_begin``, by a `fit` that goes on
-  from there.
+- ``resume_state``, a property: a dict of the numbers and texts by which it decides. It is saved
+  with a trainer whose `fit` has not ended, and assigned, after ``on_fit_begin``, by a `fit` that
+  goes on from there.
 
 What is true, returned by ``on_epoch_end`` or ``on_region_end``, stops training; a string is also
 the reason that `History.stopped` gives, else that is the name of the class.
@@ -131,7 +131,7 @@ class EarlyStopping:
             self._best_weights = None
 
     @property
-    def progress(self) -> dict[str, Any]:
+    def resume_state(self) -> dict[str, Any]:
         """What it has found; of another monitor nothing is taken."""
         return {
             "monitor": self._name,
@@ -140,8 +140,8 @@ class EarlyStopping:
             "best_weights": self._best_weights,
         }
 
-    @progress.setter
-    def progress(self, value: dict[str, Any]) -> None:
+    @resume_state.setter
+    def resume_state(self, value: dict[str, Any]) -> None:
         if value["monitor"] == self._name:
             self.best, self.best_epoch = value["best"], value["best_epoch"]
             self._best_weights = value["best_weights"]

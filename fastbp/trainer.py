@@ -308,7 +308,8 @@ class Trainer:
                 options["class_weight"] = dict(options["class_weight"])
             trainer = cls(network, loss_or_own, optimizer, **options)
             trainer._state.unpack(training["state"], rest)
-        except (LookupError, TypeError, ValueError, RecursionError, AttributeError) as error:
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError,
+                ValueError) as error:  # fmt: skip
             raise CorruptModelError(f"{path} describes no usable trainer: {error}") from error
         return trainer
 

@@ -61,24 +61,24 @@ class Callbacks:
         return reason
 
     @property
-    def progress(self) -> dict[str, dict[str, Any]]:
-        """What each of those with a `progress` has found, by class and number; may be assigned.
+    def resume_states(self) -> dict[str, dict[str, Any]]:
+        """What each of those with a `resume_state` has found, by class and number; may be assigned.
 
         Of what is assigned each takes its own; one for which there is nothing begins afresh.
         """
-        return {key: callback.progress for key, callback in self._with_progress()}
+        return {key: callback.resume_state for key, callback in self._resumable()}
 
-    @progress.setter
-    def progress(self, value: dict[str, dict[str, Any]]) -> None:
-        for key, callback in self._with_progress():
+    @resume_states.setter
+    def resume_states(self, value: dict[str, dict[str, Any]]) -> None:
+        for key, callback in self._resumable():
             if key in value:
-                callback.progress = value[key]
+                callback.resume_state = value[key]
 
-    def _with_progress(self) -> Iterator[tuple[str, Any]]:
+    def _resumable(self) -> Iterator[tuple[str, Any]]:
         """Iterate over names and callbacks: of two of a class the second is ``<class>.1``."""
         seen: Counter[str] = Counter()
         for callback in self._callbacks:
-            if hasattr(callback, "progress"):
+            if hasattr(callback, "resume_state"):
                 name = type(callback).__name__
                 yield f"{name}.{seen[name]}", callback
                 seen[name] += 1
@@ -212,12 +212,12 @@ class Fit:
         After a fit that did not come to its end the callbacks go on from what they had found.
         """
         state, history, call = self._state, self._state.history, self._callbacks.call
-        self._callbacks.progress = state.unfinished
+        self._callbacks.resume_states = state.unfinished
         history.stopped = None
         for left in reversed(range(count)):
             stop_reason = self._epoch(bar)
             history.stopped = call("on_epoch_end", history) or stop_reason
-            state.unfinished = self._callbacks.progress
+            state.unfinished = self._callbacks.resume_states
             if history.stopped or not left:
                 break
             call("on_checkpoint", history)

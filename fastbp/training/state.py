@@ -167,8 +167,11 @@ class TrainingState:
             unfinished[key] = progress["values"] | arrays
         if tensors:
             raise ValueError(f"the tensors {', '.join(tensors)} are not described")
+        n_steps, dropout_seed = int(described["n_steps"]), int(described["dropout_seed"])
+        if not (0 <= begins <= n_steps < 2**62 and 0 <= dropout_seed < 2**64):
+            raise ValueError("the numbers of steps and the seed are out of their range")
         self.memory.last = (memory, int(begins), values)
-        self.steps.n, self.dropout_seed = int(described["n_steps"]), int(described["dropout_seed"])
+        self.steps.n, self.dropout_seed = n_steps, dropout_seed
         self.generator.state = described["generator"]
         self.history, self.unfinished = History._of(columns, int(epochs), stopped), unfinished
 

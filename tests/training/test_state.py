@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+import signal
 
 import numpy as np
 import pytest
@@ -217,6 +218,34 @@ def test_early_stopping_takes_nothing_of_another_monitor_and_shares_nothing():
     assert again.best == min(second.history["loss"])
 
 
+class Counting:
+    """Stops in the epoch `last`, which it counts by itself."""
+
+    def __init__(self, last):
+        self._last, self.resume_state = last, {"epochs": 0}
+
+    def on_epoch_end(self, trainer, history):
+        self.resume_state = {"epochs": self.resume_state["epochs"] + 1}
+        return self.resume_state["epochs"] == self._last
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_callback_gets_its_own_back(way, tmp_path):
+    def callbacks():
+        losses = [fb.EarlyStopping(30, monitor=name) for name in ("loss", "val_loss")]
+        return [losses[0], Counting(6), losses[1], Counting(5)]
+
+    copying = Copying(way, 3, tmp_path)
+    owner, found, again = plateau_trainer(), callbacks(), callbacks()
+    fit(owner, EPOCHS, [*found, copying])
+    fit(copying.twin, EPOCHS, again)
+    assert outcome(copying.twin) == outcome(owner)
+    assert owner.history.epochs == 5
+    assert [callback.resume_state for callback in again] == [
+        callback.resume_state for callback in found
+    ]
+
+
 class Unlucky(schedules.ReduceOnPlateau):
     """Is interrupted when it has seen an epoch."""
 
@@ -239,3 +268,24 @@ def test_an_interrupt_leaves_no_epoch_that_only_the_schedule_has_seen():
     assert rate.progress == before
     assert owner.history.epochs == 1
     assert math.isfinite(rate.best)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such timer")
+def test_whenever_an_interrupt_comes_history_and_schedule_have_seen_the_same_epochs():
+    x, y = classes(6)
+    rate = fb.ReduceOnPlateau(0.5, factor=0.99, patience=1)
+    owner = trainer(optimizer=fb.SGD(rate))
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        for i in range(100):
+            signal.setitimer(signal.ITIMER_REAL, 1e-3 + 1e-5 * i)
+            with pytest.raises(KeyboardInterrupt):
+                owner.fit(x, y, 10**8)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    again = fb.ReduceOnPlateau(0.5, factor=0.99, patience=1)
+    for loss in owner.history["loss"]:
+        again.watch({"loss": loss})
+    assert owner.history.epochs > 100
+    assert again.progress == rate.progress
