@@ -335,7 +335,7 @@ class Calls(RuleBasedStateMachine):
         self.state_is_the_plain_trainers()
         with np.errstate(over="ignore"):
             size = np.max(np.abs(self.trainer.network._model.arena))
-        if not size < FAR or not np.isfinite(self.trainer._runs.state.values).all():
+        if not size < FAR or not np.isfinite(self.trainer._state.memory.values).all():
             self.replace_optimizer("sgd")
             for i in range(len(self.trainer.network.weighted_layers)):
                 self.assign(i, "weight", i)
