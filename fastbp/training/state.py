@@ -11,8 +11,9 @@ from .._check import AnyRows
 from ..engine.arrays import all_finite
 from ..engine.run import Run, StepCount
 from ..errors import DivergenceError
+from ..formats.modelfile import Tensors
 from ..history import History
-from ..network import Network
+from ..network import Network, _rebuilt
 from ..optimizers import Optimizer
 from .custom import AnyRun
 
@@ -22,6 +23,15 @@ __all__ = ["LastGood", "OptimizerMemory", "TrainingState", "diverged"]
 # draws from it, what a schedule has learnt.
 _Start = tuple[int, Any, dict[str, float]]
 
+# The arrays of each `Optimizer.memory`, in their order in the engine.
+MEMORY_PARTS: dict[str, tuple[str, ...]] = {
+    "": (),
+    "velocity": ("velocity",),
+    "sum of squares": ("sum_of_squares",),
+    "mean of squares": ("mean_of_squares",),
+    "means": ("mean", "mean_of_squares"),
+}
+
 
 class OptimizerMemory:
     """What an optimizer remembers of each parameter, from one run of the engine to the next."""
@@ -29,35 +39,39 @@ class OptimizerMemory:
     def __init__(self) -> None:
         # One tuple, so that an interrupt leaves the old one or the new one: what is remembered,
         # `Optimizer.memory`; the step before which it was zero; the values of the last run.
-        self._last: tuple[str, int, NDArray[Any]] = ("", 0, np.empty(0))
+        self.last: tuple[str, int, NDArray[Any]] = ("", 0, np.empty(0))
 
     @property
     def values(self) -> NDArray[Any]:
         """Of the run that trained last, in the layout of the engine."""
-        return self._last[2]
+        return self.last[2]
 
     def attach(self, run: Run, optimizer: Optimizer, n_steps: int) -> None:
         """Let a new run, whose first step is `n_steps`, go on where the last one ended.
 
         An optimizer with another memory begins at zero.
         """
-        memory, begins, values = self._last
+        memory, begins, values = self.last
         if optimizer.memory == memory:
             run.state[...] = values
         else:
             begins = n_steps
         run.age = n_steps - begins
-        self._last = (optimizer.memory, begins, run.state)
+        self.last = (optimizer.memory, begins, run.state)
 
 
 class TrainingState:
     """What training changes: all that a call of `fit` or `step` goes on from.
+
+    It can be pickled and deep-copied, with a network of its own, between two calls and from a
+    callback at the end of an epoch. Runs of the engine and their workspaces are not part of it.
 
     Parameters
     ----------
     network : Network
     optimizer : Optimizer
     generator : numpy.random.BitGenerator
+    dropout_seed : int
 
     Attributes
     ----------
@@ -67,20 +81,147 @@ class TrainingState:
         Holds the schedule of the learning rate.
     generator : numpy.random.BitGenerator
         Shuffles.
+    dropout_seed : int
+        With the number of a step, what dropout is drawn from.
     memory : OptimizerMemory
     steps : StepCount
         Of all runs of the engine.
     history : History
+    unfinished : dict of str to dict
+        What the callbacks of a fit have found, as of the last epoch that all of them saw; empty
+        when no fit has begun since one ended by itself.
     region : int
         Steps between two returns from compiled code; no result depends on it.
     """
 
     def __init__(
-        self, network: Network, optimizer: Optimizer, generator: np.random.BitGenerator
+        self,
+        network: Network,
+        optimizer: Optimizer,
+        generator: np.random.BitGenerator,
+        dropout_seed: int,
     ) -> None:
         self.network, self.optimizer, self.generator = network, optimizer, generator
+        self.dropout_seed = dropout_seed
         self.memory, self.steps, self.history = OptimizerMemory(), StepCount(), History()
+        self.unfinished: dict[str, dict[str, Any]] = {}
         self.region = 1
+
+    def record(self, epoch: dict[str, float]) -> None:
+        """Put an epoch into the history and show it to the schedule: both or neither.
+
+        An interrupt between the two takes back what the schedule has learnt.
+        """
+        epochs, progress = self.history.epochs, self.optimizer.progress
+        try:
+            self.optimizer.watch(epoch)
+            self.history.append(**epoch)
+        finally:
+            if self.history.epochs == epochs:
+                self.optimizer.progress = progress
+
+    def pack(self) -> tuple[dict[str, Any], Tensors]:
+        """Return all but network and optimizer: what JSON can hold, and arrays by plain names."""
+        memory, begins, values = self.memory.last
+        tensors: Tensors = {}
+        for name, part in zip(MEMORY_PARTS[memory], _parts(self.network, values), strict=True):
+            tensors |= _named(self.network, part, f"optimizer.{name}.")
+        for name, column in self.history.items():
+            tensors[f"history.{name}"] = np.array(column, np.float64)
+        callbacks = {}
+        for key, progress in self.unfinished.items():
+            arrays = {k: v for k, v in progress.items() if isinstance(v, np.ndarray)}
+            for name, flat in arrays.items():
+                tensors |= _named(self.network, flat, f"callbacks.{key}.{name}.")
+            rest = {k: v for k, v in progress.items() if k not in arrays}
+            callbacks[key] = {"values": rest, "arrays": list(arrays)}
+        described = {
+            "n_steps": self.steps.n,
+            "memory": [memory, begins],
+            "generator": _plain(self.generator.state),
+            "dropout_seed": self.dropout_seed,
+            "history": [list(self.history), self.history.epochs, self.history.stopped],
+            "callbacks": callbacks,
+        }
+        return described, tensors
+
+    def unpack(self, described: dict[str, Any], tensors: Tensors) -> None:
+        """Take what `pack` returned; network and optimizer are those of then.
+
+        Raises
+        ------
+        LookupError, TypeError, ValueError
+            The two were not packed from such a state.
+        """
+        tensors = dict(tensors)
+        memory, begins = described["memory"]
+        parts = [_flat(self.network, tensors, f"optimizer.{n}.") for n in MEMORY_PARTS[memory]]
+        values = np.concatenate(parts) if parts else np.empty(0, self.network.dtype)
+        names, epochs, stopped = described["history"]
+        columns = {name: _column(tensors.pop(f"history.{name}"), epochs) for name in names}
+        unfinished = {}
+        for key, progress in described["callbacks"].items():
+            arrays = {
+                name: _flat(self.network, tensors, f"callbacks.{key}.{name}.")
+                for name in progress["arrays"]
+            }
+            unfinished[key] = progress["values"] | arrays
+        if tensors:
+            raise ValueError(f"the tensors {', '.join(tensors)} are not described")
+        n_steps, dropout_seed = int(described["n_steps"]), int(described["dropout_seed"])
+        if not (0 <= begins <= n_steps < 2**62 and 0 <= dropout_seed < 2**64):
+            raise ValueError("the numbers of steps and the seed are out of their range")
+        self.memory.last = (memory, int(begins), values)
+        self.steps.n, self.dropout_seed = n_steps, dropout_seed
+        self.generator.state = described["generator"]
+        self.history, self.unfinished = History._of(columns, int(epochs), stopped), unfinished
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle holds."""
+        return vars(self) | {"steps": self.steps.n}
+
+    def __setstate__(self, values: dict[str, Any]) -> None:
+        """Take what a pickle holds."""
+        vars(self).update(values, steps=StepCount(values["steps"]))
+
+
+def _plain(state: Any) -> Any:
+    """Return the state of a bit generator as JSON can hold it."""
+    if isinstance(state, dict):
+        return {name: _plain(value) for name, value in state.items()}
+    return state.tolist() if isinstance(state, np.ndarray) else state
+
+
+def _column(array: NDArray[Any], epochs: int) -> list[float]:
+    if array.shape != (epochs,) or array.dtype != np.float64:
+        raise ValueError(f"a column of the history is {array.dtype} {array.shape}")
+    return [float(value) for value in array]
+
+
+def _parts(network: Network, values: NDArray[Any]) -> list[NDArray[Any]]:
+    """Return the arrays that an optimizer's state has one after another."""
+    size = network._model.arena.size
+    return [values[i : i + size] for i in range(0, values.size, size)]
+
+
+def _blank(network: Network) -> Network:
+    """Return a network of the same layers, to give numbers the form of its parameters."""
+    return network._unset(network._n_inputs, network.layers, network.dtype)
+
+
+def _named(network: Network, flat: NDArray[Any], prefix: str) -> Tensors:
+    """Return numbers laid out like the engine's parameters as tensors named like them."""
+    form = _blank(network)
+    form._model.arena[...] = flat
+    return {prefix + name: tensor for name, tensor in form._tensors().items()}
+
+
+def _flat(network: Network, tensors: Tensors, prefix: str) -> NDArray[Any]:
+    """Take the tensors of a prefix away and return them in the layout of the engine."""
+    found = [name for name in tensors if name.startswith(prefix)]
+    named = {name.removeprefix(prefix): tensors.pop(name) for name in found}
+    arena: NDArray[Any] = _rebuilt(_blank(network)._architecture(), named)._model.arena
+    return arena
 
 
 class LastGood:
