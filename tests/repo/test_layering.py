@@ -32,6 +32,7 @@ FLOORS = [
     gradcheck models
     trainer
     callbacks
+    training.batches
     training.fit training.runs training training.objective
     training.state
     training.custom
