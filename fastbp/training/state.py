@@ -32,13 +32,35 @@ MEMORY_PARTS: dict[str, tuple[str, ...]] = {
 }
 
 
+# `Optimizer.memory`, the step before which it was zero, and the values in the engine's layout.
+Remembered = tuple[str, int, NDArray[Any]]
+
+
 class OptimizerMemory:
     """What an optimizer remembers of each parameter, from one run of the engine to the next."""
 
     def __init__(self) -> None:
         # One tuple, so that an interrupt leaves the old one or the new one: what is remembered,
-        # `Optimizer.memory`; the step before which it was zero; the values of the last run.
-        self.last: tuple[str, int, NDArray[Any]] = ("", 0, np.empty(0))
+        # then the run that goes on from it and what was remembered before that run.
+        self._last: tuple[Remembered, Run | None, Remembered | None] = (
+            ("", 0, np.empty(0)),
+            None,
+            None,
+        )
+
+    @property
+    def last(self) -> Remembered:
+        """`Optimizer.memory`; the step before which it was zero; the values of the last run.
+
+        A run that has done no step, because its first loss was not finite or an interrupt came,
+        leaves what was remembered before.
+        """
+        remembered, run, before = self._last
+        return remembered if before is None or run is None or run.done else before
+
+    @last.setter
+    def last(self, value: Remembered) -> None:
+        self._last = (value, None, None)
 
     @property
     def values(self) -> NDArray[Any]:
@@ -50,13 +72,14 @@ class OptimizerMemory:
 
         An optimizer with another memory begins at zero.
         """
-        memory, begins, values = self.last
-        if optimizer.memory == memory:
+        before = memory, begins, values = self.last
+        same = optimizer.memory == memory
+        if same:
             run.state[...] = values
         else:
             begins = n_steps
         run.age = n_steps - begins
-        self.last = (optimizer.memory, begins, run.state)
+        self._last = ((optimizer.memory, begins, run.state), run, None if same else before)
 
 
 class TrainingState:
