@@ -62,6 +62,14 @@ class OptimizerMemory:
     def last(self, value: Remembered) -> None:
         self._last = (value, None, None)
 
+    def __getstate__(self) -> Remembered:
+        """Return what is remembered, without the run."""
+        return self.last
+
+    def __setstate__(self, value: Remembered) -> None:
+        """Remember it."""
+        self.last = value
+
     @property
     def values(self) -> NDArray[Any]:
         """Of the run that trained last, in the layout of the engine."""
