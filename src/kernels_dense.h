@@ -1,7 +1,17 @@
-/* kernels_dense.h: the dense layer: forward, delta and update side by side. Part of kernels.h. */
+/* kernels_dense.h: the dense layer: forward, delta, gradient and its application side by side. */
+#ifndef FBP_KERNELS_DENSE_H
+#define FBP_KERNELS_DENSE_H
+
+#include "fbp.h"
+#include "kernels_activations.h"
+#include "kernels_lines.h"
+#include "kernels_rules.h"
+#include "kernels_set.h"
+#include "kernels_tile.h"
+#include "vec.h"
 
 /* y = f(x w + b): panels of columns; within a panel, blocks of depth over all rows, so that a block of w is read from L1. */
-static void KERNEL(dense_forward)(void *y_, void *slope_, const void *x, const void *w_, const void *b_, ptrdiff_t batch,
+void KERNEL(dense_forward)(void *y_, void *slope_, const void *x, const void *w_, const void *b_, ptrdiff_t batch,
                                   ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t ldy, ptrdiff_t ldx, ptrdiff_t ldw,
                                   fbp_activation activation)
 {
@@ -102,7 +112,7 @@ static void delta_folded(real *dx, const real *dy, const real *w, ptrdiff_t rows
         }
 }
 
-static void KERNEL(dense_delta)(void *dx, const void *dy, const void *w, const void *x, void *scratch, ptrdiff_t batch,
+void KERNEL(dense_delta)(void *dx, const void *dy, const void *w, const void *x, void *scratch, ptrdiff_t batch,
                                 ptrdiff_t rows, ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t ldx, ptrdiff_t ldy,
                                 ptrdiff_t ldw, fbp_activation activation)
 {
@@ -162,14 +172,33 @@ static void gradient_block(real *g, real *block, const fbp_part *parts, ptrdiff_
     }
 }
 
-static void KERNEL(dense_gradient)(void *g, void *scratch, const fbp_part *parts, ptrdiff_t n_parts, const void *w,
+void KERNEL(dense_gradient)(void *g, void *scratch, const fbp_part *parts, ptrdiff_t n_parts, const void *w,
                                    ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldx, ptrdiff_t ldy, ptrdiff_t ldw,
                                    fbp_coming *coming)
 {
     gradient_block(g, scratch, parts, n_parts, rows, n, 1, ldx, ldy, w, ldw, coming);
 }
 
-static void KERNEL(bias_gradient)(void *g, void *scratch, const fbp_part *parts, ptrdiff_t n_parts, ptrdiff_t n, ptrdiff_t ldy)
+void KERNEL(bias_gradient)(void *g, void *scratch, const fbp_part *parts, ptrdiff_t n_parts, ptrdiff_t n, ptrdiff_t ldy)
 {
     gradient_block(g, scratch, parts, n_parts, 1, n, 0, 0, ldy, NULL, 0, NULL);
 }
+
+/* w and its state [rows][n] (leading dimension ld) by the finished gradient g[rows][n]; n a whole number of vectors. */
+INLINE void apply_to_rows(real *w, real *m, real *v, const real *g, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld,
+                          const fbp_update *u, const fbp_rule rule, const int extras)
+{
+    const rule_vecs c = rule_constants(u);
+    for (ptrdiff_t r = 0; r < rows; r++)
+        for (ptrdiff_t j = 0; j < n; j += LANES)
+            apply_rule(w + r * ld + j, m + r * ld + j, v + r * ld + j, v_load(g + r * n + j), &c, rule, extras);
+}
+
+void KERNEL(apply_gradient)(void *w, fbp_state state, const void *g, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldw,
+                                   const fbp_update *update)
+{
+    real *m = state.m ? state.m : w, *v = state.v ? state.v : w;
+    WITH_RULE(update, apply_to_rows(w, m, v, g, rows, n, ldw, update, rule, extras))
+}
+
+#endif

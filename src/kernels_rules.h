@@ -1,4 +1,9 @@
-/* kernels_rules.h: what becomes of a finished gradient: clipped, penalised, applied to the weight. Part of kernels.h. */
+/* kernels_rules.h: what becomes of a finished gradient: clipped, penalised, applied to the weight. */
+#ifndef FBP_KERNELS_RULES_H
+#define FBP_KERNELS_RULES_H
+
+#include "fbp.h"
+#include "vec.h"
 
 /* An update's constants, spread over vectors once per call. */
 typedef struct {
@@ -104,19 +109,4 @@ INLINE void apply_rule(real *w, real *m, real *v, vec g, const rule_vecs *c, con
         }                                                                                 \
     }
 
-/* w and its state [rows][n] (leading dimension ld) by the finished gradient g[rows][n]; n a whole number of vectors. */
-INLINE void apply_to_rows(real *w, real *m, real *v, const real *g, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld,
-                          const fbp_update *u, const fbp_rule rule, const int extras)
-{
-    const rule_vecs c = rule_constants(u);
-    for (ptrdiff_t r = 0; r < rows; r++)
-        for (ptrdiff_t j = 0; j < n; j += LANES)
-            apply_rule(w + r * ld + j, m + r * ld + j, v + r * ld + j, v_load(g + r * n + j), &c, rule, extras);
-}
-
-static void KERNEL(apply_gradient)(void *w, fbp_state state, const void *g, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldw,
-                                   const fbp_update *update)
-{
-    real *m = state.m ? state.m : w, *v = state.v ? state.v : w;
-    WITH_RULE(update, apply_to_rows(w, m, v, g, rows, n, ldw, update, rule, extras))
-}
+#endif
