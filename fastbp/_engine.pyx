@@ -46,7 +46,7 @@ cdef class Run:
     n_threads : int
         Most threads a step may use.
     parameter : float
-        Of the loss (`loss_delta` in fbp.h); of cross-entropy, the label smoothing.
+        Of the loss (`loss_delta` in fbp_table.h); of cross-entropy, the label smoothing.
     numbers
         Other fields of fbp_update; clip_norm and max_norm, 0 for none.
 
