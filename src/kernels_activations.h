@@ -28,18 +28,12 @@ static void activate_panel(real *z, real *slope, ptrdiff_t ld, ptrdiff_t rows, p
                            fbp_activation activation)
 {
     const vec a = v_set1((real)activation.parameter);
-#define ACTIVATE(code, f, slope_of, zero_at_zero)                                        \
-    case code:                                                                           \
-        if (slope)                                                                       \
-            activate_rows(z, slope, ld, rows, vecs, used, a, code, zero_at_zero);        \
-        else                                                                             \
-            activate_rows(z, NULL, ld, rows, vecs, used, a, code, zero_at_zero);         \
-        break;
-    switch (activation.code) {
-        FBP_ELEMENTWISE(ACTIVATE)
-    default: break;
-    }
-#undef ACTIVATE
+    WITH_ACTIVATION(activation, {
+        if (slope)
+            activate_rows(z, slope, ld, rows, vecs, used, a, code, zero_at_zero);
+        else
+            activate_rows(z, NULL, ld, rows, vecs, used, a, code, zero_at_zero);
+    })
 }
 
 INLINE void slope_rows(real *dx, const real *y, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t vecs, vec a,
@@ -56,13 +50,7 @@ INLINE void slope_rows(real *dx, const real *y, ptrdiff_t ld, ptrdiff_t rows, pt
 static void slope_panel(real *dx, const real *y, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t vecs, fbp_activation activation)
 {
     const vec a = v_set1((real)activation.parameter);
-#define SLOPE(code, f, slope, zero_at_zero) \
-    case code: slope_rows(dx, y, ld, rows, vecs, a, code); break;
-    switch (activation.code) {
-        FBP_ELEMENTWISE(SLOPE)
-    default: break;
-    }
-#undef SLOPE
+    WITH_ACTIVATION(activation, slope_rows(dx, y, ld, rows, vecs, a, code))
 }
 
 static void softmax_rows(real *z, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld)
@@ -108,9 +96,10 @@ void KERNEL(elementary)(void *y, const void *x, ptrdiff_t n, fbp_function functi
         for (ptrdiff_t i = 0; i < n; i += LANES)                    \
             v_store((real *)y + i, f(v_load((const real *)x + i))); \
         break;
+    assert(function < FBP_N_FUNCTIONS);
     switch (function) {
         FBP_ELEMENTARY(APPLY)
-    default: break;
+    case FBP_N_FUNCTIONS: break;
     }
 #undef APPLY
 }

@@ -65,13 +65,7 @@ static void turn_back_with_slope(real *dx, const real *dxt, const real *x, ptrdi
                                  ptrdiff_t ld, fbp_activation activation)
 {
     const vec a = v_set1((real)activation.parameter);
-#define TURN_BACK(code, f, slope, zero_at_zero) \
-    case code: turn_back(dx, dxt, x, rows, n, ldx, ld, a, code); break;
-    switch (activation.code) {
-        FBP_ELEMENTWISE(TURN_BACK)
-    default: break;
-    }
-#undef TURN_BACK
+    WITH_ACTIVATION(activation, turn_back(dx, dxt, x, rows, n, ldx, ld, a, code))
 }
 
 /* dx^T = w dy^T, chains over j ascending: lanes are rows of the batch, so w is read as it lies, and turning dy and dx costs

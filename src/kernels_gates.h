@@ -79,34 +79,24 @@ void KERNEL(gate_forward)(void *y, const void *z, ptrdiff_t rows, ptrdiff_t n, p
                                  ptrdiff_t ldz, fbp_gate gate, fbp_activation activation)
 {
     const vec a = v_set1((real)activation.parameter);
-    if (gate == FBP_MAXOUT) {
-        maxout_rows(y, z, rows, n, pieces, ldy, ldz);
-        return;
+    assert(gate < FBP_N_GATES);
+    switch (gate) {
+    case FBP_MAXOUT: maxout_rows(y, z, rows, n, pieces, ldy, ldz); break;
+    case FBP_PRODUCT: WITH_ACTIVATION(activation, product_rows(y, z, rows, n, ldy, ldz, a, code)) break;
+    case FBP_N_GATES: break;
     }
-#define PRODUCT(code, f, slope, zero_at_zero) \
-    case code: product_rows(y, z, rows, n, ldy, ldz, a, code); break;
-    switch (activation.code) {
-        FBP_ELEMENTWISE(PRODUCT)
-    default: break;
-    }
-#undef PRODUCT
 }
 
 void KERNEL(gate_delta)(void *dz, const void *dy, const void *z, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t pieces,
                                ptrdiff_t ldy, ptrdiff_t ldz, fbp_gate gate, fbp_activation activation)
 {
     const vec a = v_set1((real)activation.parameter);
-    if (gate == FBP_MAXOUT) {
-        maxout_delta_rows(dz, dy, z, rows, n, pieces, ldy, ldz);
-        return;
+    assert(gate < FBP_N_GATES);
+    switch (gate) {
+    case FBP_MAXOUT: maxout_delta_rows(dz, dy, z, rows, n, pieces, ldy, ldz); break;
+    case FBP_PRODUCT: WITH_ACTIVATION(activation, product_delta_rows(dz, dy, z, rows, n, ldy, ldz, a, code)) break;
+    case FBP_N_GATES: break;
     }
-#define PRODUCT(code, f, slope, zero_at_zero) \
-    case code: product_delta_rows(dz, dy, z, rows, n, ldy, ldz, a, code); break;
-    switch (activation.code) {
-        FBP_ELEMENTWISE(PRODUCT)
-    default: break;
-    }
-#undef PRODUCT
 }
 
 void KERNEL(add_rows)(void *out_, const void *a_, const void *b_, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldo,

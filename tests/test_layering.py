@@ -31,7 +31,7 @@ FACES = {  # the one file that may import each optional or slow library
     "tqdm": "_progress",
 }
 LAZY_EVEN_IN_ITS_FACE = {"matplotlib", "mpi4py", "onnx", "tqdm"}
-KERNEL_HEADERS = {"stddef.h", "stdint.h", "string.h", "math.h"}  # no Python, OpenMP or stdio
+KERNEL_HEADERS = {"assert.h", "stddef.h", "stdint.h", "string.h"}  # no Python, OpenMP or stdio
 SYSTEM_HEADERS = KERNEL_HEADERS | {"stdatomic.h", "stdlib.h", "immintrin.h", "arm_neon.h"}
 SYSTEM_HEADERS |= {"sched.h", "limits.h", "time.h", "unistd.h", "windows.h", "malloc.h"}
 SYSTEM_HEADERS |= {"linux/futex.h", "sys/mman.h", "sys/syscall.h"}
