@@ -88,9 +88,19 @@ static inline int fbp_loss_from_logits(fbp_loss loss, fbp_activation_code activa
     switch (loss) {
     case FBP_CROSS_ENTROPY: return activation == FBP_SOFTMAX;
     case FBP_BINARY_CROSS_ENTROPY: return activation == FBP_SIGMOID;
-    case FBP_POISSON: case FBP_HINGE: case FBP_MULTICLASS_HINGE: case FBP_PERCEPTRON: return 1;
-    default: return 0;
+    case FBP_POISSON:
+    case FBP_HINGE:
+    case FBP_MULTICLASS_HINGE:
+    case FBP_PERCEPTRON: return 1;
+    case FBP_SQUARED_ERROR:
+    case FBP_MSE:
+    case FBP_MAE:
+    case FBP_HUBER:
+    case FBP_QUANTILE:
+    case FBP_GIVEN:
+    case FBP_N_LOSSES: break;
     }
+    return 0;
 }
 
 /* Are hits counted whatever the form of the targets? */

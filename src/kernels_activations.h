@@ -10,6 +10,8 @@
 #include "kernels_set.h"
 #include "vec.h"
 
+#include <assert.h>
+
 /* z[rows][vecs] = f(z); where f(0) is not 0 the lanes from `used` on are set back to zero. slope = f', unless NULL. */
 INLINE void activate_rows(real *z, real *slope, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t vecs, ptrdiff_t used, vec a,
                           const fbp_activation_code code, const int zero_at_zero)
@@ -86,6 +88,7 @@ void KERNEL(activation_delta)(void *delta, const void *y, ptrdiff_t batch, ptrdi
 
 void KERNEL(activate)(void *z, ptrdiff_t n, fbp_activation activation)
 {
+    assert(n % LINE == 0 && activation.code != FBP_SOFTMAX);
     activate_panel(z, NULL, 0, 1, n / LANES, n, activation);
 }
 
@@ -96,7 +99,7 @@ void KERNEL(elementary)(void *y, const void *x, ptrdiff_t n, fbp_function functi
         for (ptrdiff_t i = 0; i < n; i += LANES)                    \
             v_store((real *)y + i, f(v_load((const real *)x + i))); \
         break;
-    assert(function < FBP_N_FUNCTIONS);
+    assert(n % LINE == 0 && function < FBP_N_FUNCTIONS);
     switch (function) {
         FBP_ELEMENTARY(APPLY)
     case FBP_N_FUNCTIONS: break;
@@ -125,6 +128,7 @@ void KERNEL(drop_units)(void *y_, void *slope_, ptrdiff_t rows, ptrdiff_t n, ptr
     const uint32_t below = (uint32_t)(dropout->rate * 0x1p31);
     const vec scale = v_set1((real)(1 / (1 - dropout->rate)));
     real *y = y_, *slope = slope_;
+    assert(0 <= dropout->rate && dropout->rate < 1);
     for (ptrdiff_t r = 0; r < rows; r++, y += ld, slope += ld) {
         const uint64_t word = fbp_random(dropout->key, (uint64_t)(dropout->row + r));
         uvec unit;

@@ -10,6 +10,8 @@
 #include "kernels_tile.h"
 #include "vec.h"
 
+#include <assert.h>
+
 /* y = f(x w + b): panels of columns; within a panel, blocks of depth over all rows, so that a block of w is read from L1. */
 void KERNEL(dense_forward)(void *y_, void *slope_, const void *x, const void *w_, const void *b_, ptrdiff_t batch,
                                   ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t ldy, ptrdiff_t ldx, ptrdiff_t ldw,
@@ -17,6 +19,7 @@ void KERNEL(dense_forward)(void *y_, void *slope_, const void *x, const void *w_
 {
     real *y = y_, *slope = slope_;
     const real *w = w_, *b = b_;
+    assert(activation.code <= FBP_KEPT);
     for (ptrdiff_t v = 0, total = vecs_of(n_out), width; v < total; v += width) {
         const ptrdiff_t j = v * LANES;
         width = panel_vecs(batch, total - v);
@@ -111,6 +114,7 @@ void KERNEL(dense_delta)(void *dx, const void *dy, const void *w, const void *x,
                                 ptrdiff_t ldw, fbp_activation activation)
 {
     fbp_activation in_block = activation;
+    assert(rows <= batch);
     if (activation.code == FBP_SOFTMAX) /* it needs whole rows */
         in_block.code = FBP_LINEAR;
     if (batch > FBP_FOLD_ROWS)
@@ -129,6 +133,7 @@ static ptrdiff_t next_rows(fbp_part *out, const fbp_part *parts, ptrdiff_t n_par
         const ptrdiff_t skip = *done > first ? *done - first : 0, rows = smaller(parts[p].rows - skip, left);
         if (rows <= 0)
             continue;
+        assert(count < FBP_UPDATE_PARTS);
         out[count++] = (fbp_part){(const real *)parts[p].x + skip * ldx, (const real *)parts[p].dy + skip * ldy, rows};
         left -= rows;
     }
@@ -145,6 +150,7 @@ static void gradient_block(real *g, real *block, const fbp_part *parts, ptrdiff_
     static const real ONE = 1;
     const ptrdiff_t batch = depth_of(parts, n_parts);
     fbp_part some[FBP_UPDATE_PARTS];
+    assert(rows > 0 && n % LINE == 0);
     for (ptrdiff_t done = 0; done == 0 || done < batch;) {
         const int later = done > 0;
         const ptrdiff_t n_some = next_rows(some, parts, n_parts, &done, ldx, ldy);
@@ -183,6 +189,7 @@ INLINE void apply_to_rows(real *w, real *m, real *v, const real *g, ptrdiff_t ro
                           const fbp_update *u, const fbp_rule rule, const int extras)
 {
     const rule_vecs c = rule_constants(u);
+    assert(n % LANES == 0);
     for (ptrdiff_t r = 0; r < rows; r++)
         for (ptrdiff_t j = 0; j < n; j += LANES)
             apply_rule(w + r * ld + j, m + r * ld + j, v + r * ld + j, v_load(g + r * n + j), &c, rule, extras);

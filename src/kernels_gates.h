@@ -11,6 +11,8 @@
 #include "kernels_set.h"
 #include "vec.h"
 
+#include <assert.h>
+
 /* The largest piece; a NaN or an infinity in any of them gives one that is not finite. */
 INLINE vec largest_piece(const real *z, ptrdiff_t pieces, ptrdiff_t stride)
 {
@@ -79,7 +81,7 @@ void KERNEL(gate_forward)(void *y, const void *z, ptrdiff_t rows, ptrdiff_t n, p
                                  ptrdiff_t ldz, fbp_gate gate, fbp_activation activation)
 {
     const vec a = v_set1((real)activation.parameter);
-    assert(gate < FBP_N_GATES);
+    assert(gate < FBP_N_GATES && (gate != FBP_PRODUCT || pieces == 2));
     switch (gate) {
     case FBP_MAXOUT: maxout_rows(y, z, rows, n, pieces, ldy, ldz); break;
     case FBP_PRODUCT: WITH_ACTIVATION(activation, product_rows(y, z, rows, n, ldy, ldz, a, code)) break;
@@ -91,7 +93,7 @@ void KERNEL(gate_delta)(void *dz, const void *dy, const void *z, ptrdiff_t rows,
                                ptrdiff_t ldy, ptrdiff_t ldz, fbp_gate gate, fbp_activation activation)
 {
     const vec a = v_set1((real)activation.parameter);
-    assert(gate < FBP_N_GATES);
+    assert(gate < FBP_N_GATES && (gate != FBP_PRODUCT || pieces == 2));
     switch (gate) {
     case FBP_MAXOUT: maxout_delta_rows(dz, dy, z, rows, n, pieces, ldy, ldz); break;
     case FBP_PRODUCT: WITH_ACTIVATION(activation, product_delta_rows(dz, dy, z, rows, n, ldy, ldz, a, code)) break;

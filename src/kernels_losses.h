@@ -10,6 +10,8 @@
 #include "kernels_set.h"
 #include "vec.h"
 
+#include <assert.h>
+
 /* squared_error: factor 1/2; mse: factor 1/n. L = factor * sum (y - t)^2, dL/dy = 2 factor (y - t). */
 static void squared_rows(real *delta, double *row_loss, const real *y, const real *t, ptrdiff_t batch, ptrdiff_t n,
                          ptrdiff_t ld, real factor, real scale)
@@ -165,6 +167,7 @@ void KERNEL(loss_delta)(void *delta, double *row_loss, uint8_t *hit, const void 
 {
     const int logits = fbp_loss_from_logits(loss, activation.code);
     const real s = (real)scale, p = (real)parameter, half = (real)0.5, mean = 1 / (real)n_out;
+    assert(loss < FBP_N_LOSSES && activation.code <= FBP_KEPT);
 #define ROWS delta, row_loss, output, target, batch, n_out, ld
     switch (loss) {
     case FBP_CROSS_ENTROPY: cross_entropy_rows(ROWS, s); break;
@@ -178,7 +181,8 @@ void KERNEL(loss_delta)(void *delta, double *row_loss, uint8_t *hit, const void 
     case FBP_PERCEPTRON: perceptron_rows(ROWS, 1, s, p); break;
     case FBP_GIVEN: given_rows(ROWS, s); break;
     case FBP_MULTICLASS_HINGE: multiclass_hinge_rows(ROWS, s, p); break;
-    default: squared_rows(ROWS, half, s); break;
+    case FBP_SQUARED_ERROR: squared_rows(ROWS, half, s); break;
+    case FBP_N_LOSSES: break;
     }
 #undef ROWS
     /* last: what the branches of hits guess wrong costs nothing while the losses are being computed */

@@ -5,6 +5,8 @@
 #include "kernels_set.h"
 #include "vec.h"
 
+#include <assert.h>
+
 /* In double: the square of a float is exact, and a column's sum is one chain over its rows, so no lane width shows. */
 void KERNEL(column_squares)(double *out, const void *a, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)
 {
@@ -19,6 +21,7 @@ void KERNEL(column_squares)(double *out, const void *a, ptrdiff_t rows, ptrdiff_
 void KERNEL(limit_columns)(void *w_, const double *squares, ptrdiff_t n_sums, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldw,
                                   ptrdiff_t ld_sums, double max_norm)
 {
+    assert(n % LINE == 0);
     for (ptrdiff_t j = 0; j < n; j += LINE) {
         real *w = (real *)w_ + j, factor[LINE];
         int above = 0;

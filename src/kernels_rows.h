@@ -12,6 +12,8 @@
 #include "kernels_lines.h"
 #include "vec.h"
 
+#include <assert.h>
+
 enum layout { ALONG, ACROSS };
 
 /* The vectors of a block: `rows` rows of `width` elements, ld apart, n of them no padding; across, one row of n vectors. */
@@ -165,8 +167,9 @@ INLINE vec work_on_block(real *y, const real *z, const real *t, const block *b, 
     switch (work) {
     case CROSS_ENTROPY: return cross_entropy_block(y, z, t, b, scale, layout);
     case BINARY_CROSS_ENTROPY: return binary_cross_entropy_block(y, z, t, b, scale, layout);
-    default: softmax_block(y, z, b, layout); return v_set1(0);
+    case SOFTMAX: softmax_block(y, z, b, layout); break;
     }
+    return v_set1(0);
 }
 
 /* From half a block on, the transposed one is faster; mostly padding, it would be slower. */
@@ -207,6 +210,7 @@ static __attribute__((noinline)) vec work_across(real *y, const real *z, const r
                                                  ptrdiff_t ld, real scale, enum work work)
 {
     columns of_y, of_z, of_t;
+    assert(0 < rows && rows <= LANES && n <= LINE);
     const block b = {.rows = 1, .n = n * LANES, .width = n * LANES};
     to_columns(of_z, z, rows, n, ld);
     if (work != SOFTMAX)

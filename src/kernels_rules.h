@@ -5,6 +5,8 @@
 #include "fbp.h"
 #include "vec.h"
 
+#include <assert.h>
+
 /* An update's constants, spread over vectors once per call. */
 typedef struct {
     vec minus_lr, momentum, decay;                              /* of every rule */
@@ -74,6 +76,7 @@ INLINE void apply_root(real *w, real *m, real *v, vec weight, vec slope, const r
 /* One vector of weights and its state by their finished gradient g. */
 INLINE void apply_rule(real *w, real *m, real *v, vec g, const rule_vecs *c, const fbp_rule rule, const int extras)
 {
+    assert(rule < FBP_N_RULES);
     if (extras)
         g = clipped(g, c);
     const vec weight = v_load(w);
@@ -85,7 +88,10 @@ INLINE void apply_rule(real *w, real *m, real *v, vec g, const rule_vecs *c, con
     case FBP_SGD: v_store(w, v_fma(c->minus_lr, slope, weight)); return;
     case FBP_MOMENTUM:
     case FBP_NESTEROV: break;
-    default: apply_root(w, m, v, weight, slope, c, rule); return;
+    case FBP_ADAGRAD:
+    case FBP_RMSPROP:
+    case FBP_ADAM: apply_root(w, m, v, weight, slope, c, rule); return;
+    case FBP_N_RULES: return;
     }
     const vec velocity = v_fma(c->momentum, v_load(m), slope);
     v_store(m, velocity);
@@ -102,10 +108,16 @@ INLINE void apply_rule(real *w, real *m, real *v, vec g, const rule_vecs *c, con
 #define WITH_RULE(u, body)                                                                \
     {                                                                                     \
         const int has = has_extras(u);                                                    \
+        assert((u)->rule < FBP_N_RULES);                                                  \
         switch ((u)->rule) {                                                              \
-        RULE_CASE(FBP_GRADIENT, body) RULE_CASE(FBP_SGD, body) RULE_CASE(FBP_MOMENTUM, body) \
-        RULE_CASE(FBP_NESTEROV, body) RULE_CASE(FBP_ADAGRAD, body) RULE_CASE(FBP_RMSPROP, body) \
-        default: RULE_CASE(FBP_ADAM, body)                                                \
+            RULE_CASE(FBP_GRADIENT, body)                                                 \
+            RULE_CASE(FBP_SGD, body)                                                      \
+            RULE_CASE(FBP_MOMENTUM, body)                                                 \
+            RULE_CASE(FBP_NESTEROV, body)                                                 \
+            RULE_CASE(FBP_ADAGRAD, body)                                                  \
+            RULE_CASE(FBP_RMSPROP, body)                                                  \
+            RULE_CASE(FBP_ADAM, body)                                                     \
+        case FBP_N_RULES: break;                                                          \
         }                                                                                 \
     }
 

@@ -9,6 +9,8 @@
 #include "kernels_tile.h"
 #include "vec.h"
 
+#include <assert.h>
+
 ptrdiff_t KERNEL(active_rows)(int32_t *index, const void *x_, ptrdiff_t batch, ptrdiff_t n_in, ptrdiff_t ldx)
 {
     ptrdiff_t count = 0;
@@ -35,6 +37,7 @@ void KERNEL(stream_forward)(void *y_, void *slope_, const void *x, const void *w
 {
     real *y = y_, *slope = slope_;
     const real *w = w_, *b = b_;
+    assert(batch <= FBP_FOLD_ROWS && activation.code <= FBP_KEPT);
     for (ptrdiff_t v = 0, total = vecs_of(n_out), width; v < total; v += width) {
         const ptrdiff_t j = v * LANES;
         width = panel_vecs(batch, total - v);

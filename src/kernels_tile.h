@@ -11,6 +11,8 @@
 #include "kernels_lines.h"
 #include "vec.h"
 
+#include <assert.h>
+
 enum {
     DEPTH_BLOCK = 256, /* a TILE_VECS-wide panel of b this deep stays in L1 or close to it */
     WIDE_VECS = 8      /* panel width for one or two rows, where wide tiles hide the FMA latency */
@@ -38,6 +40,7 @@ INLINE void run_tile(const tile *t, const int rows, const int vecs, const enum w
     const ptrdiff_t a_row = walk == BY_COLUMN ? 1 : t->a_row, a_depth = walk == BY_COLUMN ? t->a_depth : 1;
     const real *ahead = t->ahead;
     vec sum[TILE_ROWS * TILE_VECS];
+    assert(rows * vecs <= TILE_ROWS * TILE_VECS && vecs <= WIDE_VECS);
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 8
@@ -88,6 +91,7 @@ INLINE void tile_of_shape(const tile *t, ptrdiff_t rows, ptrdiff_t vecs, const e
         SHAPES(5) SHAPES(6) SHAPES(7) SHAPES(8)
         SHAPE(3, 4) SHAPE(4, 4) SHAPE(5, 4) SHAPE(6, 4)
 #endif
+    default: assert(!"a tile of this shape");
     }
 }
 
@@ -109,6 +113,7 @@ static __attribute__((noinline)) void tile_listed(const tile *t, ptrdiff_t rows,
 /* Width of the next panel when `left` vectors remain: TILE_VECS, or FLAT_VECS where that leaves no thin last panel. */
 static inline ptrdiff_t panel_vecs(ptrdiff_t rows, ptrdiff_t left)
 {
+    assert(left > 0);
     if (rows == 1 && left >= WIDE_VECS)
         return WIDE_VECS;
     if (rows <= 2 && left >= 4)
