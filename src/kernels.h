@@ -1,50 +1,38 @@
 /* kernels.h: the loops, written once over the vocabulary of vec.h, for every ISA and dtype.
  *
  * A kernel file (kernels_avx512.c, ...) sets FBP_ISA and FBP_VEC_BYTES and includes this file; the build compiles it once
- * for each FBP_REAL_BITS. No ISA is named here: where a loop would want to ask, the vocabulary lacks a verb.
+ * for each FBP_REAL_BITS, and in three parts, FBP_PART, so that compilers run side by side and a change of one header is the
+ * business of one part. Without FBP_PART it is all in one object. No ISA is named here: where a loop would want to ask, the
+ * vocabulary lacks a verb.
  */
 #ifndef FBP_KERNELS_H
 #define FBP_KERNELS_H
 
-#include "fbp.h"
+#include "kernels_set.h"
+
+#define FBP_DENSE 1
+#define FBP_ROWS 2
+#define FBP_STREAM 3
+#ifndef FBP_PART
+#define FBP_PART 0
+#endif
+
+#if FBP_PART == FBP_DENSE || !FBP_PART
 #include "kernels_activations.h"
 #include "kernels_dense.h"
+#include "kernels_stream.h"
+#endif
+
+#if FBP_PART == FBP_ROWS || !FBP_PART
 #include "kernels_gates.h"
 #include "kernels_gather.h"
 #include "kernels_losses.h"
 #include "kernels_norms.h"
-#include "kernels_set.h"
-#include "kernels_stream.h"
+#include "kernels_table.h"
+#endif
+
+#if FBP_PART == FBP_STREAM || !FBP_PART
 #include "kernels_stream_backward.h"
-#include "vec.h"
-
-double KERNEL(fma_probe)(void *sink, ptrdiff_t rounds)
-{
-    enum { CHAINS = TILE_ROWS * TILE_VECS };
-    vec sum[CHAINS], a = v_set1((real)0.999), b = v_set1((real)0.001);
-    for (int c = 0; c < CHAINS; c++)
-        sum[c] = v_set1(c);
-    for (ptrdiff_t i = 0; i < rounds; i++)
-#pragma GCC unroll 32
-        for (int c = 0; c < CHAINS; c++)
-            sum[c] = v_fma(sum[c], a, b);
-    for (int c = 0; c < CHAINS; c++)
-        v_store((real *)sink + c * LANES, sum[c]);
-    return 2.0 * CHAINS * LANES * (double)rounds;
-}
-
-#define NAME_OF(isa) NAME_TEXT(isa)
-#define NAME_TEXT(isa) #isa
-#define ENTRY(op) .op = KERNEL(op),
-const fbp_kernels KERNEL(kernels) = {
-    .isa = NAME_OF(FBP_ISA),
-    .dtype = FBP_REAL_BITS == 32 ? FBP_F32 : FBP_F64,
-    .item = sizeof(real),
-    FBP_KERNELS(ENTRY)
-};
-
-#define COUNT(op) +1
-_Static_assert(sizeof(fbp_kernels) == offsetof(fbp_kernels, dense_forward) + (0 FBP_KERNELS(COUNT)) * sizeof(void (*)(void)),
-               "FBP_KERNELS names every kernel of the table");
+#endif
 
 #endif
