@@ -135,6 +135,11 @@ class Affine:
     def _model(self) -> Model:
         return _linear(self.matrix)
 
+    def _diagonal(self) -> Parameters | None:
+        """Return mean and diagonal, which the engine applies while it gathers; None without one."""
+        mean, matrix = self._fitted()
+        return (mean, matrix) if matrix.ndim == 1 else None
+
     def _transform(self, x: ArrayLike, dtype: np.dtype[Any] | None, name: str) -> NDArray[Any]:
         """Return the mapped rows in `dtype`, None for that of `x`; errors call them `name`."""
         x = rows_of(x, self.n_inputs, name)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .engine.arrays import all_finite, in_form
+from .engine.rows import Rows, usable
 from .errors import ConfigError, DTypeError, InputError, LabelError, ShapeError
 
 INT64 = np.dtype(np.int64)
@@ -29,6 +30,9 @@ WITHOUT_CLASSES = {"sign": "-1 and 1", "count": "numbers >= 0"}
 # Up to here Python's min and max over a list beat NumPy's reductions.
 _SMALL = 64
 
+# What the engine reads batches from: an array of the network's dtype, or rows that it converts.
+AnyRows = NDArray[Any] | Rows
+
 ClassWeight = dict[int, float] | str | None
 
 
@@ -43,6 +47,72 @@ def inputs(
     if values and not all_finite(x):
         raise InputError(not_finite(x, name))
     return x
+
+
+def rows(
+    x: ArrayLike, n_inputs: int, dtype: np.dtype, name: str = "x", values: bool = True
+) -> AnyRows:
+    """Return `x` [n >= 1, n_inputs] as a network of `dtype` reads it; with `values`, finite there.
+
+    A C-contiguous, aligned array of a type that the engine converts is used in place.
+    """
+    array = np.asarray(x) if isinstance(x, np.memmap) else x
+    if in_form(array, dtype, n_inputs) or not usable(array):
+        return inputs(array, n_inputs, dtype, name, values)
+    return checked_rows(array, None, n_inputs, dtype, name, values)
+
+
+def mapped_rows(
+    x: ArrayLike,
+    diagonal: tuple[NDArray[np.float64], NDArray[np.float64]],
+    dtype: np.dtype,
+    name: str = "x",
+    values: bool = True,
+) -> Rows:
+    """Return `x` as rows of which a network of `dtype` sees (x - mean) * scale.
+
+    What `rows` does not use in place becomes float64, or stays float32.
+    """
+    array = np.asarray(x) if isinstance(x, np.memmap) else x
+    n_inputs = len(diagonal[0])
+    if not usable(array):
+        float32 = DTYPES["float32"]
+        kind = float32 if getattr(x, "dtype", None) == float32 else DTYPES["float64"]
+        array = inputs(array, n_inputs, kind, name, values=False)
+    return checked_rows(array, diagonal, n_inputs, dtype, name, values)
+
+
+def checked_rows(
+    array: Any,
+    diagonal: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
+    n_inputs: int,
+    dtype: np.dtype,
+    name: str,
+    values: bool,
+) -> Rows:
+    """Return the rows of a usable array, their shape and, with `values`, their values checked."""
+    if array.ndim != 2 or array.shape[1] != n_inputs or not len(array):
+        _reject_inputs(array.shape, n_inputs, name)
+    found = Rows(array, *(diagonal or ()))
+    if values and not found.all_finite(dtype):
+        raise InputError(not_finite_row(found, dtype, name))
+    return found
+
+
+def not_finite_row(x: AnyRows, dtype: np.dtype, name: str) -> str:
+    """Return the text of the error that names the first number that is not finite in `dtype`.
+
+    A number that is finite before the preprocessing and not after it is named as preprocessed.
+    """
+    if not isinstance(x, Rows):
+        return not_finite(x, name)
+    block = x.first_not_finite(dtype) or slice(0, 1)
+    seen = x[block].converted(dtype)
+    if x.mean is not None and np.isfinite(x.data[block]).all():
+        name = f"preprocessed {name}"
+    elif x.mean is not None:
+        seen = x.data[block]
+    return not_finite(seen, name, block.start)
 
 
 def changed_labels(y: NDArray[Any], n_classes: int) -> LabelError:
@@ -295,13 +365,16 @@ def _converted(array: NDArray[Any], dtype: np.dtype) -> NDArray[Any]:
         return np.require(array, dtype, ("C", "A"))
 
 
-def not_finite(array: NDArray[Any], name: str) -> str:
-    """Return the text of the error that names the first number which is not finite."""
+def not_finite(array: NDArray[Any], name: str, first: int = 0) -> str:
+    """Return the text of the error that names the first number which is not finite.
+
+    `first` is the index of the array's first row.
+    """
     bad = np.argwhere(~np.isfinite(array))
     if not len(bad):  # it has been written to since it was looked at
         return f"{name}: got a number that is not finite, wanted finite numbers"
     index = tuple(int(i) for i in bad[0])
-    place = ", ".join(str(i) for i in index)
+    place = ", ".join(str(i) for i in (first + index[0], *index[1:]))
     return f"{name}: got {array[index]} at [{place}] (as {array.dtype}), wanted finite numbers"
 
 

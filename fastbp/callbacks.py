@@ -300,6 +300,8 @@ class GradientNorm:
 
     def on_fit_begin(self, trainer: Trained, x: Any, y: Any, validation_data: Validation) -> None:
         """Note the rows."""
+        if y is None:
+            raise ConfigError("callbacks: got GradientNorm with batches, wanted x and y as arrays")
         self._rows = x, y
 
     def on_epoch_end(self, trainer: Trained, history: History) -> str | None:

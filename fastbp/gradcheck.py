@@ -147,12 +147,12 @@ def gradient_check(
     net = network.copy("float64")
     resolved = net._loss(loss)
     _, pairs = net.gradients(x, y, loss, sample_weight=sample_weight)
-    x, y = net._examples(x, y, resolved)
+    rows, y = net._examples(x, y, resolved)
     weights = _check.row_weights(sample_weight, None, y, net.dtype)
 
     def objective() -> float:
-        total, _ = resolved._evaluate(net._model, x, y, weights, 1)
-        return total / len(x) + penalties.value(net)
+        total, _ = resolved._evaluate(net._model, rows, y, weights, 1)
+        return total / len(rows) + penalties.value(net)
 
     checks = []
     for i, (layer, (dw, db)) in enumerate(zip(net.weighted_layers, pairs, strict=True)):

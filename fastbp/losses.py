@@ -52,6 +52,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _check
+from ._check import AnyRows
 from .engine.model import Model
 from .engine.run import gradients
 from .errors import ConfigError, InputError
@@ -122,7 +123,7 @@ class Loss:
         return self
 
     def _evaluate(
-        self, model: Model, x: NDArray[Any], y: NDArray[Any], weights: Weights, n_threads: int
+        self, model: Model, x: AnyRows, y: NDArray[Any], weights: Weights, n_threads: int
     ) -> tuple[float, int]:
         """Return the weighted sum of the rows' losses, and how many rows are right."""
         sums = model.evaluate(self.name, x, y, n_threads, self.parameter, weights)
@@ -133,7 +134,7 @@ class Loss:
     def _gradients(
         self,
         model: Model,
-        x: NDArray[Any],
+        x: AnyRows,
         y: NDArray[Any],
         weights: Weights,
         n_threads: int,
@@ -358,7 +359,7 @@ class CustomLoss(Loss):
         return values, _check.shaped(given[1], outputs.shape, outputs.dtype, "loss: gradient")
 
     def _evaluate(
-        self, model: Model, x: NDArray[Any], y: NDArray[Any], weights: Weights, n_threads: int
+        self, model: Model, x: AnyRows, y: NDArray[Any], weights: Weights, n_threads: int
     ) -> tuple[float, int]:
         outputs = _outputs(model, x, n_threads)
         values, _ = self.measure(outputs, y)
@@ -367,7 +368,7 @@ class CustomLoss(Loss):
     def _gradients(
         self,
         model: Model,
-        x: NDArray[Any],
+        x: AnyRows,
         y: NDArray[Any],
         weights: Weights,
         n_threads: int,
@@ -425,8 +426,8 @@ def count_correct(outputs: NDArray[Any], targets: NDArray[Any]) -> int:
     return int(np.sum(outputs.argmax(axis=1) == targets)) if targets.ndim == 1 else 0
 
 
-def _outputs(model: Model, x: NDArray[Any], n_threads: int) -> NDArray[Any]:
+def _outputs(model: Model, x: AnyRows, n_threads: int) -> NDArray[Any]:
     outputs = model.predict(x, n_threads)
     if outputs is None:
-        raise InputError(_check.not_finite(x, "x"))
+        raise InputError(_check.not_finite_row(x, model.dtype, "x"))
     return outputs

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,12 +19,16 @@ from .history import History
 from .losses import Loss, LossFunction
 from .network import Network, network_of
 from .optimizers import SGD, LearningRate, Optimizer
-from .training.fit import Callbacks, Fit, progress_bar
+from .training.batches import MOST_ROWS, Batches, BatchFit, Checked
+from .training.fit import Callbacks, Epochs, Fit, progress_bar
 from .training.objective import Objective
 from .training.runs import Runs
 from .training.state import TrainingState, diverged
 
 __all__ = ["Trainer"]
+
+Batch = tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike]
+BatchSource = Iterable[Batch] | Callable[[], Iterable[Batch]]
 
 
 class Trainer:
@@ -141,8 +145,8 @@ class Trainer:
 
     def fit(
         self,
-        x: ArrayLike,
-        y: ArrayLike,
+        x: ArrayLike | BatchSource,
+        y: ArrayLike | None = None,
         epochs: int = 1,
         validation_data: tuple[ArrayLike, ArrayLike] | None = None,
         callbacks: Sequence[Callback] = (),
@@ -154,8 +158,11 @@ class Trainer:
         Parameters
         ----------
         x : array_like
-            Rows [n, n_inputs]; used in place when C-contiguous and of the network's dtype.
-        y : array_like
+            Rows [n, n_inputs]; used in place when C-contiguous and of float32, float64, bool or
+            an integer type. Without a `y`, an iterable of batches ``(x, y)`` or
+            ``(x, y, sample_weight)`` of any sizes, which is gone through once for each epoch, or
+            a function that returns one for each epoch; a batch is a step, in the given order.
+        y : array_like, optional
             Integer classes [n], or targets [n, n_outputs] ([n] for one output).
         epochs : int
             Passes over the rows.
@@ -177,7 +184,8 @@ class Trainer:
         Raises
         ------
         InputError, LabelError, ShapeError, DTypeError, ConfigError
-            An argument cannot be used; nothing has changed.
+            An argument cannot be used; nothing has changed. A batch cannot be used: the message
+            has its index, and network and trainer are back at the start of the epoch.
         DivergenceError
             The loss or the weights stopped being finite. Network and trainer, but for the
             history, are back at the start of the last epoch whose first loss was finite: of
@@ -191,22 +199,21 @@ class Trainer:
         BusyError
             Another call is training the network.
         """
-        examples = self.network._examples(x, y, self._loss)
-        weights = self._weights(sample_weight, examples[1])
-        validate = self._validation(validation_data)
         epochs = _check.positive_int(epochs, "epochs")
+        given: Checked | Batches
+        if y is None:
+            given = self._batches(x, epochs, sample_weight)
+        else:
+            given = self._examples(cast(ArrayLike, x), y, sample_weight)
+        validate = self._validation(validation_data)
         called = Callbacks(self, _check.callbacks(callbacks, "on_epoch_end"))
         progress = _check.flag(progress, "progress")
         with self.network._claim():
             called.call("on_fit_begin", x, y, validation_data)
-            n = len(examples[0])
-            rows = min(self._batch_size or n, n)
-            run = self._runs.new(rows, self._threads())
-            given = *examples, weights, rows, self._shuffle
-            fit = Fit(self._state, self._loss, run, *given, validate, called)
+            fit = self._fit(given, validate, called)
             with progress_bar(progress, epochs, fit.steps) as bar:
                 fit.epochs(epochs, bar)
-            self._runs.ended(run)
+            self._runs.ended(fit.run)
         return self._state.history
 
     def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
@@ -226,18 +233,18 @@ class Trainer:
         BusyError
             Another call is training the network.
         """
-        x, y = self.network._examples(x, y, self._loss)
+        examples, y = self.network._examples(x, y, self._loss)
         weights = self._weights(sample_weight, y)
         with self.network._claim():
             rates = self.optimizer.learning_rates(self.n_steps, 1, self.history.epochs)
-            rows: int = x.shape[0]
+            rows = len(examples)
             run = self._runs.of_step(rows, self._threads())
-            run.bind(x, y, weights)
+            run.bind(examples, y, weights)
             loss, _, done = run.steps(0, 1, rates)
             if not done and run.fault == "label":
                 raise _check.changed_labels(y, self.network.n_outputs)
             if not done:
-                raise diverged(self.network, x, None, self.n_steps, float(rates[0]))
+                raise diverged(self.network, examples, None, self.n_steps, float(rates[0]))
             return loss / rows
 
     def evaluate(
@@ -252,8 +259,10 @@ class Trainer:
         InputError, LabelError, ShapeError, DTypeError
             An argument cannot be used.
         """
-        x, y = self.network._examples(x, y, self._loss)
-        return self._measure(x, y, _check.row_weights(sample_weight, None, y, self.network.dtype))
+        rows, y = self.network._examples(x, y, self._loss)
+        return self._measure(
+            rows, y, _check.row_weights(sample_weight, None, y, self.network.dtype)
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the trainer to a checkpoint file; `Trainer.load` reads it back.
@@ -355,11 +364,41 @@ class Trainer:
         return partial(self._measure, *self.network._examples(*data, self._loss, names))
 
     def _measure(
-        self, x: NDArray[Any], y: NDArray[Any], weights: NDArray[np.float64] | None = None
+        self, x: _check.AnyRows, y: NDArray[Any], weights: NDArray[np.float64] | None = None
     ) -> dict[str, float]:
         model = self.network._model
         total, n_correct = self._loss._evaluate(model, x, y, weights, self._threads())
         return self._loss._means(total, n_correct, len(x), y)
+
+    def _batches(self, source: Any, epochs: int, sample_weight: ArrayLike | None) -> Batches:
+        if sample_weight is not None:
+            raise ConfigError(
+                "sample_weight: got one beside batches, wanted batches of (x, y, sample_weight)"
+            )
+        return Batches(source, epochs, self._examples)
+
+    def _fit(
+        self,
+        given: Checked | Batches,
+        validate: Callable[[], dict[str, float]] | None,
+        called: Callbacks,
+    ) -> Epochs:
+        """Return the epochs on rows, or on batches, that were checked."""
+        state, loss = self._state, self._loss
+        if isinstance(given, Batches):
+            run = self._runs.new(MOST_ROWS, self._threads())
+            return BatchFit(state, loss, run, given, validate, called)
+        n = len(given[0])
+        rows = min(self._batch_size or n, n)
+        run = self._runs.new(rows, self._threads())
+        return Fit(state, loss, run, *given, rows, self._shuffle, validate, called)
+
+    def _examples(
+        self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Checked:
+        """Return rows, targets and weights of `fit` as the engine takes them."""
+        rows, targets = self.network._examples(x, y, self._loss)
+        return rows, targets, self._weights(sample_weight, targets)
 
     def _weights(
         self, sample_weight: ArrayLike | None, y: NDArray[Any]

@@ -10,6 +10,9 @@ const char *const fbp_rule_names[FBP_N_RULES] = {FBP_RULES(TEXT)};
 const char *const fbp_gate_names[FBP_N_GATES] = {FBP_GATES(TEXT)};
 const char *const fbp_function_names[FBP_N_FUNCTIONS] = {FBP_FUNCTIONS(TEXT)};
 
+#define NUMBER_TEXT(NAME, name, type) #name,
+const char *const fbp_number_names[FBP_N_NUMBERS] = {FBP_NUMBERS(NUMBER_TEXT)};
+
 /* The compiler's run-time library reads cpuid, and xgetbv for what the operating system saves. */
 #if defined(__x86_64__)
 static int runs_avx512(void)

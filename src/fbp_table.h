@@ -11,6 +11,7 @@
 
 #include "fbp_codes.h"
 #include "fbp_dropout.h"
+#include "fbp_rows.h"
 #include "fbp_update.h"
 
 #include <stddef.h>
@@ -109,6 +110,9 @@ typedef struct {
     /* out[rows][ld] = x[order[i]][n], or x[first + i] without an order; x needs neither alignment nor padding. */
     void (*gather_rows)(void *out, const void *x, const int64_t *order, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t n,
                         ptrdiff_t ld);
+
+    /* The same from rows of any type of number, centred and scaled in double and rounded once. */
+    void (*convert_rows)(void *out, const fbp_rows *x, const int64_t *order, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t ld);
 
     /* out[rows][ld] = 1 at labels[order[i]], 0 elsewhere; 0 if a label is not in 0 .. n-1, whose row is then all zero. */
     int (*one_hot_rows)(void *out, const int64_t *labels, const int64_t *order, ptrdiff_t first, ptrdiff_t rows,

@@ -24,6 +24,7 @@
 #endif
 
 #if FBP_PART == FBP_ROWS || !FBP_PART
+#include "kernels_convert.h"
 #include "kernels_gates.h"
 #include "kernels_gather.h"
 #include "kernels_losses.h"

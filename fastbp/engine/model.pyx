@@ -10,9 +10,10 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastbp.engine.forward cimport ADD, BRANCH, DENSE, GATE, Op, activation_of, forward_rows
+from fastbp.engine.rows cimport converts, rows_of
 from fastbp.engine.runtime cimport (FBP_CROSS_ENTROPY, FBP_F32, FBP_F64, FBP_KEPT, FBP_LINE_BYTES, bounded_threads, claim,
                                     code_of, fbp_gate, fbp_leading_dimension, fbp_loss, fbp_loss_from_logits, fbp_needs_slope,
-                                    fbp_put_word, fbp_swap, fbp_word, flush_denormals, kernels_of, pause, process,
+                                    fbp_put_word, fbp_rows, fbp_swap, fbp_word, flush_denormals, kernels_of, pause, process,
                                     restore_denormals, threads_now)
 
 from fastbp.engine.runtime import GATES, LOSSES
@@ -155,7 +156,7 @@ cdef class Model:
         """View [n_out] of node i's bias."""
         return np.frombuffer(self.memory, self.dtype, self.nodes[i].n_out, self.nodes[i].bias)
 
-    def predict(self, cnp.ndarray x, long long n_threads):
+    def predict(self, x, long long n_threads):
         """[n, n_outputs] from x [n, n_inputs], or None if x is not finite."""
         cdef Pass p = new_pass(self, x)
         out = new_output(self, p.n_nodes - 1, p.n)
@@ -163,7 +164,7 @@ cdef class Model:
         run_pass(self, &p, [out], n_threads)
         return None if p.not_finite else out
 
-    def activations(self, cnp.ndarray x, long long n_threads):
+    def activations(self, x, long long n_threads):
         """The outputs [n, units] of all nodes from x [n, n_inputs]; with a wiring, of its tops."""
         cdef Pass p = new_pass(self, x)
         cdef Py_ssize_t l
@@ -172,8 +173,9 @@ cdef class Model:
         run_pass(self, &p, outs, n_threads)
         return [out for out in outs if out is not None]
 
-    def evaluate(self, loss, cnp.ndarray x, cnp.ndarray y, long long n_threads, double parameter=0, weights=None):
-        """(sum of row losses, number of correct rows) over x [n, n_inputs] and y: float [n, n_outputs] or int64 labels [n].
+    def evaluate(self, loss, x, cnp.ndarray y, long long n_threads, double parameter=0, weights=None,
+                 double total=0):
+        """(`total` and the row losses summed, number of correct rows) over x [n, n_inputs] and y: float [n, n_outputs] or int64 labels [n].
 
         `weights`, float64 [n], weight the losses, not the count. None if a label is out of range: y was written to after it was
         checked.
@@ -183,7 +185,7 @@ cdef class Model:
         p.with_loss = True
         p.loss = <fbp_loss>code_of(LOSSES, loss, "loss")
         p.to_logits = fbp_loss_from_logits(p.loss, last.activation.code)
-        p.parameter, p.weights = parameter, weights_or_null(weights)
+        p.parameter, p.weights, p.loss_sum = parameter, weights_or_null(weights), total
         p.targets = targets_of(y, parameter if p.loss == FBP_CROSS_ENTROPY else 0)
         p.thread_bytes += 2 * min(p.n, <Py_ssize_t>PASS_ROWS) * last.ld * self.item
         run_pass(self, &p, [], n_threads)
@@ -235,11 +237,12 @@ cdef struct Pass:
     const fbp_kernels *kernels
     const Node *nodes
     const char *arena
-    const char *x
+    fbp_rows x
+    bint converts                   # whether a thread converts the rows of a block before it reads them
     Py_ssize_t n_nodes, n, next_block, end_block
     bint check                      # whether to look for NaN and infinities in x
     int64_t not_finite, bad_label   # findings
-    Py_ssize_t thread_bytes         # buffers of one thread: the output of every node, and for a loss target and delta
+    Py_ssize_t thread_bytes         # buffers of one thread: converted rows, the output of every node, and for a loss target and delta
     char *buffers
     char **copies                   # [n_nodes] where each node's output goes without padding, or NULL
     Targets targets
@@ -278,11 +281,16 @@ cdef void block_loss(Pass *p, char *output, char *target, char *delta, Py_ssize_
 cdef void pass_worker(Pass *p, int thread) noexcept nogil:
     cdef Py_ssize_t l, block, rows, first, n_in = p.nodes[0].n_in
     cdef size_t item = p.kernels.item
+    cdef const char *x
+    cdef Py_ssize_t ldx = p.nodes[0].ld_in if p.converts else n_in
     cdef char **outputs = <char **>(p.buffers + thread * p.thread_bytes)
     cdef char *end = <char *>outputs + line_bytes(p.n_nodes * sizeof(char *))
     cdef const Node *last = &p.nodes[p.n_nodes - 1]
     cdef uint64_t mode = flush_denormals()
     rows = min(p.n, <Py_ssize_t>PASS_ROWS)
+    cdef char *converted = end
+    if p.converts:
+        end += rows * ldx * item
     for l in range(p.n_nodes):
         outputs[l] = end
         end += rows * p.nodes[l].ld * item
@@ -292,10 +300,15 @@ cdef void pass_worker(Pass *p, int thread) noexcept nogil:
         if block >= p.end_block:
             break
         rows = min(p.n - first, <Py_ssize_t>PASS_ROWS)
-        if p.check and not p.kernels.all_finite(p.x + first * n_in * item, rows * n_in):
+        if p.converts:
+            p.kernels.convert_rows(converted, &p.x, NULL, first, rows, ldx)
+            x = converted
+        else:
+            x = <const char *>p.x.data + first * n_in * item
+        if p.check and not p.kernels.all_finite(x, rows * ldx):
             fbp_put_word(&p.not_finite, 1)
             break
-        forward_rows(outputs, NULL, p.x + first * n_in * item, p.arena, p.kernels, p.nodes, p.n_nodes, rows, n_in,
+        forward_rows(outputs, NULL, x, p.arena, p.kernels, p.nodes, p.n_nodes, rows, ldx,
                      p.to_logits, NULL, 0)
         for l in range(p.n_nodes):
             if p.copies[l] != NULL:
@@ -353,13 +366,16 @@ cdef int run_workers(Pass *p, list outs, int team) except -1:
     return 0
 
 
-cdef Pass new_pass(Model model, cnp.ndarray x):
+cdef Pass new_pass(Model model, x):
     cdef Pass p
     cdef Py_ssize_t l
     memset(&p, 0, sizeof(Pass))
     p.kernels, p.nodes, p.arena = kernels_of(None, model.dtype_code), model.nodes, model.memory.data
-    p.x, p.n_nodes, p.n = <char *>cnp.PyArray_DATA(x), model.n_nodes, x.shape[0]
+    p.x, p.n_nodes, p.n = rows_of(x), model.n_nodes, len(x)
+    p.converts = converts(&p.x, model.dtype_code)
     p.thread_bytes = p.n_nodes * sizeof(char *) + FBP_LINE_BYTES
+    if p.converts:
+        p.thread_bytes += min(p.n, <Py_ssize_t>PASS_ROWS) * p.nodes[0].ld_in * model.item
     for l in range(p.n_nodes):
         p.thread_bytes += min(p.n, <Py_ssize_t>PASS_ROWS) * p.nodes[l].ld * model.item
     return p

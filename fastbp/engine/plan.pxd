@@ -5,8 +5,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from fastbp.engine.backward cimport Block, Place
 from fastbp.engine.forward cimport Dropout, Node
 from fastbp.engine.model cimport Targets
-from fastbp.engine.runtime cimport (FBP_ADAM, fbp_activation, fbp_barrier, fbp_coming, fbp_kernels, fbp_look, fbp_loss, fbp_state,
-                                    fbp_update)
+from fastbp.engine.runtime cimport (FBP_ADAM, fbp_activation, fbp_barrier, fbp_coming, fbp_kernels, fbp_look, fbp_loss, fbp_rows,
+                                    fbp_state, fbp_update)
 
 cdef struct Slot:
     # Buffers for a block of rows of a batch: inputs, targets, outputs, deltas, losses.
@@ -62,7 +62,8 @@ cdef struct Plan:
     int64_t age                 # steps that the optimizer state has seen before the first one
     char *snapshot              # NULL, or the copy of parameters and state from before the first step
     Py_ssize_t bytes            # of the parameters, and of each array of the state
-    const char *x
+    fbp_rows x
+    bint converts               # whether a batch is to be converted from the rows, not copied
     Targets targets
     const double *weights       # [n] of the rows, or NULL
     const int64_t *order

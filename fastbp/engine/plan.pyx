@@ -22,10 +22,13 @@ cdef Py_ssize_t row_blocks(const Plan *p, Py_ssize_t step) noexcept nogil:
 
 
 cdef bint gather(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
-    """Copy inputs, targets and weights of rows order[first : first + rows] into a slot; False if a label is out of range."""
+    """Gather inputs, targets and weights of rows order[first : first + rows] into a slot; False if a label is out of range."""
     cdef const Node *last = &p.nodes[p.n_nodes - 1]
     cdef Py_ssize_t i
-    p.kernels.gather_rows(slot.inputs, p.x, p.order, first, rows, p.nodes[0].n_in, p.nodes[0].ld_in)
+    if p.converts:
+        p.kernels.convert_rows(slot.inputs, &p.x, p.order, first, rows, p.nodes[0].ld_in)
+    else:
+        p.kernels.gather_rows(slot.inputs, p.x.data, p.order, first, rows, p.nodes[0].n_in, p.nodes[0].ld_in)
     cdef bint in_range = gather_targets(slot.target, p.kernels, &p.targets, p.order, first, rows, last.n_out, last.ld)
     if p.weights != NULL:
         for i in range(rows):

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .model import Model
+from .rows import Rows
 
 class Cell(NamedTuple):
     regime: str
@@ -23,7 +24,7 @@ class StepCount:
 def gradients(
     model: Model,
     loss: str,
-    x: NDArray[Any],
+    x: NDArray[Any] | Rows,
     y: NDArray[Any],
     n_threads: int,
     inputs: bool,
@@ -61,7 +62,7 @@ class Run:
     def fault(self) -> str: ...
     def release(self) -> Any: ...
     def bind(
-        self, x: NDArray[Any], y: NDArray[Any], weights: NDArray[np.float64] | None = None
+        self, x: NDArray[Any] | Rows, y: NDArray[Any], weights: NDArray[np.float64] | None = None
     ) -> None: ...
     def shuffle(self, bit_generator: np.random.BitGenerator) -> None: ...
     def steps(

@@ -17,6 +17,7 @@ from fastbp.engine.costmodel cimport Forced, Partition, forced, partition
 from fastbp.engine.forward cimport DENSE, Dropout, Node
 from fastbp.engine.model cimport Model, targets_of, weights_or_null
 from fastbp.engine.plan cimport BAD_LABEL, STREAM, WIDE, Plan, Slot, slot_of
+from fastbp.engine.rows cimport converts, rows_of
 from fastbp.engine.runtime cimport (FBP_CROSS_ENTROPY, FBP_LINEAR, FBP_SGD, Memory, bounded_threads, code_of, fbp_activation,
                                     fbp_delta_scratch, fbp_loss, fbp_loss_classifies, fbp_loss_from_logits, fbp_rule_has_m,
                                     fbp_rule_has_v, process, threads_now)
@@ -127,13 +128,13 @@ cdef class Run:
         p.state.v = self.state_memory.data + m * self.model.memory.bytes if v else NULL
         return 0
 
-    def bind(self, cnp.ndarray x, cnp.ndarray y, weights=None):
-        """Train on x [n, n_inputs] and y (float [n, n_outputs] or int64 labels [n]); order becomes 0 .. n-1.
+    def bind(self, x, cnp.ndarray y, weights=None):
+        """Train on x [n, n_inputs], of the model's dtype or Rows, and y (float [n, n_outputs] or int64 labels [n]); order becomes 0 .. n-1.
 
         `weights`, float64 [n], weight the losses of the rows. `order` is read-only, because steps use it unchecked.
         """
         cdef Plan *p = &self.plan
-        cdef Py_ssize_t n = x.shape[0], batch = min(self.batch_size, n)
+        cdef Py_ssize_t n = len(x), batch = min(self.batch_size, n)
         self.require_idle(self.running)
         if batch != p.batch:
             self.make_workspace(batch)
@@ -142,7 +143,8 @@ cdef class Run:
         self.order = self.rows_in_order.view()
         cnp.PyArray_CLEARFLAGS(self.order, cnp.NPY_ARRAY_WRITEABLE)
         p.targets = targets_of(y, p.parameter if p.loss == FBP_CROSS_ENTROPY else 0)
-        p.x, p.n, p.weights = <char *>cnp.PyArray_DATA(x), n, weights_or_null(weights)
+        p.x, p.n, p.weights = rows_of(x), n, weights_or_null(weights)
+        p.converts = converts(&p.x, self.model.dtype_code)
         p.counts_correct = p.targets.labels != NULL or fbp_loss_classifies(p.loss)
 
     cdef int make_workspace(self, Py_ssize_t batch) except -1:
@@ -247,13 +249,13 @@ cdef class Run:
         return 0
 
 
-def gradients(Model model, loss, cnp.ndarray x, cnp.ndarray y, long long n_threads, bint inputs, double parameter=0,
+def gradients(Model model, loss, x, cnp.ndarray y, long long n_threads, bint inputs, double parameter=0,
               weights=None):
     """(mean loss, a Model that holds the gradients, dX [n, n_inputs] or None) of the mean loss over all rows.
 
     None if a label is out of range: y was written to after it was checked.
     """
-    cdef Py_ssize_t n = x.shape[0], l
+    cdef Py_ssize_t n = len(x), l
     gradient = Model(model.n_inputs, [model.nodes[l].n_out for l in range(model.n_nodes)],
                      ["linear"] * model.n_nodes, model.dtype, wiring=model.wiring)
     cdef Run run = Run(model, loss, "gradient", 0, 0, n, n_threads, gradient, parameter)

@@ -37,6 +37,14 @@ cdef extern from "fbp.h" nogil:
         const void *x
         const int64_t *order
         Py_ssize_t row, end, n, done
+    ctypedef enum fbp_number:
+        FBP_FLOAT32, FBP_FLOAT64, FBP_N_NUMBERS
+    ctypedef struct fbp_rows:
+        const void *data
+        fbp_number type
+        Py_ssize_t n
+        const double *mean
+        const double *scale
     ctypedef struct fbp_dropout:
         uint64_t key
         Py_ssize_t row, unit
@@ -79,6 +87,8 @@ cdef extern from "fbp.h" nogil:
                          Py_ssize_t lda, Py_ssize_t ldb) noexcept nogil
         void (*gather_rows)(void *out, const void *x, const int64_t *order, Py_ssize_t first, Py_ssize_t rows,
                             Py_ssize_t n, Py_ssize_t ld) noexcept nogil
+        void (*convert_rows)(void *out, const fbp_rows *x, const int64_t *order, Py_ssize_t first, Py_ssize_t rows,
+                             Py_ssize_t ld) noexcept nogil
         int (*one_hot_rows)(void *out, const int64_t *labels, const int64_t *order, Py_ssize_t first,
                             Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld) noexcept nogil
         void (*smooth_rows)(void *target, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld,

@@ -4,6 +4,7 @@ ACTIVATIONS: dict[str, int]
 LOSSES: dict[str, int]
 RULES: dict[str, int]
 FUNCTIONS: dict[str, int]
+NUMBERS: dict[str, int]
 GATES: dict[str, int]
 LINE_BYTES: int
 COMPILER: str

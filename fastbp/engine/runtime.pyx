@@ -20,6 +20,7 @@ cdef extern from "fbp.h" nogil:
     const char *fbp_rule_names[]
     const char *fbp_gate_names[]
     const char *fbp_function_names[]
+    const char *fbp_number_names[]
     const char *fbp_isa_name(int index)
     const fbp_kernels *fbp_find_kernels(const char *isa, fbp_dtype dtype)
     void *fbp_alloc(size_t bytes)
@@ -60,6 +61,7 @@ RULES = {fbp_rule_names[i].decode(): i for i in range(FBP_N_RULES)}
 LINE_BYTES = FBP_LINE_BYTES
 GATES = {fbp_gate_names[i].decode(): i for i in range(FBP_N_GATES)}
 FUNCTIONS = {fbp_function_names[i].decode(): i for i in range(FBP_N_FUNCTIONS)}
+NUMBERS = {fbp_number_names[i].decode(): i for i in range(FBP_N_NUMBERS)}
 COMPILER = FBP_COMPILER.decode()
 
 

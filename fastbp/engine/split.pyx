@@ -30,11 +30,11 @@ cdef void prefetch(Worker *w, Py_ssize_t step) noexcept nogil:
     """Let the gradient kernels prefetch the rows that this thread will gather in a step."""
     cdef Plan *p = w.plan
     cdef Py_ssize_t n = p.nodes[0].n_in, first = 0, rows = 0
-    if step < p.n_steps:
+    if step < p.n_steps and not p.converts:  # rows of bytes are soon there, and the kernels prefetch numbers of their own type
         first = row_blocks(p, step) * w.thread // w.n_threads * p.rows
         rows = min(p.rows, batch_of(p, step) - first, BYTES_AHEAD // (n * <Py_ssize_t>p.kernels.item))
         first += (p.first_step + step) * p.batch
-    w.prefetch = fbp_coming(x=p.x, order=p.order, row=first, end=first + rows, n=n, done=0)
+    w.prefetch = fbp_coming(x=p.x.data, order=p.order, row=first, end=first + rows, n=n, done=0)
 
 
 cdef char *gradient_of(Worker *w, Py_ssize_t step, Py_ssize_t i) noexcept nogil:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._check import AnyRows
 from ..engine.model import Model
 from ..engine.run import Run
 from ..losses import CustomLoss, count_correct, weighted_sum
@@ -59,9 +60,7 @@ class CustomRun:
     def snapshot(self, value: NDArray[Any] | None) -> None:
         self._run.snapshot = value
 
-    def bind(
-        self, x: NDArray[Any], y: NDArray[Any], weights: NDArray[np.float64] | None = None
-    ) -> None:
+    def bind(self, x: AnyRows, y: NDArray[Any], weights: NDArray[np.float64] | None = None) -> None:
         """As of `Run`; the engine's targets are an array of gradients, which each step fills."""
         self._x, self._y, self._weights = x, y, weights
         self._gradients = np.zeros((len(x), self._model.n_outputs), self._model.dtype)

@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _check
+from .._check import AnyRows
 from ..errors import DivergenceError, LabelError
 from ..history import History
 from ..losses import Loss
 from .custom import AnyRun
 from .state import LastGood, TrainingState, diverged
 
-__all__ = ["Callback", "Callbacks", "Fit", "NoBar", "ProgressBar", "progress_bar"]
+__all__ = ["Callback", "Callbacks", "Epochs", "Fit", "NoBar", "ProgressBar", "progress_bar"]
 
 # Compiled code returns this often, so that signals, the progress bar and callbacks get a turn.
 REGION_SECONDS = 0.05
@@ -113,16 +114,17 @@ class ProgressBar(NoBar):
     ----------
     epochs : int
         Of this call of fit.
-    steps : int
-        Of one epoch.
+    steps : int or None
+        Of one epoch, if that is known.
     """
 
-    def __init__(self, epochs: int, steps: int) -> None:
+    def __init__(self, epochs: int, steps: int | None) -> None:
         from tqdm import tqdm  # type: ignore[import-untyped]
 
         self._epochs, self._epoch = epochs, 1
         self._shown: dict[str, float] = {}
-        self._bar = tqdm(total=epochs * steps, unit="step", dynamic_ncols=True)
+        total = None if steps is None else epochs * steps
+        self._bar = tqdm(total=total, unit="step", dynamic_ncols=True)
         self._name_epoch()
 
     def __exit__(
@@ -156,13 +158,13 @@ class ProgressBar(NoBar):
         self._bar.set_description(f"epoch {self._epoch}/{self._epochs}", refresh=False)
 
 
-def progress_bar(wanted: bool, epochs: int, steps: int) -> NoBar:
+def progress_bar(wanted: bool, epochs: int, steps: int | None) -> NoBar:
     """Return a bar, or its silent twin, to be used in a ``with`` statement."""
     return ProgressBar(epochs, steps) if wanted else NoBar()
 
 
-class Fit:
-    """Some epochs on one set of rows.
+class Epochs:
+    """Some epochs of training, whatever their steps are made of.
 
     Parameters
     ----------
@@ -170,41 +172,33 @@ class Fit:
         Outlives the call.
     loss : Loss
     run : Run or CustomRun
-        Of the engine; bound to the rows here.
-    x, y : ndarray
-        The rows and targets, as the engine takes them.
-    weights : ndarray or None
-        Of the rows' losses.
-    batch_size : int
-        At most the number of rows.
-    shuffle : bool
-        Whether each epoch takes the rows in a new random order.
+        Of the engine.
     validate : callable or None
         Measures the network after each epoch.
     callbacks : Callbacks
         Their ``on_fit_begin`` has been called.
+
+    Attributes
+    ----------
+    run : Run or CustomRun
+    steps : int or None
+        Of an epoch, if that is known.
     """
+
+    steps: int | None
+    _shuffles = False
 
     def __init__(
         self,
         state: TrainingState,
         loss: Loss,
         run: AnyRun,
-        x: NDArray[Any],
-        y: NDArray[Any],
-        weights: NDArray[np.float64] | None,
-        batch_size: int,
-        shuffle: bool,
         validate: Callable[[], dict[str, float]] | None,
         callbacks: Callbacks,
     ) -> None:
-        self._state, self._loss, self._run, self._callbacks = state, loss, run, callbacks
-        self._x, self._y, self._validate = x, y, validate
-        self._batch_size = batch_size
-        self.steps = -(-len(x) // batch_size)
-        self._shuffles = shuffle and self.steps > 1
+        self._state, self._loss, self.run, self._callbacks = state, loss, run, callbacks
+        self._validate = validate
         self._good = LastGood(state, run)
-        run.bind(x, y, weights)
 
     def epochs(self, count: int, bar: NoBar) -> None:
         """Train for `count` epochs, or until a callback stops it.
@@ -230,7 +224,7 @@ class Fit:
         state = self._state
         self._good.begin(self._shuffles)
         if self._shuffles:
-            self._run.shuffle(state.generator)
+            self.run.shuffle(state.generator)
         record, done, stop_reason = self._train(bar)
         if not self._good.live_is_finite():
             raise self._failure(done - 1, state.steps.n - 1, record["learning_rate"])
@@ -245,13 +239,58 @@ class Fit:
 
         Returns means, the last rate and seconds; the steps done; why they are not all, if so.
         """
+        raise NotImplementedError
+
+    def _failure(self, index: int, step: int, rate: float) -> DivergenceError | LabelError:
+        """Return the error of a step, `index` of this epoch, the state to go on from restored."""
+        raise NotImplementedError
+
+
+class Fit(Epochs):
+    """Some epochs on one set of rows.
+
+    Parameters
+    ----------
+    state, loss, run, validate, callbacks
+        As for `Epochs`.
+    x, y : ndarray
+        The rows and targets, as the engine takes them.
+    weights : ndarray or None
+        Of the rows' losses.
+    batch_size : int
+        At most the number of rows.
+    shuffle : bool
+        Whether each epoch takes the rows in a new random order.
+    """
+
+    def __init__(
+        self,
+        state: TrainingState,
+        loss: Loss,
+        run: AnyRun,
+        x: AnyRows,
+        y: NDArray[Any],
+        weights: NDArray[np.float64] | None,
+        batch_size: int,
+        shuffle: bool,
+        validate: Callable[[], dict[str, float]] | None,
+        callbacks: Callbacks,
+    ) -> None:
+        super().__init__(state, loss, run, validate, callbacks)
+        self._x, self._y = x, y
+        self._batch_size = batch_size
+        self.steps: int = -(-len(x) // batch_size)
+        self._shuffles = shuffle and self.steps > 1
+        run.bind(x, y, weights)
+
+    def _train(self, bar: NoBar) -> tuple[dict[str, float], int, str | None]:
         state, done, stop_reason = self._state, 0, None
         epoch = state.history.epochs
         begin = now = perf_counter()
         while done < self.steps and not stop_reason:
             count = min(state.region, self.steps - done)
             rates = state.optimizer.learning_rates(state.steps.n, count, epoch)
-            loss, n_correct, part_done = self._run.steps(done, count, rates)
+            loss, n_correct, part_done = self.run.steps(done, count, rates)
             done += part_done
             if done:
                 self._good.confirm()
@@ -270,12 +309,11 @@ class Fit:
         )
 
     def _failure(self, index: int, step: int, rate: float) -> DivergenceError | LabelError:
-        """Return the error of a step, `index` of this epoch, the state to go on from restored."""
         state = self._state
-        if self._run.fault == "label":
+        if self.run.fault == "label":
             self._good.undo_epoch()
             return _check.changed_labels(self._y, state.network.n_outputs)
-        rows = self._run.order[index * self._batch_size : (index + 1) * self._batch_size]
+        rows = self.run.order[index * self._batch_size : (index + 1) * self._batch_size]
         epoch = state.history.epochs + 1
         error = diverged(state.network, self._x[rows], epoch, step, rate)
         self._good.restore()

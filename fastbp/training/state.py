@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._check import AnyRows
 from ..engine.arrays import all_finite
 from ..engine.run import Run, StepCount
 from ..errors import DivergenceError
@@ -304,7 +305,7 @@ class LastGood:
 
 
 def diverged(
-    network: Network, x: NDArray[Any], epoch: int | None, step: int, learning_rate: float
+    network: Network, x: AnyRows, epoch: int | None, step: int, learning_rate: float
 ) -> DivergenceError:
     """Return the error, while `network` still is as the failing step left it.
 
@@ -330,7 +331,7 @@ def diverged(
     )
 
 
-def _first_bad_layer(network: Network, x: NDArray[Any]) -> int | None:
+def _first_bad_layer(network: Network, x: AnyRows) -> int | None:
     """Return the first layer with non-finite weights or outputs; None if only the loss is."""
     outputs = network._model.activations(x, 1)
     for i, (layer, output) in enumerate(zip(network.layers, outputs, strict=True)):

@@ -34,6 +34,7 @@ FLOORS = [
     callbacks
     training.fit training.runs training training.objective
     training.state
+    training.batches
     training.custom
     history plot
     network preprocess
@@ -51,7 +52,7 @@ FLOORS = [
     engine.limits engine.signals
     engine.plan engine.kernels
     engine.model engine.backward
-    engine.forward engine.arrays
+    engine.forward engine.arrays engine.rows
     engine.runtime
     engine.cpus engine.pace engine
     errors
@@ -66,7 +67,14 @@ FACES = {  # the one file that may import each optional or slow library
     "tqdm": "training.fit",
 }
 LAZY_EVEN_IN_ITS_FACE = {"matplotlib", "mpi4py", "onnx", "safetensors", "tqdm"}
-KERNEL_HEADERS = {"assert.h", "math.h", "stddef.h", "stdint.h", "string.h"}  # no Python, OpenMP or stdio
+# No Python, OpenMP or stdio.
+KERNEL_HEADERS = {
+    "assert.h",
+    "math.h",
+    "stddef.h",
+    "stdint.h",
+    "string.h",
+}
 SYSTEM_HEADERS = KERNEL_HEADERS | {"stdatomic.h", "stdlib.h", "immintrin.h", "arm_neon.h"}
 SYSTEM_HEADERS |= {"sched.h", "limits.h", "time.h", "unistd.h", "windows.h", "malloc.h"}
 SYSTEM_HEADERS |= {"linux/futex.h", "pthread.h", "fcntl.h", "sys/mman.h", "sys/syscall.h"}

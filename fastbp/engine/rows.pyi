@@ -1,0 +1,23 @@
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+def usable(x: object) -> bool: ...
+
+class Rows:
+    data: NDArray[Any]
+    mean: NDArray[np.float64] | None
+    scale: NDArray[np.float64] | None
+
+    def __init__(
+        self,
+        data: NDArray[Any],
+        mean: NDArray[np.float64] | None = None,
+        scale: NDArray[np.float64] | None = None,
+    ) -> None: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: Any) -> Rows: ...
+    def converted(self, dtype: DTypeLike) -> NDArray[Any]: ...
+    def all_finite(self, dtype: DTypeLike) -> bool: ...
+    def first_not_finite(self, dtype: DTypeLike) -> slice | None: ...

@@ -1,0 +1,169 @@
+"""Epochs on batches that come one by one: from a file too large for memory, or made as they go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
+from itertools import count
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _check
+from .._check import AnyRows
+from ..errors import (
+    ConfigError,
+    DivergenceError,
+    DTypeError,
+    InputError,
+    LabelError,
+    ShapeError,
+)
+from ..losses import Loss
+from .custom import AnyRun
+from .fit import Callbacks, Epochs, NoBar
+from .state import TrainingState, diverged
+
+__all__ = ["MOST_ROWS", "BatchFit", "Batches", "Checked"]
+
+# Of a batch: a run for this many rows takes batches of any size.
+MOST_ROWS = 2**31 - 1
+
+Checked = tuple[AnyRows, NDArray[Any], NDArray[np.float64] | None]
+_END = object()
+
+
+class Batches:
+    """Where the batches of each epoch come from.
+
+    Parameters
+    ----------
+    source : iterable or callable
+        An iterable of ``(x, y)`` or ``(x, y, sample_weight)``, or a function that returns one for
+        each epoch.
+    epochs : int
+        That are wanted of it.
+    check : callable
+        Returns x, y and the weights of a batch as the engine takes them.
+
+    Attributes
+    ----------
+    steps : int or None
+        Batches of an epoch, if the source tells.
+
+    Raises
+    ------
+    ConfigError
+        The source is neither, or an iterator, which has nothing left after the first epoch.
+    """
+
+    def __init__(self, source: Any, epochs: int, check: Callable[..., Checked]) -> None:
+        if hasattr(source, "__array__") or not (isinstance(source, Iterable) or callable(source)):
+            raise ConfigError(
+                f"y: got None with an x of {type(source).__name__}, wanted targets, or as x an "
+                "iterable of (x, y) batches, or a function that returns one"
+            )
+        if epochs > 1 and isinstance(source, Iterator):
+            raise ConfigError(
+                f"x: got an iterator ({type(source).__name__}) for {epochs} epochs, wanted an "
+                "iterable that begins anew in each, such as a list, or a function that returns one"
+            )
+        self._source, self._check = source, check
+        self.steps = len(source) if isinstance(source, Sized) else None
+
+    def epoch(self) -> Iterator[Any]:
+        """Begin anew."""
+        source = self._source
+        return iter(source if isinstance(source, Iterable) else source())
+
+    def checked(self, batch: Any) -> Checked:
+        """Return a batch as the engine takes it."""
+        if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
+            raise ConfigError(f"got {type(batch).__name__}, wanted (x, y) or (x, y, sample_weight)")
+        return self._check(*batch)
+
+
+class BatchFit(Epochs):
+    """Some epochs on batches of any sizes, a step for each.
+
+    Parameters
+    ----------
+    state, loss, run, validate, callbacks
+        As for `Fit`; the run is one for `MOST_ROWS`.
+    batches : Batches
+    """
+
+    def __init__(
+        self,
+        state: TrainingState,
+        loss: Loss,
+        run: AnyRun,
+        batches: Batches,
+        validate: Callable[[], dict[str, float]] | None,
+        callbacks: Callbacks,
+    ) -> None:
+        super().__init__(state, loss, run, validate, callbacks)
+        self.steps, self._batches = batches.steps, batches
+        self._snapshot = run.snapshot
+
+    def _train(self, bar: NoBar) -> tuple[dict[str, float], int, str | None]:
+        self.run.snapshot = self._snapshot  # the first step of an epoch copies its start
+        self._loss_sum, self._n_correct, self._n_rows = 0.0, 0, 0
+        begin, stop_reason, rate = perf_counter(), None, 0.0
+        with self._undone_on_error():
+            batches = self._batches.epoch()
+        for index in count():
+            with self._undone_on_error(f"batch {index}: "):
+                batch = next(batches, _END)
+                if batch is _END:
+                    break
+                rate = self._step(batch)
+            found = self._loss._means(self._loss_sum, self._n_correct, self._n_rows, self._y)
+            bar.advance(1, **found)
+            stop_reason = self._callbacks.call("on_region_end")
+            if stop_reason:
+                break
+        if not self._n_rows:
+            raise InputError("x: got no batch, wanted at least one for each epoch")
+        record = {**found, "learning_rate": rate, "seconds": perf_counter() - begin}
+        return record, index, stop_reason
+
+    def _step(self, batch: Any) -> float:
+        """Do the step of a batch, add its losses to those of the epoch; return the rate."""
+        state, run = self._state, self.run
+        self._x, self._y, weights = self._batches.checked(batch)
+        run.bind(self._x, self._y, weights)
+        rates = state.optimizer.learning_rates(state.steps.n, 1, state.history.epochs)
+        loss, n_correct, done = run.steps(0, 1, rates)
+        if not done:
+            raise self._failure(0, state.steps.n, float(rates[0]))
+        self._good.confirm()
+        run.snapshot = None
+        self._loss_sum += loss
+        self._n_correct += n_correct
+        self._n_rows += len(self._x)
+        return float(rates[0])
+
+    def _failure(self, index: int, step: int, rate: float) -> DivergenceError | LabelError:
+        state = self._state
+        if self.run.fault == "label":
+            return _check.changed_labels(self._y, state.network.n_outputs)
+        error = diverged(state.network, self._x, state.history.epochs + 1, step, rate)
+        self._good.restore()
+        return error
+
+    @contextmanager
+    def _undone_on_error(self, where: str = "") -> Iterator[None]:
+        """Put everything back to the start of the epoch if a batch, or its source, is at fault."""
+        try:
+            yield
+        except DivergenceError:  # everything is back at a good start
+            raise
+        except (InputError, LabelError, ShapeError, DTypeError, ConfigError) as error:
+            self._good.undo_epoch()
+            raise type(error)(f"{where}{error}") from error
+        except Exception:
+            self._good.undo_epoch()
+            raise
