@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from ..engine.arrays import all_finite
 from ..engine.run import Run, StepCount
 from ..errors import DivergenceError
 from ..history import History
+from ..layers import Weighted
 from ..network import Network
 from ..optimizers import Optimizer
 from .custom import AnyRun
@@ -27,26 +29,40 @@ class OptimizerMemory:
 
     def __init__(self) -> None:
         # One tuple, so that an interrupt leaves the old one or the new one: what is remembered,
-        # `Optimizer.memory`; the step before which it was zero; the values of the last run.
-        self._last: tuple[str, int, NDArray[Any]] = ("", 0, np.empty(0))
+        # `Optimizer.memory`; the step before which it was zero; the values of the last run; its
+        # first step; the steps that each layer had been frozen for by then; which are frozen in it.
+        self._last: tuple[str, int, NDArray[Any], int, tuple[int, ...], tuple[bool, ...]]
+        self._last = ("", 0, np.empty(0), 0, (), ())
 
     @property
     def values(self) -> NDArray[Any]:
         """Of the run that trained last, in the layout of the engine."""
         return self._last[2]
 
-    def attach(self, run: Run, optimizer: Optimizer, n_steps: int) -> None:
+    def missed(self, n_steps: int) -> tuple[int, ...]:
+        """Return the steps before `n_steps` that each layer was frozen in, since all was zero."""
+        _, _, _, first, missed, frozen = self._last
+        return tuple(m + f * (n_steps - first) for m, f in zip(missed, frozen, strict=True))
+
+    def attach(
+        self, run: Run, optimizer: Optimizer, n_steps: int, layers: Sequence[Weighted]
+    ) -> None:
         """Let a new run, whose first step is `n_steps`, go on where the last one ended.
 
-        An optimizer with another memory begins at zero.
+        An optimizer with another memory begins at zero. What Adam remembers of a layer has the age
+        of the steps that the layer was trained in, as in PyTorch.
         """
-        memory, begins, values = self._last
+        memory, begins, values = self._last[:3]
         if optimizer.memory == memory:
             run.state[...] = values
+            missed = self.missed(n_steps) or (0,) * len(layers)
         else:
-            begins = n_steps
+            begins, missed = n_steps, (0,) * len(layers)
         run.age = n_steps - begins
-        self._last = (optimizer.memory, begins, run.state)
+        for layer, steps in zip(layers, missed, strict=True):
+            run.set_missed(layer._node, steps)
+        frozen = tuple(not layer.trainable for layer in layers)
+        self._last = (optimizer.memory, begins, run.state, n_steps, missed, frozen)
 
 
 class TrainingState:
