@@ -151,7 +151,12 @@ class Weighted(Layer):
             return
         with self._model.claim():
             self._group = group
-            self._model.set_group(self._node, *group.values())
+            self._group_in(self._model)
+
+    def _group_in(self, model: Model) -> None:
+        """Tell the engine's model the group of this layer."""
+        factors = self.learning_rate_factor, self.decay_factor
+        model.set_group(self._node, self.trainable, *factors)
 
     def _own_group(self) -> Group:
         """Return those entries of the group that are not the default, which is 1 or True."""
@@ -385,7 +390,7 @@ def build(
     model = wiring.model()
     for layer in weighted_layers(placed):
         layer._model = model
-        model.set_group(layer._node, *layer._group.values())
+        layer._group_in(model)
     return model, placed
 
 
