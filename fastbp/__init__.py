@@ -18,7 +18,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from . import activations, errors, initializers, losses, models, preprocess
-from .callbacks import EarlyStopping, GradientNorm, TargetLoss, TimeLimit
+from .callbacks import Checkpoint, EarlyStopping, GradientNorm, TargetLoss, TimeLimit
 from .engine.config import __version__, show_config
 from .gates import Gated, Maxout, Residual
 from .gradcheck import check_loss, gradient_check
@@ -35,6 +35,7 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "Checkpoint",
     "Cosine",
     "Dense",
     "EarlyStopping",

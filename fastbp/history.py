@@ -55,6 +55,13 @@ class History(Mapping[str, list[float]]):
                 for column in columns.values():
                     del column[epochs:]
 
+    @classmethod
+    def _of(cls, columns: dict[str, list[float]], epochs: int, stopped: str | None) -> History:
+        """Return the record of `epochs` epochs that has these columns."""
+        history = cls()
+        history._columns, history._epochs, history.stopped = columns, epochs, stopped
+        return history
+
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write one line per epoch, with a header; epochs are counted from 1."""
         with open(path, "w", newline="", encoding="utf-8") as file:

@@ -23,7 +23,7 @@ from .layers import Layer, build, network_layers, parameter_shapes, weighted_lay
 from .losses import Loss, LossFunction, resolve
 from .trace import Trace, Tracer, one_example
 
-__all__ = ["Network", "load"]
+__all__ = ["Network", "load", "network_of"]
 
 Gradients = list[tuple[NDArray[Any], NDArray[Any]]]
 
@@ -386,7 +386,7 @@ class Network:
 
 
 def load(path: str | os.PathLike[str]) -> Network:
-    """Return the network that `Network.save` wrote to `path`.
+    """Return the network that `Network.save`, or `Trainer.save` with the rest, wrote to `path`.
 
     Raises
     ------
@@ -395,7 +395,17 @@ def load(path: str | os.PathLike[str]) -> Network:
     OSError
         The file does not exist or cannot be read.
     """
-    architecture, tensors = modelfile.read(path)
+    return network_of(path, *modelfile.read(path))
+
+
+def network_of(path: object, architecture: dict[str, Any], tensors: modelfile.Tensors) -> Network:
+    """Return the network that a file at `path` describes.
+
+    Raises
+    ------
+    CorruptModelError
+        It describes none.
+    """
     try:
         return _rebuilt(architecture, tensors)
     except (LookupError, TypeError, ValueError, RecursionError) as error:

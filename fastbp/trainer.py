@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -12,11 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 from . import _check
 from .callbacks import Callback
 from .engine.runtime import get_num_threads
-from .errors import ConfigError
+from .errors import ConfigError, CorruptModelError
+from .formats import checkpoint, modelfile
 from .history import History
 from .losses import Loss, LossFunction
-from .network import Network
-from .optimizers import SGD, Optimizer
+from .network import Network, network_of
+from .optimizers import SGD, LearningRate, Optimizer
 from .training.fit import Callbacks, Fit, progress_bar
 from .training.objective import Objective
 from .training.runs import Runs
@@ -94,10 +96,10 @@ class Trainer:
         self._objective = Objective(l1, l2, penalize_bias, clip_value, clip_norm, max_norm)
         self._shuffle = _check.flag(shuffle, "shuffle")
         seeds = np.random.SeedSequence(_check.seed(seed))
-        self._state = TrainingState(network, optimizer, np.random.SFC64(seeds))
         # Of a child: two words that tell nothing about the shuffling.
         dropout_seed = int(seeds.spawn(1)[0].generate_state(1, np.uint64)[0])
-        self._runs = Runs(self._state, self._loss, self._objective, dropout_seed)
+        self._state = TrainingState(network, optimizer, np.random.SFC64(seeds), dropout_seed)
+        self._runs = Runs(self._state, self._loss, self._objective)
         self._n_threads = _check.optional_int(n_threads, "n_threads")
         self._class_weight = _check.class_weight(class_weight, network.n_outputs)
 
@@ -252,6 +254,87 @@ class Trainer:
         """
         x, y = self.network._examples(x, y, self._loss)
         return self._measure(x, y, _check.row_weights(sample_weight, None, y, self.network.dtype))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the trainer to a checkpoint file; `Trainer.load` reads it back.
+
+        The file is as that of `Network.save`, and written as safely: safetensors with a checksum.
+        It holds the network, the options, the optimizer and what it remembers, the schedule, the
+        random state and the history; of a loss or a learning rate that is your own function it
+        holds the name. `fastbp.load` reads the network from it.
+
+        Raises
+        ------
+        ConfigError
+            The optimizer is of a class of your own, or `Network.metadata` no strings.
+        OSError
+            The folder does not exist, is not writable or is full.
+        """
+        modelfile.write(path, *self._packed())
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        loss: LossFunction | None = None,
+        learning_rate: LearningRate | None = None,
+    ) -> Trainer:
+        """Return the trainer that `save` wrote to `path`; it goes on to the same bits.
+
+        Parameters
+        ----------
+        path : path-like
+            Of the file.
+        loss, learning_rate : callable, optional
+            The functions that the trainer had, if they were your own.
+
+        Raises
+        ------
+        CorruptModelError
+            The file is not a whole, unchanged checkpoint of fastbp.
+        ConfigError
+            A function of your own is missing, or one is given that the trainer did not have.
+        OSError
+            The file does not exist or cannot be read.
+        """
+        architecture, tensors, training, rest = modelfile.read_checkpoint(path)
+        network = network_of(path, architecture, tensors)
+        checkpoint.require_given(path, training, loss=loss, learning_rate=learning_rate)
+        try:
+            optimizer = checkpoint.optimizer_of(training["optimizer"], learning_rate)
+            loss_or_own = loss or checkpoint.loss_of(training["loss"])
+            options = training["options"]
+            if isinstance(options["class_weight"], list):  # JSON has no dict by integers
+                options["class_weight"] = dict(options["class_weight"])
+            trainer = cls(network, loss_or_own, optimizer, **options)
+            trainer._state.unpack(training["state"], rest)
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError,
+                ValueError) as error:  # fmt: skip
+            raise CorruptModelError(f"{path} describes no usable trainer: {error}") from error
+        return trainer
+
+    def _packed(self) -> tuple[dict[str, Any], modelfile.Tensors, dict[str, Any]]:
+        """Return what a file holds: of the network, all tensors, and of the training."""
+        described, tensors = self._state.pack()
+        training = {
+            "version": checkpoint.VERSION,
+            "loss": checkpoint.describe_loss(self._loss),
+            "optimizer": checkpoint.describe_optimizer(self.optimizer),
+            "options": self._options(),
+            "state": described,
+        }
+        network = self.network
+        return network._architecture(), network._tensors() | tensors, training
+
+    def _options(self) -> dict[str, Any]:
+        """Return the options besides loss and optimizer, as the constructor takes them."""
+        weight = self._class_weight
+        return self._objective.hyperparameters | {
+            "batch_size": self._batch_size,
+            "shuffle": self._shuffle,
+            "n_threads": self._n_threads,
+            "class_weight": list(weight.items()) if isinstance(weight, dict) else weight,
+        }
 
     def __repr__(self) -> str:
         """Return the network and the options."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastbp.engine import runtime as _runtime
+from fastbp.engine import runtime
 
 
-@pytest.fixture(params=_runtime.isas())
+@pytest.fixture(params=runtime.isas())
 def isa(request) -> str:
     """Name of each kernel set this machine runs; the test hands it to the kernels by name."""
     return request.param
@@ -27,6 +27,6 @@ def rng() -> np.random.Generator:
 @pytest.fixture
 def use_isa():
     """Switch the whole engine to another kernel set for one test."""
-    before = _runtime.isa()
-    yield _runtime.use_isa
-    _runtime.use_isa(before)
+    before = runtime.isa()
+    yield runtime.use_isa
+    runtime.use_isa(before)

@@ -1,13 +1,15 @@
 """Model files on disk: safetensors with the architecture and a checksum in the metadata.
 
 Knows files, and layers as JSON describes them, not networks. The metadata holds ``format``
-("fastbp"), ``format_version``, ``architecture`` (JSON) and ``sha256``, a SHA-256 over the other
-three, the names, dtypes and shapes of the tensors and their bytes, so any changed byte is found.
-Nothing is unpickled. The library safetensors is imported when a file is read or written.
+("fastbp"), ``format_version``, ``architecture`` (JSON), in a checkpoint ``training`` (JSON), and
+``sha256``, a SHA-256 over the others, the names, dtypes and shapes of the tensors and their bytes,
+so any changed byte is found. Nothing is unpickled. The library safetensors is imported when a file
+is read or written.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -24,15 +26,32 @@ from ..errors import CorruptModelError
 from ..gates import Gated, Maxout, Residual
 from ..layers import Dense, Layer
 
-__all__ = ["FORMAT_VERSION", "Tensors", "description", "layer_of", "read", "write"]
+__all__ = [
+    "FORMAT_VERSION",
+    "Tensors",
+    "description",
+    "layer_of",
+    "read",
+    "read_checkpoint",
+    "require_writable",
+    "write",
+]
 
 FORMAT = "fastbp"
 FORMAT_VERSION = 1
 
+# What the names of the network's own tensors begin with, in a checkpoint too.
+OF_THE_NETWORK = ("layers.", "preprocessing.")
+
 Tensors = dict[str, NDArray[Any]]
 
 
-def write(path: str | os.PathLike[str], architecture: dict[str, Any], tensors: Tensors) -> None:
+def write(
+    path: str | os.PathLike[str],
+    architecture: dict[str, Any],
+    tensors: Tensors,
+    training: dict[str, Any] | None = None,
+) -> None:
     """Write a model file so that `path` holds the old file or the new one, whole.
 
     Parameters
@@ -43,6 +62,8 @@ def write(path: str | os.PathLike[str], architecture: dict[str, Any], tensors: T
         What JSON can hold.
     tensors : dict of str to ndarray
         Float32 or float64 arrays of any layout.
+    training : dict, optional
+        Of a checkpoint; what JSON can hold.
 
     Raises
     ------
@@ -57,12 +78,14 @@ def write(path: str | os.PathLike[str], architecture: dict[str, Any], tensors: T
         "format_version": str(FORMAT_VERSION),
         "architecture": json.dumps(architecture, sort_keys=True),
     }
+    if training is not None:
+        metadata["training"] = json.dumps(training, sort_keys=True)
     metadata["sha256"] = _digest(metadata, tensors)
     _replace(Path(os.path.realpath(path)), to_bytes(tensors, metadata))
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Tensors]:
-    """Return the architecture and the tensors of a model file.
+    """Return the architecture and the tensors of a model file; of a checkpoint, the network's.
 
     Raises
     ------
@@ -71,6 +94,52 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Tensors]:
     OSError
         The file does not exist or cannot be read.
     """
+    metadata, tensors = _read(path)
+    if "training" in metadata:
+        tensors = {
+            name: array for name, array in tensors.items() if name.startswith(OF_THE_NETWORK)
+        }
+    return _json(path, metadata, "architecture"), tensors
+
+
+def read_checkpoint(
+    path: str | os.PathLike[str],
+) -> tuple[dict[str, Any], Tensors, dict[str, Any], Tensors]:
+    """Return architecture and tensors of the network of a checkpoint, then those of its training.
+
+    Raises
+    ------
+    CorruptModelError, OSError
+        As `read`; or the file holds a network alone.
+    """
+    metadata, tensors = _read(path)
+    if "training" not in metadata:
+        raise CorruptModelError(
+            f"{path} holds a network, but not its training: fastbp.load reads it"
+        )
+    rest = {name: array for name, array in tensors.items() if not name.startswith(OF_THE_NETWORK)}
+    own = {name: array for name, array in tensors.items() if name not in rest}
+    return _json(path, metadata, "architecture"), own, _json(path, metadata, "training"), rest
+
+
+def require_writable(path: str | os.PathLike[str]) -> None:
+    """Try whether `write` could write to `path`; nothing is changed.
+
+    Raises
+    ------
+    OSError
+        The folder does not exist or is not writable, or there is something else than a file.
+    """
+    target = Path(os.path.realpath(path))
+    _require_file(target)
+    temporary = _beside(target)
+    with open(temporary, "xb"):
+        pass
+    temporary.unlink()
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[dict[str, str], Tensors]:
+    """Return the metadata and the tensors of a file whose checksum is right."""
     from safetensors import SafetensorError, safe_open
 
     # Opened here first for the OSError of a missing or unreadable file.
@@ -83,7 +152,8 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Tensors]:
     # What the library raises for bytes it cannot read differs by the place of the damage.
     except (SafetensorError, ValueError, TypeError, KeyError, OverflowError) as error:
         raise CorruptModelError(f"{path} is not a readable safetensors file: {error}") from error
-    return _architecture(path, metadata, tensors), tensors
+    _require_whole(path, metadata, tensors)
+    return metadata, tensors
 
 
 def description(layer: Layer) -> dict[str, Any]:
@@ -135,7 +205,7 @@ def _present(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _architecture(path: object, metadata: dict[str, str], tensors: Tensors) -> dict[str, Any]:
+def _require_whole(path: object, metadata: dict[str, str], tensors: Tensors) -> None:
     if metadata.get("format") != FORMAT:
         raise CorruptModelError(f"{path} is a safetensors file, but not a fastbp model")
     version = metadata.get("format_version")
@@ -146,11 +216,14 @@ def _architecture(path: object, metadata: dict[str, str], tensors: Tensors) -> d
     checksum = metadata.pop("sha256", None)
     if checksum != _digest(metadata, tensors):
         raise CorruptModelError(f"{path} was changed after it was written: SHA-256 differs")
+
+
+def _json(path: object, metadata: dict[str, str], name: str) -> dict[str, Any]:
     try:
-        architecture: dict[str, Any] = json.loads(metadata["architecture"])
-    except (KeyError, ValueError) as error:
-        raise CorruptModelError(f"{path} has no readable architecture: {error}") from error
-    return architecture
+        value: dict[str, Any] = json.loads(metadata[name])
+    except (KeyError, ValueError, RecursionError) as error:
+        raise CorruptModelError(f"{path} has no readable {name}: {error}") from error
+    return value
 
 
 def _digest(metadata: dict[str, str], tensors: Tensors) -> str:
@@ -163,7 +236,8 @@ def _digest(metadata: dict[str, str], tensors: Tensors) -> str:
 
 def _replace(path: Path, content: bytes) -> None:
     """Put `content` at `path`: temporary file beside it, fsync, rename, fsync of the folder."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    _require_file(path)
+    temporary = _beside(path)
     try:
         with open(temporary, "xb") as file:
             file.write(content)
@@ -176,6 +250,18 @@ def _replace(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+
+
+def _require_file(path: Path) -> None:
+    """Refuse to put a file in the place of a folder, a device or a pipe."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
 def _sync_folder(folder: Path) -> None:

@@ -6,7 +6,8 @@ stderr over all steps of all epochs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -58,6 +59,29 @@ class Callbacks:
             if answer and reason is None:
                 reason = answer if isinstance(answer, str) else type(callback).__name__
         return reason
+
+    @property
+    def resume_states(self) -> dict[str, dict[str, Any]]:
+        """What each of those with a `resume_state` has found, by class and number; may be assigned.
+
+        Of what is assigned each takes its own; one for which there is nothing begins afresh.
+        """
+        return {key: callback.resume_state for key, callback in self._resumable()}
+
+    @resume_states.setter
+    def resume_states(self, value: dict[str, dict[str, Any]]) -> None:
+        for key, callback in self._resumable():
+            if key in value:
+                callback.resume_state = value[key]
+
+    def _resumable(self) -> Iterator[tuple[str, Any]]:
+        """Iterate over names and callbacks: of two of a class the second is ``<class>.1``."""
+        seen: Counter[str] = Counter()
+        for callback in self._callbacks:
+            if hasattr(callback, "resume_state"):
+                name = type(callback).__name__
+                yield f"{name}.{seen[name]}", callback
+                seen[name] += 1
 
 
 class NoBar:
@@ -183,15 +207,23 @@ class Fit:
         run.bind(x, y, weights)
 
     def epochs(self, count: int, bar: NoBar) -> None:
-        """Train for `count` epochs, or until a callback stops it."""
-        history, call = self._state.history, self._callbacks.call
+        """Train for `count` epochs, or until a callback stops it.
+
+        After a fit that did not come to its end the callbacks go on from what they had found.
+        """
+        state, history, call = self._state, self._state.history, self._callbacks.call
+        self._callbacks.resume_states = state.unfinished
         history.stopped = None
-        for _ in range(count):
+        for left in reversed(range(count)):
             stop_reason = self._epoch(bar)
             history.stopped = call("on_epoch_end", history) or stop_reason
-            if history.stopped:
+            state.unfinished = self._callbacks.resume_states
+            if history.stopped or not left:
                 break
+            call("on_checkpoint", history)
         call("on_fit_end", history)
+        state.unfinished = {}
+        call("on_checkpoint", history)
 
     def _epoch(self, bar: NoBar) -> str | None:
         """Train for one epoch, evaluate and record it; return why it was cut short, if it was."""
@@ -204,8 +236,7 @@ class Fit:
             raise self._failure(done - 1, state.steps.n - 1, record["learning_rate"])
         if self._validate is not None:
             record |= {f"val_{name}": value for name, value in self._validate().items()}
-        state.optimizer.watch(record)
-        state.history.append(**record)
+        state.record(record)
         bar.epoch_done(**record)
         return stop_reason
 

@@ -23,8 +23,6 @@ class Runs:
         What the runs go on from and change.
     loss : Loss
     objective : Objective
-    seed : int
-        Of dropout.
 
     Raises
     ------
@@ -32,9 +30,8 @@ class Runs:
         The network has dropout and the loss is a custom loss.
     """
 
-    def __init__(self, state: TrainingState, loss: Loss, objective: Objective, seed: int) -> None:
+    def __init__(self, state: TrainingState, loss: Loss, objective: Objective) -> None:
         self._state, self._loss, self._objective = state, loss, objective
-        self._seed = seed
         if isinstance(loss, CustomLoss) and any(
             layer.dropout for layer in state.network.weighted_layers
         ):
@@ -46,6 +43,10 @@ class Runs:
         self._reuse_workspace: Any = None
         # The run of the last `Trainer.step`, with the options and the most rows that it takes.
         self._of_step: tuple[AnyRun, tuple[Any, ...], int] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle holds: no run, and no workspace."""
+        return vars(self) | {"_reuse_workspace": None, "_of_step": None}
 
     def new(self, rows: int, n_threads: int) -> AnyRun:
         """Return a run for batches of `rows` rows that goes on where the last one ended."""
@@ -70,7 +71,7 @@ class Runs:
                 "network: got one without a trainable layer, wanted one at least: set "
                 "layer.trainable = True for some of network.layers"
             )
-        run.seed, run.step = self._seed, state.steps.n
+        run.seed, run.step = state.dropout_seed, state.steps.n
         state.memory.attach(run, optimizer, state.steps.n, state.network.weighted_layers)
         run.reuse_workspace, self._reuse_workspace = self._reuse_workspace, None
         if isinstance(loss, CustomLoss):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from ..engine.arrays import all_finite
 from ..engine.run import Run, StepCount
 from ..errors import DivergenceError
+from ..formats.modelfile import Tensors
 from ..history import History
 from ..layers import Weighted
-from ..network import Network
+from ..network import Network, _rebuilt
 from ..optimizers import Optimizer
 from .custom import AnyRun
 
@@ -23,26 +24,87 @@ __all__ = ["LastGood", "OptimizerMemory", "TrainingState", "diverged"]
 # draws from it, what a schedule has learnt.
 _Start = tuple[int, Any, dict[str, float]]
 
+# The arrays of each `Optimizer.memory`, in their order in the engine.
+MEMORY_PARTS: dict[str, tuple[str, ...]] = {
+    "": (),
+    "velocity": ("velocity",),
+    "sum of squares": ("sum_of_squares",),
+    "mean of squares": ("mean_of_squares",),
+    "means": ("mean", "mean_of_squares"),
+}
+
+
+class Remembered(NamedTuple):
+    """What an optimizer remembers, as a run of the engine goes on from it.
+
+    Attributes
+    ----------
+    memory : str
+        `Optimizer.memory`.
+    begins : int
+        The step before which it was zero.
+    values : ndarray
+        In the engine's layout.
+    first : int
+        The first step of the run.
+    missed : tuple of int
+        Steps before that one that each layer was frozen in, since all was zero; () is none.
+    frozen : tuple of bool
+        Whether each layer is frozen in the run.
+    """
+
+    memory: str
+    begins: int
+    values: NDArray[Any]
+    first: int = 0
+    missed: tuple[int, ...] = ()
+    frozen: tuple[bool, ...] = ()
+
 
 class OptimizerMemory:
     """What an optimizer remembers of each parameter, from one run of the engine to the next."""
 
     def __init__(self) -> None:
         # One tuple, so that an interrupt leaves the old one or the new one: what is remembered,
-        # `Optimizer.memory`; the step before which it was zero; the values of the last run; its
-        # first step; the steps that each layer had been frozen for by then; which are frozen in it.
-        self._last: tuple[str, int, NDArray[Any], int, tuple[int, ...], tuple[bool, ...]]
-        self._last = ("", 0, np.empty(0), 0, (), ())
+        # then the run that goes on from it and what was remembered before that run.
+        self._last: tuple[Remembered, Run | None, Remembered | None] = (
+            Remembered("", 0, np.empty(0)),
+            None,
+            None,
+        )
+
+    @property
+    def last(self) -> Remembered:
+        """What the run that trained last goes on from, and its values as they are now.
+
+        A run that has done no step, because its first loss was not finite or an interrupt came,
+        leaves what was remembered before.
+        """
+        remembered, run, before = self._last
+        return remembered if before is None or run is None or run.done else before
+
+    @last.setter
+    def last(self, value: Remembered) -> None:
+        self._last = (value, None, None)
+
+    def __getstate__(self) -> Remembered:
+        """Return what is remembered, without the run."""
+        return self.last
+
+    def __setstate__(self, value: Remembered) -> None:
+        """Remember it."""
+        self.last = value
 
     @property
     def values(self) -> NDArray[Any]:
         """Of the run that trained last, in the layout of the engine."""
-        return self._last[2]
+        return self.last.values
 
     def missed(self, n_steps: int) -> tuple[int, ...]:
         """Return the steps before `n_steps` that each layer was frozen in, since all was zero."""
-        _, _, _, first, missed, frozen = self._last
-        return tuple(m + f * (n_steps - first) for m, f in zip(missed, frozen, strict=True))
+        last = self.last
+        steps = n_steps - last.first
+        return tuple(m + f * steps for m, f in zip(last.missed, last.frozen, strict=True))
 
     def attach(
         self, run: Run, optimizer: Optimizer, n_steps: int, layers: Sequence[Weighted]
@@ -52,27 +114,32 @@ class OptimizerMemory:
         An optimizer with another memory begins at zero. What Adam remembers of a layer has the age
         of the steps that the layer was trained in, as in PyTorch.
         """
-        memory, begins, values = self._last[:3]
-        if optimizer.memory == memory:
-            run.state[...] = values
-            missed = self.missed(n_steps) or (0,) * len(layers)
-        else:
-            begins, missed = n_steps, (0,) * len(layers)
+        before = self.last
+        same = optimizer.memory == before.memory
+        begins = before.begins if same else n_steps
+        missed = (self.missed(n_steps) if same else ()) or (0,) * len(layers)
+        if same:
+            run.state[...] = before.values
         run.age = n_steps - begins
         for layer, steps in zip(layers, missed, strict=True):
             run.set_missed(layer._node, steps)
         frozen = tuple(not layer.trainable for layer in layers)
-        self._last = (optimizer.memory, begins, run.state, n_steps, missed, frozen)
+        now = Remembered(optimizer.memory, begins, run.state, n_steps, missed, frozen)
+        self._last = (now, run, None if same else before)
 
 
 class TrainingState:
     """What training changes: all that a call of `fit` or `step` goes on from.
+
+    It can be pickled and deep-copied, with a network of its own, between two calls and from a
+    callback at the end of an epoch. Runs of the engine and their workspaces are not part of it.
 
     Parameters
     ----------
     network : Network
     optimizer : Optimizer
     generator : numpy.random.BitGenerator
+    dropout_seed : int
 
     Attributes
     ----------
@@ -82,20 +149,154 @@ class TrainingState:
         Holds the schedule of the learning rate.
     generator : numpy.random.BitGenerator
         Shuffles.
+    dropout_seed : int
+        With the number of a step, what dropout is drawn from.
     memory : OptimizerMemory
     steps : StepCount
         Of all runs of the engine.
     history : History
+    unfinished : dict of str to dict
+        What the callbacks of a fit have found, as of the last epoch that all of them saw; empty
+        when no fit has begun since one ended by itself.
     region : int
         Steps between two returns from compiled code; no result depends on it.
     """
 
     def __init__(
-        self, network: Network, optimizer: Optimizer, generator: np.random.BitGenerator
+        self,
+        network: Network,
+        optimizer: Optimizer,
+        generator: np.random.BitGenerator,
+        dropout_seed: int,
     ) -> None:
         self.network, self.optimizer, self.generator = network, optimizer, generator
+        self.dropout_seed = dropout_seed
         self.memory, self.steps, self.history = OptimizerMemory(), StepCount(), History()
+        self.unfinished: dict[str, dict[str, Any]] = {}
         self.region = 1
+
+    def record(self, epoch: dict[str, float]) -> None:
+        """Put an epoch into the history and show it to the schedule: both or neither.
+
+        An interrupt between the two takes back what the schedule has learnt.
+        """
+        epochs, progress = self.history.epochs, self.optimizer.progress
+        try:
+            self.optimizer.watch(epoch)
+            self.history.append(**epoch)
+        finally:
+            if self.history.epochs == epochs:
+                self.optimizer.progress = progress
+
+    def pack(self) -> tuple[dict[str, Any], Tensors]:
+        """Return all but network and optimizer: what JSON can hold, and arrays by plain names."""
+        memory, begins, values = self.memory.last[:3]
+        tensors: Tensors = {}
+        for name, part in zip(MEMORY_PARTS[memory], _parts(self.network, values), strict=True):
+            tensors |= _named(self.network, part, f"optimizer.{name}.")
+        for name, column in self.history.items():
+            tensors[f"history.{name}"] = np.array(column, np.float64)
+        callbacks = {}
+        for key, progress in self.unfinished.items():
+            arrays = {k: v for k, v in progress.items() if isinstance(v, np.ndarray)}
+            for name, flat in arrays.items():
+                tensors |= _named(self.network, flat, f"callbacks.{key}.{name}.")
+            rest = {k: v for k, v in progress.items() if k not in arrays}
+            callbacks[key] = {"values": rest, "arrays": list(arrays)}
+        described = {
+            "n_steps": self.steps.n,
+            "memory": [memory, begins, list(self.memory.missed(self.steps.n))],
+            "generator": _plain(self.generator.state),
+            "dropout_seed": self.dropout_seed,
+            "history": [list(self.history), self.history.epochs, self.history.stopped],
+            "callbacks": callbacks,
+        }
+        return described, tensors
+
+    def unpack(self, described: dict[str, Any], tensors: Tensors) -> None:
+        """Take what `pack` returned; network and optimizer are those of then.
+
+        Raises
+        ------
+        LookupError, TypeError, ValueError
+            The two were not packed from such a state.
+        """
+        tensors = dict(tensors)
+        memory, begins, missed = described["memory"]
+        parts = [_flat(self.network, tensors, f"optimizer.{n}.") for n in MEMORY_PARTS[memory]]
+        values = np.concatenate(parts) if parts else np.empty(0, self.network.dtype)
+        names, epochs, stopped = described["history"]
+        columns = {name: _column(tensors.pop(f"history.{name}"), epochs) for name in names}
+        unfinished = {}
+        for key, progress in described["callbacks"].items():
+            arrays = {
+                name: _flat(self.network, tensors, f"callbacks.{key}.{name}.")
+                for name in progress["arrays"]
+            }
+            unfinished[key] = progress["values"] | arrays
+        if tensors:
+            raise ValueError(f"the tensors {', '.join(tensors)} are not described")
+        n_steps, dropout_seed = int(described["n_steps"]), int(described["dropout_seed"])
+        if not (0 <= begins <= n_steps < 2**62 and 0 <= dropout_seed < 2**64):
+            raise ValueError("the numbers of steps and the seed are out of their range")
+        layers = self.network.weighted_layers
+        if missed and not (
+            len(missed) == len(layers) and all(0 <= m <= n_steps - begins for m in missed)
+        ):
+            raise ValueError("the steps that layers were frozen in are out of their range")
+        missed = tuple(map(int, missed))
+        frozen = (False,) * len(missed)  # in the steps since
+        self.memory.last = Remembered(memory, int(begins), values, n_steps, missed, frozen)
+        self.steps.n, self.dropout_seed = n_steps, dropout_seed
+        self.generator.state = described["generator"]
+        self.history, self.unfinished = History._of(columns, int(epochs), stopped), unfinished
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle holds."""
+        return vars(self) | {"steps": self.steps.n}
+
+    def __setstate__(self, values: dict[str, Any]) -> None:
+        """Take what a pickle holds."""
+        vars(self).update(values, steps=StepCount(values["steps"]))
+
+
+def _plain(state: Any) -> Any:
+    """Return the state of a bit generator as JSON can hold it."""
+    if isinstance(state, dict):
+        return {name: _plain(value) for name, value in state.items()}
+    return state.tolist() if isinstance(state, np.ndarray) else state
+
+
+def _column(array: NDArray[Any], epochs: int) -> list[float]:
+    if array.shape != (epochs,) or array.dtype != np.float64:
+        raise ValueError(f"a column of the history is {array.dtype} {array.shape}")
+    return [float(value) for value in array]
+
+
+def _parts(network: Network, values: NDArray[Any]) -> list[NDArray[Any]]:
+    """Return the arrays that an optimizer's state has one after another."""
+    size = network._model.arena.size
+    return [values[i : i + size] for i in range(0, values.size, size)]
+
+
+def _blank(network: Network) -> Network:
+    """Return a network of the same layers, to give numbers the form of its parameters."""
+    return network._unset(network._n_inputs, network.layers, network.dtype)
+
+
+def _named(network: Network, flat: NDArray[Any], prefix: str) -> Tensors:
+    """Return numbers laid out like the engine's parameters as tensors named like them."""
+    form = _blank(network)
+    form._model.arena[...] = flat
+    return {prefix + name: tensor for name, tensor in form._tensors().items()}
+
+
+def _flat(network: Network, tensors: Tensors, prefix: str) -> NDArray[Any]:
+    """Take the tensors of a prefix away and return them in the layout of the engine."""
+    found = [name for name in tensors if name.startswith(prefix)]
+    named = {name.removeprefix(prefix): tensors.pop(name) for name in found}
+    arena: NDArray[Any] = _rebuilt(_blank(network)._architecture(), named)._model.arena
+    return arena
 
 
 class LastGood:

@@ -12,10 +12,8 @@ from networks import FLAT, Net, train
 import fastbp as fb
 from fastbp import errors, reference
 from fastbp.activations import ELU, LeakyReLU
-from fastbp.engine import costmodel as _regime
-from fastbp.engine import pace as _pace
-from fastbp.engine import runtime as _runtime
-from fastbp.formats import modelfile as _modelfile
+from fastbp.engine import costmodel, pace, runtime
+from fastbp.formats import modelfile
 
 TOLERANCE = 1e-6  # of gradient_check
 EPS = 1e-5  # its step: with a smaller one, the rounding of the loss shows below four sigmoids
@@ -93,16 +91,16 @@ def test_files_without_parameters_still_load(tmp_path):
     net = network(["leaky_relu", "tanh"])
     description = net._architecture()
     del description["layers"][0]["activation_parameter"]
-    _modelfile.write(tmp_path / "net", description, net._tensors())
+    modelfile.write(tmp_path / "net", description, net._tensors())
     assert repr(fb.load(tmp_path / "net")) == repr(net)
     description["layers"][0]["activation_parameter"] = 3
-    _modelfile.write(tmp_path / "net", description, net._tensors())
+    modelfile.write(tmp_path / "net", description, net._tensors())
     with pytest.raises(errors.CorruptModelError, match="slope: got 3"):
         fb.load(tmp_path / "net")
 
 
 def test_each_activation_has_the_initializer_that_suits_it():
-    for name in _runtime.ACTIVATIONS:
+    for name in runtime.ACTIVATIONS:
         weight = fb.Network(100, [fb.Dense(300, name)], seed=0).layers[0].weight
         gain = {"selu": 1, **dict.fromkeys(["relu", "leaky_relu", "elu", "gelu", "silu"], 2)}
         want = gain[name] / 100 if name in gain else 2 / 400
@@ -140,8 +138,8 @@ def test_sign_and_step_give_their_values_and_no_gradient(name):
 def small_cache(monkeypatch):
     """No weights fit the L2 cache: else these would be too small for the wide regime. And a team
     stays one, however busy the machine is."""
-    monkeypatch.setattr(_regime, "l2_bytes", lambda: 0)
-    monkeypatch.setattr(_pace, "DOUBT", np.inf)
+    monkeypatch.setattr(costmodel, "l2_bytes", lambda: 0)
+    monkeypatch.setattr(pace, "DOUBT", np.inf)
 
 
 def trained(name, n_threads, dtype="float32", steps=12):
@@ -156,23 +154,23 @@ def trained(name, n_threads, dtype="float32", steps=12):
 
 @cache
 def expected(name):
-    before = _runtime.isa()
-    _runtime.use_isa("scalar")
+    before = runtime.isa()
+    runtime.use_isa("scalar")
     try:
         return trained(name, 1)[0].digest()
     finally:
-        _runtime.use_isa(before)
+        runtime.use_isa(before)
 
 
 @pytest.mark.parametrize("name", list(KEPT))
 def test_bits_depend_on_neither_threads_nor_kernel_set(isa, use_isa, small_cache, name):
     use_isa(isa)
     regimes = set()
-    for n_threads in [1, 2, 3] if _runtime.has_openmp() else [1]:
+    for n_threads in [1, 2, 3] if runtime.has_openmp() else [1]:
         net, run = trained(name, n_threads)
         regimes.add(run.regime)
         assert net.digest() == expected(name)
-    if _runtime.has_openmp():
+    if runtime.has_openmp():
         assert {"split": "batch-split", "wide": "wide"}.get(name, "streaming") in regimes
 
 

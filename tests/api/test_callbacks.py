@@ -10,7 +10,7 @@ from training import assert_refuses, classes, classifier, parameters, trainer
 
 import fastbp as fb
 from fastbp import errors
-from fastbp.training import fit as _fit
+from fastbp.training import fit
 
 X, Y = classes()
 XV, YV = classes(seed=1)
@@ -45,7 +45,7 @@ def overfitting():
 
 class TestHooks:
     def test_order(self, monkeypatch):
-        monkeypatch.setattr(_fit, "REGION_GROWTH", 1)
+        monkeypatch.setattr(fit, "REGION_GROWTH", 1)
         recorder = Recorder()
         history = trainer().fit(X, Y, epochs=2, callbacks=[recorder])
         regions = [[("region", 4 * e + s) for s in (1, 2, 3, 4)] for e in (0, 1)]
@@ -54,7 +54,7 @@ class TestHooks:
         assert history.stopped is None
 
     def test_a_region_may_cut_an_epoch(self, monkeypatch):
-        monkeypatch.setattr(_fit, "REGION_GROWTH", 1)
+        monkeypatch.setattr(fit, "REGION_GROWTH", 1)
         owner, other = trainer(shuffle=False), trainer(shuffle=False)
         history = owner.fit(X, Y, epochs=9, validation_data=(XV, YV), callbacks=[Recorder(6)])
         assert (owner.n_steps, history.epochs, history.stopped) == (6, 2, "Recorder")
@@ -65,7 +65,7 @@ class TestHooks:
         assert history["val_loss"][1] == owner.evaluate(XV, YV)["loss"]
 
     def test_divergence_in_a_cut_epoch_names_its_last_step(self, monkeypatch):
-        monkeypatch.setattr(_fit, "REGION_GROWTH", 1)
+        monkeypatch.setattr(fit, "REGION_GROWTH", 1)
 
         def spoil(owner):
             owner.network.layers[0].weight[0, 0] = np.nan

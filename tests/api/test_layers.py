@@ -8,12 +8,12 @@ from training import classifier, parameters
 
 import fastbp as fb
 from fastbp import errors, reference
-from fastbp.engine import runtime as _runtime
+from fastbp.engine import runtime
 
 
 def test_activations_are_those_of_the_engine_and_the_reference():
-    assert set(_runtime.ACTIVATIONS) == set(reference.ACTIVATIONS)
-    for name in _runtime.ACTIVATIONS:
+    assert set(runtime.ACTIVATIONS) == set(reference.ACTIVATIONS)
+    for name in runtime.ACTIVATIONS:
         assert fb.Dense(3, name).activation == name
 
 

@@ -11,12 +11,12 @@ from training import assert_refuses
 
 import fastbp as fb
 from fastbp import errors, losses
-from fastbp.engine import runtime as _runtime
+from fastbp.engine import runtime
 
 
 def test_table_has_the_losses_of_the_engine():
     # A given gradient is not a loss by itself: see test_custom_loss.py.
-    assert list(losses.LOSSES) == [name for name in _runtime.LOSSES if name != "given"]
+    assert list(losses.LOSSES) == [name for name in runtime.LOSSES if name != "given"]
     assert all(name == loss.name for name, loss in losses.LOSSES.items())
 
 
@@ -26,7 +26,7 @@ def test_unknown_names_list_the_known(name):
         losses.resolve(name, "softmax", 3)
 
 
-@pytest.mark.parametrize("activation", list(_runtime.ACTIVATIONS))
+@pytest.mark.parametrize("activation", list(runtime.ACTIVATIONS))
 @pytest.mark.parametrize("name", list(losses.LOSSES))
 def test_output_activation(name, activation):
     needed = losses.LOSSES[name].outputs

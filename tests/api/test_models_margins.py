@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 
 import fastbp as fb
 from fastbp import models
-from fastbp.training import fit as _fit
+from fastbp.training import fit
 
 
 def clouds(n=36, seed=0):
@@ -95,7 +95,7 @@ class Mistakes:
 
 
 def test_perceptron_stops_after_finitely_many_mistakes(monkeypatch):
-    monkeypatch.setattr(_fit, "REGION_GROWTH", 1)  # one step a region
+    monkeypatch.setattr(fit, "REGION_GROWTH", 1)  # one step a region
     x, t, plane = separable()
     rows = np.column_stack([x, np.ones(len(x))])
     bound = (rows**2).sum(axis=1).max() / (t * (rows @ plane)).min() ** 2

@@ -10,7 +10,7 @@ import pytest
 from training import N_CLASSES, N_INPUTS, classes, classifier, parameters, state, trainer
 
 import fastbp as fb
-from fastbp.training import fit as _fit
+from fastbp.training import fit
 
 X, Y = classes()
 N = len(X)
@@ -184,10 +184,10 @@ def test_optimizer_may_change_between_calls():
 
 
 def test_regions_grow_and_shrink_with_time():
-    assert _fit._next_region(1, 1, 1e-7) == _fit.REGION_GROWTH
-    assert _fit._next_region(1000, 1000, 0.1) == 500
-    assert _fit._next_region(1, 1, 3.0) == 1
-    assert _fit._next_region(100, 3, 0.0) == 100 * _fit.REGION_GROWTH
+    assert fit._next_region(1, 1, 1e-7) == fit.REGION_GROWTH
+    assert fit._next_region(1000, 1000, 0.1) == 500
+    assert fit._next_region(1, 1, 3.0) == 1
+    assert fit._next_region(100, 3, 0.0) == 100 * fit.REGION_GROWTH
 
 
 def test_the_rows_are_let_go():

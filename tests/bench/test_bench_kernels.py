@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from benches import report, run, tables
 
-from fastbp.engine import runtime as _runtime
+from fastbp.engine import runtime
 
 QUICK = ["--seconds", "0.001"]
 
@@ -53,7 +53,7 @@ def test_flops_and_bytes(small):
 
 
 def test_rows_without_products_in_float64_on_another_kernel_set(tmp_path):
-    isa = _runtime.isas()[:2][-1]
+    isa = runtime.isas()[:2][-1]
     options = ["--only", "loss_delta", "--dtype", "float64", "--isa", isa, *QUICK]
     text, document = report("kernels.py", tmp_path, *options)
     assert document["environment"]["isa"] == isa

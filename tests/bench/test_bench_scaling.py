@@ -12,7 +12,7 @@ from scaling import _is_shared_out
 from scaling_costs import Kernels
 from scaling_model import Costs, limit, makespan, parts_of, predict
 
-from fastbp.engine import costmodel as _regime
+from fastbp.engine import costmodel
 
 WIDTHS, BATCH = (512, 1024, 256), 512
 WEIGHTS = 512 * 1024 + 1024 * 256
@@ -37,14 +37,14 @@ def predicted(threads, given):
 @pytest.fixture(autouse=True)
 def split(monkeypatch):
     """Has the engine cut as on a machine whose L2 holds all weights, whatever this one's does."""
-    monkeypatch.setattr(_regime, "l2_bytes", lambda: 1 << 40)
+    monkeypatch.setattr(costmodel, "l2_bytes", lambda: 1 << 40)
 
 
 @pytest.fixture
 def wide(split, monkeypatch):
     """Has the engine cut as on a machine whose L2 is too small for any weights."""
-    monkeypatch.setattr(_regime, "l2_bytes", lambda: 0)
-    cut = _regime.describe((1024, 1024, 1024, 10), 64, 4)
+    monkeypatch.setattr(costmodel, "l2_bytes", lambda: 0)
+    cut = costmodel.describe((1024, 1024, 1024, 10), 64, 4)
     assert cut["wide"]
     return cut
 
@@ -55,7 +55,7 @@ def wide(split, monkeypatch):
 )
 def test_rows_of_the_batch_split_regime(batch, threads, rows):
     widths = (128, 128, 10)
-    cut = _regime.describe(widths, batch, threads)
+    cut = costmodel.describe(widths, batch, threads)
     assert list(parts_of(widths, batch, 4, cut)) == [("through", 0, rows)]
 
 

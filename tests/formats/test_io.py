@@ -18,7 +18,7 @@ from training import classes, classifier, parameters, trainer
 
 import fastbp as fb
 from fastbp import errors
-from fastbp.formats import modelfile as _modelfile
+from fastbp.formats import modelfile
 
 X, Y = classes()
 
@@ -133,7 +133,7 @@ def test_missing_files_are_os_errors(tmp_path):
 
 def test_a_later_format_is_named(saved, monkeypatch):
     network, path = saved
-    monkeypatch.setattr(_modelfile, "FORMAT_VERSION", 2)
+    monkeypatch.setattr(modelfile, "FORMAT_VERSION", 2)
     network.save(path)
     monkeypatch.undo()
     with pytest.raises(errors.CorruptModelError, match="format version 2; this fastbp reads"):
@@ -159,7 +159,7 @@ def test_forged_architectures_build_nothing(tmp_path, case):
     architecture = network._architecture() | FORGERIES.get(case, {})
     if case == "missing key":
         del architecture["n_inputs"]
-    _modelfile.write(
+    modelfile.write(
         tmp_path / "net",
         [] if case == "no dict" else architecture,
         {name: tensor for name, tensor in network._tensors().items() if case != "no layers"},

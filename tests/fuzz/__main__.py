@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 
-from fastbp.engine import runtime as _runtime
+from fastbp.engine import runtime
 from fuzz.attack import Found, attack
 from fuzz.cases import Case, case_of
 
@@ -84,8 +84,8 @@ def _numbers(text: str) -> list[int]:
 
 def _names(text: str) -> list[str]:
     names = text.split(",")
-    if unknown := set(names) - set(_runtime.isas()):
-        raise argparse.ArgumentTypeError(f"got {unknown}, this machine has {_runtime.isas()}")
+    if unknown := set(names) - set(runtime.isas()):
+        raise argparse.ArgumentTypeError(f"got {unknown}, this machine has {runtime.isas()}")
     return names
 
 

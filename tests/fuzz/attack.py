@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fastbp import testing
-from fastbp.engine import runtime as _runtime
+from fastbp.engine import runtime
 from fuzz import bits, truth, updates
 from fuzz.cases import Case
 from fuzz.ways import default_threads
@@ -24,7 +24,7 @@ def attack(
     case: Case, threads: Sequence[int] | None = None, isas: Sequence[str] | None = None
 ) -> Found:
     """Without `threads` or `isas`, those of the machine."""
-    threads, isas = threads or default_threads(), isas or _runtime.isas()
+    threads, isas = threads or default_threads(), isas or runtime.isas()
     differences, runs, cells = bits.compare(case, threads, isas)
     differences += truth.differences(case, case.network())
     differences += updates.differences(case, max(threads))

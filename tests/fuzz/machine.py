@@ -22,7 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from training import parameters
 
 import fastbp as fb
-from fastbp import errors, testing
+from fastbp import errors, losses, testing
 from fuzz import hooks, plain
 from fuzz.cases import Rows
 from fuzz.hooks import DeliberateError, Explosive, Hook
@@ -101,8 +101,8 @@ def heard_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def pickled(network: fb.Network) -> fb.Network:
-    return pickle.loads(pickle.dumps(network))
+def pickled(original: Any) -> Any:
+    return pickle.loads(pickle.dumps(original))
 
 
 def saved_and_loaded(network: fb.Network) -> fb.Network:
@@ -111,6 +111,16 @@ def saved_and_loaded(network: fb.Network) -> fb.Network:
         return fb.load(Path(folder) / "network")
 
 
+def trainer_from_its_file(trainer: fb.Trainer) -> fb.Trainer:
+    """A file holds no function of one's own."""
+    loss = trainer._loss
+    with tempfile.TemporaryDirectory() as folder:
+        trainer.save(Path(folder) / "trainer")
+        own = {"loss": loss.function} if isinstance(loss, losses.CustomLoss) else {}
+        return fb.Trainer.load(Path(folder) / "trainer", **own)
+
+
+TRAINER_TWINS = {"deepcopy": copy.deepcopy, "pickle": pickled, "file": trainer_from_its_file}
 TWINS = {
     "copy": fb.Network.copy,
     "deepcopy": copy.deepcopy,
@@ -204,6 +214,15 @@ class Calls(RuleBasedStateMachine):
         network = self.trainer.network
         self.left.append((network, parameters(network)))
         self._take(TWINS[how](network), self.make_optimizer)
+
+    @rule(how=st.sampled_from(list(TRAINER_TWINS)))
+    def go_on_with_a_twin_of_the_trainer(self, how):
+        """Its next steps are the plain trainer's, as if nothing had happened."""
+        left, twin = self.trainer, TRAINER_TWINS[how](self.trainer)
+        self.left.append((left.network, parameters(left.network)))
+        self.trainer = twin
+        if self.loss_name == "own":
+            self.loss = twin._loss.function
 
     # Calls that are cut short, by a callback or from within.
 
@@ -335,7 +354,7 @@ class Calls(RuleBasedStateMachine):
         self.state_is_the_plain_trainers()
         with np.errstate(over="ignore"):
             size = np.max(np.abs(self.trainer.network._model.arena))
-        if not size < FAR or not np.isfinite(self.trainer._runs.state.values).all():
+        if not size < FAR or not np.isfinite(self.trainer._state.memory.values).all():
             self.replace_optimizer("sgd")
             for i in range(len(self.trainer.network.weighted_layers)):
                 self.assign(i, "weight", i)

@@ -106,7 +106,7 @@ class Plain:
             self.do(event, *arguments)
 
     def _is_finite(self) -> bool:
-        arrays = [self.trainer._runs.state.values]
+        arrays = [self.trainer._state.memory.values]
         for layer in self.trainer.network.weighted_layers:
             arrays += [layer.weight, layer.bias]
         return all(np.isfinite(array).all() for array in arrays)

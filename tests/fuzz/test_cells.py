@@ -15,7 +15,7 @@ import pytest
 
 import fastbp as fb
 from fastbp import losses
-from fastbp.engine import runtime as _runtime
+from fastbp.engine import runtime
 from fastbp.testing import Cell
 from fuzz import bits
 from fuzz.cases import Case
@@ -80,7 +80,7 @@ def ways(case: Case) -> list[Way]:
         *["streaming"] * may_stream(case),
     ]
     teams = [n for n in default_threads() if n in (2, 3)]
-    made = product(teams, _runtime.isas()[:1], regimes, (True, False), ("fit", "steps"))
+    made = product(teams, runtime.isas()[:1], regimes, (True, False), ("fit", "steps"))
     return [Way(*way) for way in made]
 
 
@@ -88,7 +88,7 @@ def ways(case: Case) -> list[Way]:
 def attacked(*case) -> tuple[list[str], frozenset[Cell]]:
     """Differences, and cells that ran."""
     made = directed(*case)
-    _, expected, _ = bits.run(made, Way(1, _runtime.isas()[0]))
+    _, expected, _ = bits.run(made, Way(1, runtime.isas()[0]))
     differences, cells = [], set()
     for way in ways(made):
         _, got, seen = bits.run(made, way)
@@ -113,7 +113,7 @@ def test_every_kind_of_run_has_the_bits_of_one_thread(case):
     assert not differences, f"{directed(*case)!r}\n" + "\n".join(differences)
 
 
-@pytest.mark.skipif(not _runtime.has_openmp(), reason="one thread has no regimes")
+@pytest.mark.skipif(not runtime.has_openmp(), reason="one thread has no regimes")
 @pytest.mark.parametrize("cell", POSSIBLE, ids=lambda cell: "-".join(map(str, cell)))
 def test_a_possible_cell_is_hit(cell):
     assert cell in all_seen()

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 import fastbp as fb
-from fastbp.engine import runtime as _runtime
+from fastbp.engine import runtime
 from fuzz import __main__, bits, truth, updates
 from fuzz.attack import attack
 from fuzz.cases import case_of
 from fuzz.ways import Way
 
 SEED = 5
-PLAIN = Way(1, _runtime.isas()[0])
+PLAIN = Way(1, runtime.isas()[0])
 
 
 @pytest.fixture

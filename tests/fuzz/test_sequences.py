@@ -40,7 +40,7 @@ def test_a_lost_step_is_found(monkeypatch):
         try:
             return fit(self, *arguments, **options)
         except BaseException:
-            self._runs.steps.n -= 1
+            self._state.steps.n -= 1
             raise
 
     monkeypatch.setattr(fb.Trainer, "fit", forgetful)

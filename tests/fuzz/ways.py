@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.engine import runtime as _runtime
+from fastbp.engine import runtime
 from fastbp.schedules import Schedule
 from fuzz.cases import Case
 
@@ -40,16 +40,16 @@ class Way(NamedTuple):
 @contextmanager
 def kernels(isa: str) -> Iterator[None]:
     """The whole engine with this kernel set."""
-    before = _runtime.isa()
-    _runtime.use_isa(isa)
+    before = runtime.isa()
+    runtime.use_isa(isa)
     try:
         yield
     finally:
-        _runtime.use_isa(before)
+        runtime.use_isa(before)
 
 
 def default_threads() -> tuple[int, ...]:
-    return THREADS if _runtime.has_openmp() else (1,)
+    return THREADS if runtime.has_openmp() else (1,)
 
 
 def may_be_wide(case: Case) -> bool:

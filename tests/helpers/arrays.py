@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastbp.engine import runtime as _runtime
+from fastbp.engine import runtime
 
 LINE_BYTES = 64
 GUARD_BYTES = 8 * LINE_BYTES  # wider than the widest register tile
@@ -20,7 +20,7 @@ class Padded:
 
     def __init__(self, values: np.ndarray, ld: int | None = None, offset: int = 0, padding=0):
         n = values.shape[-1]
-        ld = _runtime.leading_dimension(n, values.dtype) if ld is None else ld
+        ld = runtime.leading_dimension(n, values.dtype) if ld is None else ld
         shape = (*values.shape[:-1], ld)
         size = int(np.prod(shape)) * values.itemsize
         raw = np.full(size + 2 * GUARD_BYTES + 2 * LINE_BYTES, CANARY, np.uint8)

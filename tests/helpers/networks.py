@@ -12,7 +12,7 @@ from loss_cases import LOSSES, PARAMETERS, targets
 from fastbp import reference, testing
 from fastbp.engine import model as _model
 from fastbp.engine import run as _engine
-from fastbp.engine import runtime as _runtime
+from fastbp.engine import runtime
 
 FLAT = {"sign", "step"}  # their slope is 0: no gradient trains them
 SLOPED = [name for name in reference.ACTIVATIONS if name not in FLAT]
@@ -88,4 +88,4 @@ def train(net, x, y, loss, steps, rule="sgd", rate=0.05, batch=32, n_threads=1, 
 
 def all_threads():
     """Thread counts that the bits must not depend on; more than the cores, and an odd number."""
-    return [1, 2, 3, 4, 7] if _runtime.has_openmp() else [1]
+    return [1, 2, 3, 4, 7] if runtime.has_openmp() else [1]

@@ -15,7 +15,7 @@ import pytest
 import fastbp as fb
 from fastbp import losses
 from fastbp.cli import _parser
-from fastbp.engine import runtime as _runtime
+from fastbp.engine import runtime
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -61,7 +61,7 @@ def test_python_prints_the_text_below_it(path, folder):
 
 def test_every_activation_and_loss_is_named():
     page = (DOCS / "layers_and_losses.md").read_text(encoding="utf-8")
-    for name in [*_runtime.ACTIVATIONS, *losses.LOSSES]:
+    for name in [*runtime.ACTIVATIONS, *losses.LOSSES]:
         assert f"| `{name}` |" in page
 
 

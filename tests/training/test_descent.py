@@ -9,7 +9,7 @@ from training import classes, classifier, parameters
 import fastbp as fb
 from fastbp import reference
 from fastbp.engine import run as _engine
-from fastbp.training import fit as _fit
+from fastbp.training import fit
 
 X, Y = classes(dtype="float64")
 ROWS, EPOCHS, SEED = len(X), 3, 5
@@ -59,7 +59,7 @@ def reference_steps(network, batch_size, shuffle):
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("batch_size", list(RATES))
 def test_every_step_is_the_references(batch_size, shuffle, monkeypatch):
-    monkeypatch.setattr(_fit, "REGION_GROWTH", 1)  # one step a region
+    monkeypatch.setattr(fit, "REGION_GROWTH", 1)  # one step a region
     network, steps = classifier(dtype="float64"), Steps()
     wanted = list(reference_steps(network, batch_size, shuffle))
     owner = fb.Trainer(

@@ -387,3 +387,24 @@ def test_the_norm_of_the_gradient_is_that_of_trainable_layers():
         0.1 * sum(FACTORS[i][1] * np.sum(net.layers[i].weight ** 2) for i in (1, 2))
     )
     assert fb.gradient_check(net, x, y, "cross_entropy", l2=0.1).passed
+
+
+@pytest.mark.parametrize("way", ["pickle", "file"])
+def test_a_saved_trainer_knows_how_long_layers_were_frozen(way, tmp_path):
+    """Adam corrects its means by the steps of each layer: they go on after a layer is trained."""
+    x, y = examples(40)
+    trainer = fb.Trainer(network([0]), "cross_entropy", fb.Adam(0.01), seed=1)
+    trainer.fit(x, y, 2)
+    trainer.network.layers[1].trainable = False
+    trainer.fit(x, y, 2)
+    if way == "pickle":
+        twin = pickle.loads(pickle.dumps(trainer))
+    else:
+        trainer.save(tmp_path / "checkpoint")
+        twin = fb.Trainer.load(tmp_path / "checkpoint")
+    for one in (trainer, twin):
+        for layer in one.network.layers:
+            layer.trainable = True
+        one.fit(x, y)
+    assert trainer._state.memory.missed(trainer.n_steps) == (8, 4, 0)
+    assert bits(twin) == bits(trainer)

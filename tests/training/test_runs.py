@@ -9,7 +9,7 @@ from training import classes, parameters, trainer
 
 import fastbp as fb
 from fastbp.engine import run as _engine
-from fastbp.engine import runtime as _runtime
+from fastbp.engine import runtime
 
 X, Y = classes()
 
@@ -17,13 +17,13 @@ X, Y = classes()
 def test_a_second_fit_asks_for_no_memory_and_gives_the_same_bits():
     owner, fresh = (trainer(optimizer=fb.SGD(0.1)) for _ in range(2))
     owner.fit(X, Y)
-    held = _runtime.live_bytes()
-    _runtime.fail_allocation(1)
+    held = runtime.live_bytes()
+    runtime.fail_allocation(1)
     try:
         owner.fit(X, Y)
     finally:
-        _runtime.fail_allocation(0)
-    assert _runtime.live_bytes() == held
+        runtime.fail_allocation(0)
+    assert runtime.live_bytes() == held
     fresh.fit(X, Y, epochs=2)
     assert parameters(owner.network) == parameters(fresh.network)
 

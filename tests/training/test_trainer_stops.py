@@ -7,7 +7,7 @@ from training import classes, classifier, parameters, state, trainer
 
 import fastbp as fb
 from fastbp import errors
-from fastbp.training import fit as _fit
+from fastbp.training import fit
 
 X, Y = classes()
 
@@ -86,14 +86,14 @@ def test_progress_shows_epoch_loss_and_accuracy_on_stderr(capfd):
 def test_progress_moves_within_an_epoch(monkeypatch):
     moves = []
 
-    class Recorder(_fit.NoBar):
+    class Recorder(fit.NoBar):
         def advance(self, steps, **values):
             moves.append((steps, sorted(values)))
 
         def epoch_done(self, **values):
             moves.append("done")
 
-    monkeypatch.setattr(_fit, "REGION_GROWTH", 1)
+    monkeypatch.setattr(fit, "REGION_GROWTH", 1)
     monkeypatch.setattr("fastbp.trainer.progress_bar", lambda *_: Recorder())
     trainer().fit(X, Y, epochs=2, progress=True)
     assert moves == ([(1, ["accuracy", "loss"])] * 4 + ["done"]) * 2

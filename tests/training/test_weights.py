@@ -12,7 +12,7 @@ from training import assert_refuses, classes, classifier, parameters, trainer
 
 import fastbp as fb
 from fastbp import errors, reference, testing
-from fastbp.engine import costmodel as _regime
+from fastbp.engine import costmodel
 from fastbp.engine import run as _engine
 
 RTOL = {"float32": 2e-4, "float64": 1e-11}
@@ -57,7 +57,7 @@ SHAPES = {  # sizes, rows, batch: one for each regime
 @testing.forced()
 def epochs(regime, isa_dtype, n_threads, weights, monkeypatch):
     """Three shuffled epochs of one regime: the net, the run and the sum of the losses."""
-    monkeypatch.setattr(_regime, "l2_bytes", lambda: 0)
+    monkeypatch.setattr(costmodel, "l2_bytes", lambda: 0)
     sizes, n, batch = SHAPES[regime]
     net = Net(sizes, ["tanh", "softmax"], isa_dtype)
     x, y = net.rows(n, "cross_entropy")
