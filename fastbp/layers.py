@@ -60,6 +60,11 @@ class Layer:
     activation: str = "linear"
     dropout: float = 0.0
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Assign; a name that means nothing here is an AttributeError."""
+        _check.attribute(self, name)
+        super().__setattr__(name, value)
+
     @property
     def units(self) -> int:
         """Number of outputs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,13 @@ from ..layers import Weighted
 from ..network import Network
 
 __all__ = ["Objective"]
+
+CHECKS: dict[str, Callable[[Any, str], float]] = {
+    "l1": _check.number,
+    "l2": _check.number,
+    "penalize_bias": _check.flag,
+}
+LIMITS = ("clip_value", "clip_norm", "max_norm")  # None: there is none
 
 
 class Objective:
@@ -42,15 +50,21 @@ class Objective:
         clip_norm: float | None = None,
         max_norm: float | None = None,
     ) -> None:
-        self.hyperparameters: dict[str, float] = {
-            "l1": _check.number(l1, "l1"),
-            "l2": _check.number(l2, "l2"),
-            "penalize_bias": _check.flag(penalize_bias, "penalize_bias"),
-        }
-        limits = {"clip_value": clip_value, "clip_norm": clip_norm, "max_norm": max_norm}
-        for name, limit in limits.items():
-            if limit is not None:
-                self.hyperparameters[name] = _check.positive(limit, name)
+        self.hyperparameters: dict[str, float] = {}
+        self.change(l1=l1, l2=l2, penalize_bias=penalize_bias)
+        self.change(clip_value=clip_value, clip_norm=clip_norm, max_norm=max_norm)
+
+    def change(self, **options: Any) -> None:
+        """Set some of the options; all are checked first."""
+        changed = dict(self.hyperparameters)
+        for name, value in options.items():
+            if name not in LIMITS:
+                changed[name] = CHECKS[name](value, name)
+            elif value is not None:
+                changed[name] = _check.positive(value, name)
+            else:
+                changed.pop(name, None)
+        self.hyperparameters = changed
 
     def value(self, network: Network) -> float:
         """Return the penalties of a network's trainable layers, in double precision."""

@@ -79,14 +79,15 @@ class Runs:
         return run
 
     def ended(self, run: AnyRun) -> None:
-        """Keep the workspace of a run that is over."""
+        """Keep the workspace of a run that is over, but not its rows."""
+        self._state.memory.settle()
         self._reuse_workspace = run.release()
 
     def of_step(self, rows: int, n_threads: int) -> AnyRun:
         """Return the run of the last step if it can take this one, else a new one."""
         optimizer, last = self._state.optimizer, self._of_step
-        revision = self._state.network._model.revision
-        options = optimizer.rule, optimizer.hyperparameters, n_threads, revision
+        penalties, revision = self._objective.hyperparameters, self._state.network._model.revision
+        options = optimizer.rule, optimizer.hyperparameters, penalties, n_threads, revision
         if last is None or options != last[1] or rows > last[2]:
             last = (self.new(rows, n_threads), options, rows)
             self._of_step = last

@@ -95,6 +95,10 @@ class OptimizerMemory:
         """Remember it."""
         self.last = value
 
+    def settle(self) -> None:
+        """Let go of the run, and of the rows that it holds."""
+        self.last = self.last
+
     @property
     def values(self) -> NDArray[Any]:
         """Of the run that trained last, in the layout of the engine."""
