@@ -8,6 +8,7 @@ import platform
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -17,18 +18,22 @@ from setuptools.command.build_ext import build_ext
 
 # No -ffast-math, -march or LTO: results must not depend on the machine (ARCHITECTURE.md).
 FLAGS = ["-std=gnu11", "-O3", "-ffp-contract=off", "-fno-lto", "-fno-fast-math", "-g0"]
+FLAGS += ["-UNDEBUG" if os.environ.get("FASTBP_ASSERT") else "-DNDEBUG"]
 CORE = ["src/dispatch.c", "src/memory.c", "src/threads.c"]
-HEADERS = [str(path) for path in sorted(Path("src").glob("*.h"))]
+# What the modules include; the compiler lists what goes into a kernel object.
+HEADERS = ["src/phases.h", *map(str, sorted(Path("src").glob("fbp*.h")))]
 RUNTIME = "fastbp.engine.runtime"  # the only extension that links the core
 MODULES = [f"fastbp.engine.{path.stem}" for path in sorted(Path("fastbp/engine").glob("*.pyx"))]
+# Scalar kernels spend their time in fma(): -O1 makes them no slower and halves the compilation.
 ISAS = {
     "x86_64": {
         "avx512": ["-mavx512f", "-mavx512dq", "-mfma"],
         "avx2": ["-mavx2", "-mfma"],
-        "scalar": [],
+        "scalar": ["-O1"],
     },
-    "aarch64": {"neon": [], "scalar": []},
+    "aarch64": {"neon": [], "scalar": ["-O1"]},
 }
+PARTS = ["STREAM", "DENSE", "ROWS"]  # of src/kernels.h, the longest to compile first
 MACHINES = {"AMD64": "x86_64", "arm64": "aarch64"}
 
 
@@ -65,6 +70,7 @@ class Build(build_ext):
             extension.extra_link_args = openmp
             if extension.name == RUNTIME:
                 extension.extra_objects = self.kernel_objects()
+                extension.depends += extension.extra_objects
         super().build_extensions()
 
     def openmp_flags(self) -> list[str]:
@@ -91,20 +97,43 @@ class Build(build_ext):
         return ["-fopenmp"]
 
     def kernel_objects(self) -> list[str]:
-        """src/kernels_<isa>.c compiled for each ISA of the machine and each dtype."""
-        isas = ISAS.get(machine(), {"scalar": []})
+        """src/kernels_<isa>.c compiled for each part, ISA of the machine and dtype."""
+        isas = ISAS.get(machine(), {"scalar": ["-O1"]})
+        kernels = [(part, isa, bits) for part in PARTS for isa in isas for bits in (32, 64)]
         with ThreadPoolExecutor(processes()) as pool:
-            compiled = pool.map(
-                lambda kernel: self.compiler.compile(
-                    [f"src/kernels_{kernel[0]}.c"],
-                    output_dir=str(Path(self.build_temp, f"f{kernel[1]}")),
-                    macros=[("FBP_REAL_BITS", str(kernel[1]))],
-                    extra_postargs=[*FLAGS, *isas[kernel[0]]],
-                    depends=HEADERS,
-                ),
-                [(isa, bits) for isa in isas for bits in (32, 64)],
+            return list(pool.map(lambda kernel: self.kernel_object(isas, *kernel), kernels))
+
+    def kernel_object(self, isas: dict[str, list[str]], part: str, isa: str, bits: int) -> str:
+        """One kernel object, compiled again only if a file that went into it has changed.
+
+        It is kept for the next build in a folder of its own for each compiler and its flags.
+        """
+        flags = [*FLAGS, *isas[isa]]
+        command = " ".join([*self.compiler.compiler_so, *flags, machine()])
+        folder = Path(
+            "build/kernels", sha256(command.encode()).hexdigest()[:16], f"f{bits}", part.lower()
+        )
+        target = folder / f"src/kernels_{isa}.o"
+        if self.force or is_stale(target):
+            self.compiler.compile(
+                [f"src/kernels_{isa}.c"],
+                output_dir=str(folder),
+                macros=[("FBP_REAL_BITS", str(bits)), ("FBP_PART", f"FBP_{part}")],
+                extra_postargs=[*flags, "-MMD"],
             )
-            return [path for paths in compiled for path in paths]
+        return str(target)
+
+
+def is_stale(target: Path) -> bool:
+    """Whether an object is missing, or older than a file of the list that its compiler wrote."""
+    listed = target.with_suffix(".d")
+    if not target.exists() or not listed.exists():
+        return True
+    sources = listed.read_text().split(":", 1)[1].replace("\\\n", " ").split()
+    return any(
+        not Path(source).exists() or Path(source).stat().st_mtime > target.stat().st_mtime
+        for source in sources
+    )
 
 
 def extension(name: str) -> Extension:
@@ -113,7 +142,7 @@ def extension(name: str) -> Extension:
         [f"{name.replace('.', '/')}.pyx", *(CORE if name == RUNTIME else [])],
         include_dirs=["src", np.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
-        depends=HEADERS,
+        depends=[*HEADERS],
     )
 
 

@@ -448,6 +448,20 @@ def choice(value: Any, names: Collection[str], name: str) -> str:
     raise ConfigError(f"{name}: got {value!r}, wanted one of {', '.join(names)}")
 
 
+def attribute(owner: object, name: str) -> None:
+    """Refuse the name of a public attribute of `owner` that cannot be assigned."""
+    if name.startswith("_"):
+        return
+    kind = type(owner)
+    properties = {k: v for k in dir(kind) if isinstance(v := getattr(kind, k), property)}
+    settable = [k for k, v in properties.items() if v.fset is not None]
+    if name not in settable:
+        raise AttributeError(
+            f"{kind.__name__}: got a value for {name!r}, wanted one of the attributes that can be "
+            f"assigned: {', '.join(settable)}"
+        )
+
+
 def floating_dtype(value: Any) -> np.dtype:
     """Return the network's dtype: float32 or float64."""
     try:

@@ -274,9 +274,9 @@ class Checkpoint:
 class GradientNorm:
     """Stop when the gradient of what is minimised is short: a minimum, or a plateau.
 
-    The gradient is that of the mean loss over all training rows, with the l2 penalty, for the
-    weights after the epoch; its Euclidean norm is over all weights and biases. One more pass
-    over the rows, forward and backward, for each epoch.
+    The gradient is that of the mean loss over all training rows, with the penalties, for the
+    weights after the epoch; its Euclidean norm is over all trainable weights and biases. One more
+    pass over the rows, forward and backward, for each epoch.
 
     Parameters
     ----------
@@ -309,9 +309,9 @@ class GradientNorm:
         network, penalties, total = trainer.network, trainer._objective, 0.0
         _, pairs = network.gradients(*self._rows, trainer._loss)
         for layer, (dw, db) in zip(network.weighted_layers, pairs, strict=True):
-            dw += penalties.slope(layer.weight)
-            db += penalties.slope(layer.bias, bias=True)
-            total += sum(float(np.sum(np.square(g, dtype=np.float64))) for g in (dw, db))
+            if layer.trainable:
+                gradient = zip((dw, db), penalties.slopes(layer), strict=True)
+                total += sum(float(np.sum(np.square(g + s, dtype=np.float64))) for g, s in gradient)
         self.norm = float(np.sqrt(total))
         short = self.norm < self._bound
         return f"gradient norm {self.norm:.4g} < {self._bound:g}" if short else None

@@ -22,7 +22,7 @@ from .engine.builder import Wiring
 from .engine.model import Model
 from .engine.runtime import ACTIVATIONS
 from .initializers import Initializer, LeCunNormal, default_weight
-from .layers import Dense, Layer, Weighted, initializer, layers_of
+from .layers import Dense, Group, Layer, Weighted, initializer, layers_of
 
 __all__ = ["Gated", "Maxout", "Residual"]
 
@@ -66,6 +66,8 @@ class Maxout(_Pieces):
     weight_init, bias_init : initializer, optional
         Called for one piece after the other, shapes ``(n_in, units)`` and ``(units,)``.
         Default: `LeCunNormal`, which two pieces hand on with their mean square; `Zeros`.
+    trainable, learning_rate_factor, decay_factor
+        As of `Dense`.
 
     Raises
     ------
@@ -79,8 +81,13 @@ class Maxout(_Pieces):
         pieces: int = 2,
         weight_init: Initializer | None = None,
         bias_init: Initializer | None = None,
+        *,
+        trainable: bool = True,
+        learning_rate_factor: float = 1.0,
+        decay_factor: float = 1.0,
     ) -> None:
-        super().__init__(units, weight_init, bias_init)
+        group = trainable, learning_rate_factor, decay_factor
+        super().__init__(units, weight_init, bias_init, *group)
         self._pieces = _check.positive_int(pieces, "pieces")
 
     @property
@@ -89,8 +96,8 @@ class Maxout(_Pieces):
         return self._pieces
 
     def __repr__(self) -> str:
-        """Return units and pieces, as given."""
-        return f"Maxout({self.units}, {self.pieces})"
+        """Return units and pieces, and the other options that are not the default."""
+        return f"Maxout({self.units}, {self.pieces}{self._options()})"
 
     def _default_weight(self) -> Initializer:
         return LeCunNormal()
@@ -119,6 +126,8 @@ class Gated(_Pieces):
     weight_init, bias_init : initializer, optional
         Called for a, then for b, shapes ``(n_in, units)`` and ``(units,)``.
         Default: `GlorotUniform`, `Zeros`.
+    trainable, learning_rate_factor, decay_factor
+        As of `Dense`.
 
     Raises
     ------
@@ -133,8 +142,13 @@ class Gated(_Pieces):
         gate: Activation = "sigmoid",
         weight_init: Initializer | None = None,
         bias_init: Initializer | None = None,
+        *,
+        trainable: bool = True,
+        learning_rate_factor: float = 1.0,
+        decay_factor: float = 1.0,
     ) -> None:
-        super().__init__(units, weight_init, bias_init)
+        group = trainable, learning_rate_factor, decay_factor
+        super().__init__(units, weight_init, bias_init, *group)
         if not isinstance(gate, LeakyReLU | ELU):
             gate = _check.choice(gate, _FUNCTIONS, "gate")
         self._gate = resolve(gate)
@@ -155,8 +169,8 @@ class Gated(_Pieces):
         return parameter_of(self._gate)
 
     def __repr__(self) -> str:
-        """Return units and gate, as given."""
-        return f"Gated({self.units}, {self._gate!r})"
+        """Return units and gate, and the other options that are not the default."""
+        return f"Gated({self.units}, {self._gate!r}{self._options()})"
 
     def _default_weight(self) -> Initializer:
         return default_weight("linear")
@@ -187,25 +201,41 @@ class Residual(Layer):
     projection_init : initializer, optional
         Of the weight of P. Default: `GlorotUniform`.
 
-    Attributes
-    ----------
-    layers : tuple of layers
-        F; inside a network, with their weights.
-    projection : Dense or None
-        P; None outside a network, and where the widths are equal.
-
     Raises
     ------
     ConfigError
         There is no layer, one of them is none, or the initializer is not callable.
     """
 
-    layers: tuple[Layer, ...]
-    projection: Dense | None = None
-
     def __init__(self, layers: Sequence[Layer], projection_init: Initializer | None = None) -> None:
-        self.layers = tuple(layers_of(layers))
+        self._layers = tuple(layers_of(layers))
         self._projection_init = initializer(projection_init, "projection_init")
+        self._projection: Dense | None = None
+        self._projection_group: Group = {}  # outside a network, where there is no projection yet
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """F; inside a network, with their weights."""
+        return self._layers
+
+    @property
+    def projection(self) -> Dense | None:
+        """P; None outside a network, and where the widths are equal."""
+        return self._projection
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes all weights within; assigning sets each layer and P."""
+        return all(layer.trainable for layer in self._within()) and self._group_of_projection().get(
+            "trainable", True
+        )
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for layer in self._within():
+            layer.trainable = value
+        if self._projection is None:
+            self._projection_group = {"trainable": value}
 
     @property
     def units(self) -> int:
@@ -218,15 +248,27 @@ class Residual(Layer):
 
     def _place(self, wiring: Wiring, below: int) -> tuple[Self, int]:
         twin = type(self)(self.layers, self._projection_init)
+        twin._projection_group = self._group_of_projection()
         placed, top = [], wiring.branch(below)
         for layer in self.layers:
             inner, top = layer._place(wiring, top)
             placed.append(inner)
-        twin.layers = tuple(placed)
+        twin._layers = tuple(placed)
         if wiring.width(below) != self.units:
-            projection = Dense(self.units, "linear", self._projection_init)
-            twin.projection, below = projection._place(wiring, below)
+            group = twin._projection_group
+            projection = Dense(self.units, "linear", self._projection_init, **group)
+            twin._projection, below = projection._place(wiring, below)
         return twin, wiring.add(below, top)
+
+    def _within(self) -> Iterator[Weighted | Residual]:
+        """Iterate over F and, in a network that has it, P."""
+        for layer in (*self.layers, self.projection):
+            if isinstance(layer, Weighted | Residual):
+                yield layer
+
+    def _group_of_projection(self) -> Group:
+        """Return how P is to be trained, as far as that is not the default."""
+        return self._projection_group if self._projection is None else self._projection._own_group()
 
     def _set_path(self, path: str) -> None:
         for i, layer in enumerate(self.layers):

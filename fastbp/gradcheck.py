@@ -157,7 +157,8 @@ def gradient_check(
     checks = []
     for i, (layer, (dw, db)) in enumerate(zip(net.weighted_layers, pairs, strict=True)):
         numerical = [_central_differences(objective, p, eps) for p in (layer.weight, layer.bias)]
-        dw, db = dw + penalties.slope(layer.weight), db + penalties.slope(layer.bias, bias=True)
+        slopes = penalties.slopes(layer)
+        dw, db = dw + slopes[0], db + slopes[1]
         names = ("weight", "bias")
         checks.append(_compare(f"{i} {layer!r}", names, [dw, db], numerical, tolerance))
     return GradientCheck(tuple(checks), tolerance)

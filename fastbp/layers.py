@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Self
+from typing import Any, Self, TypedDict, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,6 +21,7 @@ from .initializers import Initializer, Zeros, default_weight, fill
 
 __all__ = [
     "Dense",
+    "Group",
     "Layer",
     "Weighted",
     "build",
@@ -37,6 +38,14 @@ MOST_WEIGHTS = 2**40
 Shapes = list[tuple[tuple[int, ...], tuple[int, ...]]]
 
 
+class Group(TypedDict, total=False):
+    """How training treats the parameters of a layer, by the names of its attributes."""
+
+    trainable: bool
+    learning_rate_factor: float
+    decay_factor: float
+
+
 class Layer:
     """A layer of a network: `units` outputs for each row.
 
@@ -50,6 +59,11 @@ class Layer:
 
     activation: str = "linear"
     dropout: float = 0.0
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Assign; a name that means nothing here is an AttributeError."""
+        _check.attribute(self, name)
+        super().__setattr__(name, value)
 
     @property
     def units(self) -> int:
@@ -77,7 +91,13 @@ class Weighted(Layer):
     """
 
     def __init__(
-        self, units: int, weight_init: Initializer | None, bias_init: Initializer | None
+        self,
+        units: int,
+        weight_init: Initializer | None,
+        bias_init: Initializer | None,
+        trainable: bool,
+        learning_rate_factor: float,
+        decay_factor: float,
     ) -> None:
         self._units = _check.positive_int(units, "units")
         self._weight_init = initializer(weight_init, "weight_init")
@@ -85,11 +105,72 @@ class Weighted(Layer):
         self._model: Model | None = None
         self._node = -1  # of the engine
         self._path = "layer"
+        self._group: Group = {
+            "trainable": _check.flag(trainable, "trainable"),
+            "learning_rate_factor": _check.number(learning_rate_factor, "learning_rate_factor"),
+            "decay_factor": _check.number(decay_factor, "decay_factor"),
+        }
 
     @property
     def units(self) -> int:
         """Number of outputs."""
         return self._units
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes weight and bias; their optimizer state rests with them.
+
+        Like the factors it may be assigned between two calls, in a network too; while a call
+        trains the network that is a BusyError.
+        """
+        return self._group["trainable"]
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._regroup({"trainable": _check.flag(value, "trainable")})
+
+    @property
+    def learning_rate_factor(self) -> float:
+        """What the optimizer's learning rate is multiplied by for this layer."""
+        return self._group["learning_rate_factor"]
+
+    @learning_rate_factor.setter
+    def learning_rate_factor(self, value: float) -> None:
+        factor = _check.number(value, "learning_rate_factor")
+        self._regroup({"learning_rate_factor": factor})
+
+    @property
+    def decay_factor(self) -> float:
+        """What l1, l2 and AdamW's weight decay are multiplied by for this layer."""
+        return self._group["decay_factor"]
+
+    @decay_factor.setter
+    def decay_factor(self, value: float) -> None:
+        self._regroup({"decay_factor": _check.number(value, "decay_factor")})
+
+    def _regroup(self, changed: Group) -> None:
+        """Change some of `_group`, in the network too if there is one."""
+        group: Group = {**self._group, **changed}
+        if self._model is None:
+            self._group = group
+            return
+        with self._model.claim():
+            self._group = group
+            self._group_in(self._model)
+
+    def _group_in(self, model: Model) -> None:
+        """Tell the engine's model the group of this layer."""
+        factors = self.learning_rate_factor, self.decay_factor
+        model.set_group(self._node, self.trainable, *factors)
+
+    def _own_group(self) -> Group:
+        """Return those entries of the group that are not the default, which is 1 or True."""
+        own = {name: value for name, value in self._group.items() if value != 1}
+        return cast(Group, own)
+
+    def _options(self) -> str:
+        """Return them as they are given to the constructor, each after a comma."""
+        return "".join(f", {name}={value!r}" for name, value in self._own_group().items())
 
     @property
     def weight(self) -> NDArray[Any]:
@@ -129,6 +210,7 @@ class Weighted(Layer):
     def _place(self, wiring: Wiring, below: int) -> tuple[Self, int]:
         twin = copy.copy(self)
         twin._model = None
+        twin._group = {**self._group}
         return twin, twin._wire(wiring, below)
 
     def _wire(self, wiring: Wiring, below: int) -> int:
@@ -185,12 +267,18 @@ class Dense(Weighted):
         Chance of each output of a hidden layer, in [0, 1), to be left out of a training step; the
         others are divided by ``1 - dropout`` (Srivastava et al., 2014, "inverted"). Only training
         steps drop: `predict`, `evaluate`, `activations` and `gradients` do not.
+    trainable : bool
+        Whether training changes weight and bias.
+    learning_rate_factor, decay_factor : float
+        Of this layer, >= 0: the optimizer's learning rate times the one; l1, l2 and AdamW's weight
+        decay times the other.
 
     Raises
     ------
     ConfigError
         `units` is not a positive integer, the activation is unknown, an initializer is not
-        callable, or `dropout` is not in [0, 1) or has a softmax, whose outputs sum to 1.
+        callable, `dropout` is not in [0, 1) or has a softmax, whose outputs sum to 1, or a factor
+        is negative.
     """
 
     def __init__(
@@ -200,8 +288,13 @@ class Dense(Weighted):
         weight_init: Initializer | None = None,
         bias_init: Initializer | None = None,
         dropout: float = 0.0,
+        *,
+        trainable: bool = True,
+        learning_rate_factor: float = 1.0,
+        decay_factor: float = 1.0,
     ) -> None:
-        super().__init__(units, weight_init, bias_init)
+        group = trainable, learning_rate_factor, decay_factor
+        super().__init__(units, weight_init, bias_init, *group)
         self._activation = resolve(activation)
         self._dropout = _check.number(dropout, "dropout", below=1)
         if self._dropout and self.activation == "softmax":
@@ -226,9 +319,9 @@ class Dense(Weighted):
         return self._dropout
 
     def __repr__(self) -> str:
-        """Return units, activation and, if there is one, dropout, as given."""
+        """Return units and activation, and the other options that are not the default."""
         dropout = f", dropout={self._dropout!r}" if self._dropout else ""
-        return f"Dense({self.units}, {self._activation!r}{dropout})"
+        return f"Dense({self.units}, {self._activation!r}{dropout}{self._options()})"
 
     def _engine_activation(self) -> str | tuple[str, float]:
         """Return the activation as the engine takes it."""
@@ -302,6 +395,7 @@ def build(
     model = wiring.model()
     for layer in weighted_layers(placed):
         layer._model = model
+        layer._group_in(model)
     return model, placed
 
 

@@ -313,7 +313,8 @@ class Network:
         for i, layer in enumerate(self.weighted_layers):
             shape, count = layer.weight.shape, layer.weight.size + layer.bias.size
             name = " x ".join(map(str, shape))
-            lines.append(f"{i:<7}{name:<15}{layer.kind:<12}{count:>10,}")
+            options = layer._options().replace(", ", "  ")
+            lines.append(f"{i:<7}{name:<15}{layer.kind:<12}{count:>10,}{options}")
         lines.append(f"{self._dtype.name:<34}{self.n_parameters:>10,}")
         return "\n".join(lines)
 

@@ -34,6 +34,10 @@ BatchSource = Iterable[Batch] | Callable[[], Iterable[Batch]]
 class Trainer:
     """Trains a network by backpropagation.
 
+    All options but loss and seed are attributes too. They may be assigned between two calls, are
+    checked as here and count from the next call on; while a call trains the network, assigning is
+    a `BusyError`.
+
     Parameters
     ----------
     network : Network
@@ -107,6 +111,11 @@ class Trainer:
         self._n_threads = _check.optional_int(n_threads, "n_threads")
         self._class_weight = _check.class_weight(class_weight, network.n_outputs)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Assign; a name that means nothing here is an AttributeError."""
+        _check.attribute(self, name)
+        super().__setattr__(name, value)
+
     @property
     def network(self) -> Network:
         """The network; a trainer trains no other."""
@@ -132,6 +141,111 @@ class Trainer:
     def optimizer(self, value: Optimizer) -> None:
         with self.network._claim():
             self._state.optimizer = _checked(value)
+
+    @property
+    def batch_size(self) -> int | None:
+        """Rows per step; None: all rows, in their order."""
+        return self._batch_size
+
+    @batch_size.setter
+    def batch_size(self, value: int | None) -> None:
+        value = _check.optional_int(value, "batch_size")
+        with self.network._claim():
+            self._batch_size = value
+
+    @property
+    def shuffle(self) -> bool:
+        """Whether each epoch takes the rows in a new random order."""
+        return self._shuffle
+
+    @shuffle.setter
+    def shuffle(self, value: bool) -> None:
+        value = _check.flag(value, "shuffle")
+        with self.network._claim():
+            self._shuffle = value
+
+    @property
+    def n_threads(self) -> int | None:
+        """Most threads of a step; None: `get_num_threads` at the time of training."""
+        return self._n_threads
+
+    @n_threads.setter
+    def n_threads(self, value: int | None) -> None:
+        value = _check.optional_int(value, "n_threads")
+        with self.network._claim():
+            self._n_threads = value
+
+    @property
+    def class_weight(self) -> dict[int, float] | str | None:
+        """Weights of the classes in `fit` and `step`; a copy, if it is a dict."""
+        weight = self._class_weight
+        return dict(weight) if isinstance(weight, dict) else weight
+
+    @class_weight.setter
+    def class_weight(self, value: dict[int, float] | str | None) -> None:
+        value = _check.class_weight(value, self.network.n_outputs)
+        with self.network._claim():
+            self._class_weight = value
+
+    @property
+    def l1(self) -> float:
+        """Factor of the sum of absolute weights in what is minimised."""
+        return self._objective.hyperparameters["l1"]
+
+    @l1.setter
+    def l1(self, value: float) -> None:
+        with self.network._claim():
+            self._objective.change(l1=value)
+
+    @property
+    def l2(self) -> float:
+        """Factor of the sum of squared weights in what is minimised."""
+        return self._objective.hyperparameters["l2"]
+
+    @l2.setter
+    def l2(self, value: float) -> None:
+        with self.network._claim():
+            self._objective.change(l2=value)
+
+    @property
+    def penalize_bias(self) -> bool:
+        """Whether the penalties count biases too."""
+        return bool(self._objective.hyperparameters["penalize_bias"])
+
+    @penalize_bias.setter
+    def penalize_bias(self, value: bool) -> None:
+        with self.network._claim():
+            self._objective.change(penalize_bias=value)
+
+    @property
+    def clip_value(self) -> float | None:
+        """Bound of every element of the gradient, or None."""
+        return self._objective.hyperparameters.get("clip_value")
+
+    @clip_value.setter
+    def clip_value(self, value: float | None) -> None:
+        with self.network._claim():
+            self._objective.change(clip_value=value)
+
+    @property
+    def clip_norm(self) -> float | None:
+        """Bound of the norm of the whole gradient, or None."""
+        return self._objective.hyperparameters.get("clip_norm")
+
+    @clip_norm.setter
+    def clip_norm(self, value: float | None) -> None:
+        with self.network._claim():
+            self._objective.change(clip_norm=value)
+
+    @property
+    def max_norm(self) -> float | None:
+        """Bound of the norm of the weights into each unit, or None."""
+        return self._objective.hyperparameters.get("max_norm")
+
+    @max_norm.setter
+    def max_norm(self, value: float | None) -> None:
+        with self.network._claim():
+            self._objective.change(max_norm=value)
 
     @property
     def history(self) -> History:
@@ -347,9 +461,13 @@ class Trainer:
 
     def __repr__(self) -> str:
         """Return the network and the options."""
+        rest = {"n_threads": self._n_threads, "class_weight": self._class_weight}
+        shown = [f", {name}={value!r}" for name, value in rest.items() if value is not None]
+        if not self._shuffle:
+            shown.insert(0, ", shuffle=False")
         return (
             f"Trainer({self.network!r}, {self._loss.shown}, {self.optimizer!r}, "
-            f"batch_size={self._batch_size}{self._objective})"
+            f"batch_size={self._batch_size}{self._objective}{''.join(shown)})"
         )
 
     def _validation(

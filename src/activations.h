@@ -15,6 +15,8 @@
 #include "fbp.h"
 #include "vec.h"
 
+#include <assert.h>
+
 #if FBP_REAL_BITS == 32
 /* (e^r - 1 - r) / r^2 on |r| <= ln(2)/2, error 3.1e-9 of e^r */
 static const real EXP_POLY[] = {0.00139512506f, 0.00836878736f, 0.0416661911f, 0.166665196f, 0.5f};
@@ -240,48 +242,77 @@ INLINE vec v_sign(vec z) { return v_select(v_less(v_set1(0), z), v_set1(1), v_se
 INLINE vec v_step(vec z) { return v_select(v_less(v_set1(0), z), v_set1(1), v_max(v_set1(0), z)); }
 
 /* The element-wise table: enum, f of z, f' of y or of z, both with the parameter a if there is one, and whether f(0) is zero
- * (then padding needs no care). Softmax works on whole rows and lives in kernels_rows.h. */
-#define FBP_ELEMENTWISE(ROW)                                                   \
-    ROW(FBP_LINEAR, z, v_set1(1), 1)                                           \
-    ROW(FBP_SIGMOID, v_sigmoid(z), v_sigmoid_slope(y), 0)                      \
-    ROW(FBP_TANH, v_tanh(z), v_tanh_slope(y), 1)                               \
-    ROW(FBP_RELU, v_relu(z), v_relu_slope(y), 1)                               \
-    ROW(FBP_LEAKY_RELU, v_leaky_relu(z, a), v_leaky_relu_slope(y, a), 1)       \
-    ROW(FBP_ELU, v_elu(z, a), v_elu_slope(y, a), 1)                            \
-    ROW(FBP_SELU, v_selu(z), v_selu_slope(y), 1)                               \
-    ROW(FBP_SOFTPLUS, v_softplus(z), v_softplus_slope(y), 0)                   \
-    ROW(FBP_GELU, v_gelu(z), v_gelu_slope(z), 1)                               \
-    ROW(FBP_SILU, v_silu(z), v_silu_slope(z), 1)                               \
-    ROW(FBP_SIGN, v_sign(z), v_set1(0), 1)                                     \
-    ROW(FBP_STEP, v_step(z), v_set1(0), 1)                                     \
-    ROW(FBP_KEPT, z, y, 1)
+ * (then padding needs no care); `body` is handed on to each row. Softmax works on whole rows and lives in kernels_rows.h. */
+#define FBP_ELEMENTWISE(ROW, body) \
+    ROW(FBP_LINEAR, z, v_set1(1), 1, body) \
+    ROW(FBP_SIGMOID, v_sigmoid(z), v_sigmoid_slope(y), 0, body) \
+    ROW(FBP_TANH, v_tanh(z), v_tanh_slope(y), 1, body) \
+    ROW(FBP_RELU, v_relu(z), v_relu_slope(y), 1, body) \
+    ROW(FBP_LEAKY_RELU, v_leaky_relu(z, a), v_leaky_relu_slope(y, a), 1, body) \
+    ROW(FBP_ELU, v_elu(z, a), v_elu_slope(y, a), 1, body) \
+    ROW(FBP_SELU, v_selu(z), v_selu_slope(y), 1, body) \
+    ROW(FBP_SOFTPLUS, v_softplus(z), v_softplus_slope(y), 0, body) \
+    ROW(FBP_GELU, v_gelu(z), v_gelu_slope(z), 1, body) \
+    ROW(FBP_SILU, v_silu(z), v_silu_slope(z), 1, body) \
+    ROW(FBP_SIGN, v_sign(z), v_set1(0), 1, body) \
+    ROW(FBP_STEP, v_step(z), v_set1(0), 1, body) \
+    ROW(FBP_KEPT, z, y, 1, body)
 
 /* f(z) and f' with a constant for the code. */
-#define FBP_F(code, f, slope, zero_at_zero) case code: return f;
-#define FBP_SLOPE(code, f, slope, zero_at_zero) case code: return slope;
+#define FBP_F(constant, f, slope, is_zero_at_zero, body) \
+    case constant: return f;
+#define FBP_SLOPE(constant, f, slope, is_zero_at_zero, body) \
+    case constant: return slope;
 INLINE vec v_activation(vec z, vec a, const fbp_activation_code code)
 {
     (void)a;
     switch (code) {
-        FBP_ELEMENTWISE(FBP_F)
-    default: return z;
+        FBP_ELEMENTWISE(FBP_F, )
+    case FBP_SOFTMAX: break;
     }
+    assert(!"element-wise");
+    return v_set1(NOT_A_NUMBER);
 }
 
 INLINE vec v_slope(vec y, vec z, vec a, const fbp_activation_code code)
 {
     (void)z, (void)a;
     switch (code) {
-        FBP_ELEMENTWISE(FBP_SLOPE)
-    default: return y;
+        FBP_ELEMENTWISE(FBP_SLOPE, )
+    case FBP_SOFTMAX: break;
     }
+    assert(!"element-wise");
+    return v_set1(NOT_A_NUMBER);
 }
 
+/* Runs body with the constants `code` and `zero_at_zero` of an element-wise activation, so that each has a loop of its own;
+ * nothing for softmax, which needs whole rows. */
+#define FBP_ACTIVATION_CASE(constant, f, slope, is_zero_at_zero, body) \
+    case constant: { \
+        const fbp_activation_code code = constant; \
+        const int zero_at_zero = is_zero_at_zero; \
+        (void)zero_at_zero; \
+        body; \
+        break; \
+    }
+#define WITH_ACTIVATION(activation, body) \
+    { \
+        assert((activation).code <= FBP_KEPT); \
+        switch ((activation).code) { \
+            FBP_ELEMENTWISE(FBP_ACTIVATION_CASE, body) \
+        case FBP_SOFTMAX: break; \
+        } \
+    }
+
 /* The elementary functions: enum, f. */
-#define FBP_ELEMENTARY(ROW)                                                                              \
-    ROW(FBP_FUNCTION_EXP, v_exp) ROW(FBP_FUNCTION_LOG, v_log) ROW(FBP_FUNCTION_LOG1P, v_log1p)           \
-    ROW(FBP_FUNCTION_TANH, v_tanh) ROW(FBP_FUNCTION_SIGMOID, v_sigmoid)                                  \
-    ROW(FBP_FUNCTION_SOFTPLUS, v_softplus) ROW(FBP_FUNCTION_ERF, v_erf)                                  \
+#define FBP_ELEMENTARY(ROW) \
+    ROW(FBP_FUNCTION_EXP, v_exp) \
+    ROW(FBP_FUNCTION_LOG, v_log) \
+    ROW(FBP_FUNCTION_LOG1P, v_log1p) \
+    ROW(FBP_FUNCTION_TANH, v_tanh) \
+    ROW(FBP_FUNCTION_SIGMOID, v_sigmoid) \
+    ROW(FBP_FUNCTION_SOFTPLUS, v_softplus) \
+    ROW(FBP_FUNCTION_ERF, v_erf) \
     ROW(FBP_FUNCTION_EXPM1, v_expm1)
 
 #endif

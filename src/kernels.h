@@ -1,356 +1,39 @@
 /* kernels.h: the loops, written once over the vocabulary of vec.h, for every ISA and dtype.
  *
  * A kernel file (kernels_avx512.c, ...) sets FBP_ISA and FBP_VEC_BYTES and includes this file; the build compiles it once
- * for each FBP_REAL_BITS. No ISA is named here: where a loop would want to ask, the vocabulary lacks a verb.
- *
- * All three matrix products are one register tile, out[r][v] = init[r][v] + sum over d of a[r][d] * b[d][v], an FMA chain
- * over d ascending: forward d = input, delta d = output unit (on transposed deltas), update d = row of the batch. A chain
- * that stops in memory between two depth blocks goes on with the same bits.
+ * for each FBP_REAL_BITS, and in three parts, FBP_PART, so that compilers run side by side and a change of one header is the
+ * business of one part. Without FBP_PART it is all in one object. No ISA is named here: where a loop would want to ask, the
+ * vocabulary lacks a verb.
  */
-#include "activations.h"
-#include "fbp.h"
-#include "vec.h"
+#ifndef FBP_KERNELS_H
+#define FBP_KERNELS_H
 
-#define PASTE(op, dtype, isa) fbp_##op##_##dtype##_##isa
-#define EXPAND(op, dtype, isa) PASTE(op, dtype, isa)
-#define KERNEL(op) EXPAND(op, FBP_DTYPE, FBP_ISA)
+#include "kernels_set.h"
 
-enum {
-    DEPTH_BLOCK = 256, /* a TILE_VECS-wide panel of b this deep stays in L1 or close to it */
-    WIDE_VECS = 8      /* panel width for one or two rows, where wide tiles hide the FMA latency */
-};
-
-static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
-static inline ptrdiff_t lines_of(ptrdiff_t n) { return (n + LINE - 1) / LINE; }
-static inline ptrdiff_t vecs_of(ptrdiff_t n) { return lines_of(n) * LINE_VECS; }
-
-/* ---- the tile ---- */
-
-typedef struct {
-    real *out;             /* [rows][ld_out] */
-    const real *init;      /* [rows][ld_init]; ld_init 0 repeats one row (a bias, zeros) */
-    const fbp_part *parts; /* a and b along the depth; by rows and listed: one part */
-    ptrdiff_t n_parts;
-    ptrdiff_t a_at, b_at;  /* element (r, d) of a at a_at + r * a_row + d * a_depth of its part, one of the strides is 1; */
-    ptrdiff_t a_row, a_depth, ldb; /* row d of b at b_at + d * ldb of its part */
-    const int32_t *index;  /* [depth]: which elements of a row of a, and rows of b, to take (LISTED only) */
-    const real *ahead;     /* a line of each of these rows (ld_ahead apart) is fetched meanwhile; NULL: of b, ahead_at further on */
-    ptrdiff_t ld_ahead, ahead_at;
-    ptrdiff_t ld_out, ld_init;
-} tile;
-
-/* How a and b are walked along the depth: a by its rows (forward, delta), by its columns (update), or by its rows at the
- * indices of a list (streaming). A constant in every tile. */
-enum walk { BY_ROW, BY_COLUMN, LISTED };
-
-INLINE void run_tile(const tile *t, const int rows, const int vecs, const enum walk walk)
-{
-    const ptrdiff_t a_row = walk == BY_COLUMN ? 1 : t->a_row, a_depth = walk == BY_COLUMN ? t->a_depth : 1;
-    const real *ahead = t->ahead;
-    vec sum[TILE_ROWS * TILE_VECS];
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 8
-        for (int v = 0; v < vecs; v++)
-            sum[r * vecs + v] = v_load(t->init + r * t->ld_init + v * LANES);
-    for (ptrdiff_t p = 0; p < (walk == BY_COLUMN ? t->n_parts : 1); p++) {
-        const fbp_part *part = &t->parts[p];
-        const real *const first_a = (const real *)part->x + t->a_at, *const first_b = (const real *)part->dy + t->b_at;
-        if (!t->ahead)
-            ahead = first_b + t->ahead_at;
-        for (ptrdiff_t i = 0; i < part->rows; i++) {
-            const ptrdiff_t d = walk == LISTED ? t->index[i] : i;
-            const real *a = first_a + d * a_depth, *b = first_b + d * t->ldb;
-            vec bv[WIDE_VECS];
-            if (walk == BY_COLUMN) /* rows of a lie in pages of their own as well: 1.09x at 1024 wide, batch 4096 */
-                __builtin_prefetch(a + LINE);
-            if (walk != LISTED) {
-                __builtin_prefetch(ahead, 0, 2);
-                ahead += t->ld_ahead;
-            }
-#pragma GCC unroll 8
-            for (int v = 0; v < vecs; v++)
-                bv[v] = v_load(b + v * LANES);
-#pragma GCC unroll 8
-            for (int r = 0; r < rows; r++) {
-                const vec ar = v_set1(a[r * a_row]);
-#pragma GCC unroll 8
-                for (int v = 0; v < vecs; v++)
-                    sum[r * vecs + v] = v_fma(ar, bv[v], sum[r * vecs + v]);
-            }
-        }
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 8
-        for (int v = 0; v < vecs; v++)
-            v_store(t->out + r * t->ld_out + v * LANES, sum[r * vecs + v]);
-}
-
-#define SHAPE(R, V) case (R) * 16 + (V): run_tile(t, R, V, walk); break;
-#define SHAPES(R) SHAPE(R, 1) SHAPE(R, 2) SHAPE(R, 3)
-INLINE void tile_of_shape(const tile *t, ptrdiff_t rows, ptrdiff_t vecs, const enum walk walk)
-{
-    switch (rows * 16 + vecs) {
-        SHAPES(1) SHAPES(2) SHAPES(3) SHAPES(4)
-        SHAPE(1, 4) SHAPE(2, 4) SHAPE(1, 8)
-#if TILE_ROWS == 8
-        SHAPES(5) SHAPES(6) SHAPES(7) SHAPES(8)
-        SHAPE(3, 4) SHAPE(4, 4) SHAPE(5, 4) SHAPE(6, 4)
+#define FBP_DENSE 1
+#define FBP_ROWS 2
+#define FBP_STREAM 3
+#ifndef FBP_PART
+#define FBP_PART 0
 #endif
-    }
-}
 
-static __attribute__((noinline)) void tile_by_row(const tile *t, ptrdiff_t rows, ptrdiff_t vecs)
-{
-    tile_of_shape(t, rows, vecs, BY_ROW);
-}
-
-static __attribute__((noinline)) void tile_by_column(const tile *t, ptrdiff_t rows, ptrdiff_t vecs)
-{
-    tile_of_shape(t, rows, vecs, BY_COLUMN);
-}
-
-static __attribute__((noinline)) void tile_listed(const tile *t, ptrdiff_t rows, ptrdiff_t vecs)
-{
-    tile_of_shape(t, rows, vecs, LISTED);
-}
-
-/* Width of the next panel when `left` vectors remain: TILE_VECS, or FLAT_VECS where that leaves no thin last panel. */
-static inline ptrdiff_t panel_vecs(ptrdiff_t rows, ptrdiff_t left)
-{
-    if (rows == 1 && left >= WIDE_VECS)
-        return WIDE_VECS;
-    if (rows <= 2 && left >= 4)
-        return 4;
-    if (left % TILE_VECS && left >= FLAT_VECS && left != FLAT_VECS + 1)
-        return FLAT_VECS;
-    return smaller(left, TILE_VECS);
-}
-
-/* Height of the next tile of `vecs` vectors when `left` rows remain: the rest is halved rather than left as a thin last tile. */
-static inline ptrdiff_t tile_rows(ptrdiff_t left, ptrdiff_t vecs)
-{
-    const ptrdiff_t most = vecs == TILE_VECS + 1 ? FLAT_ROWS : TILE_ROWS;
-    if (left <= most)
-        return left;
-    return left < 2 * most ? (left + 1) / 2 : most;
-}
-
-/* What is worth fetching while a panel is computed. It lies in other pages than what is being read, where no hardware
- * prefetcher finds it (1.1 to 1.2x at 4096 wide). */
-typedef struct {
-    ptrdiff_t next_b;  /* the panel of b that follows, as wide as this one: so many elements further on */
-    const real *w;     /* rows of weights to update, or NULL */
-    ptrdiff_t ldw;
-    fbp_coming *batch; /* rows that the next step gathers, or NULL */
-} foresight;
-
-/* Lets the tile fetch the next of the coming rows, as much of it as there are steps of depth. */
-INLINE void fetch_batch(tile *t, fbp_coming *c, ptrdiff_t depth)
-{
-    t->ahead = (const real *)c->x + (c->order ? c->order[c->row] : c->row) * c->n + c->done;
-    t->ld_ahead = smaller(LINE, (c->n - c->done + depth - 1) / depth); /* not past its end, where the next row is another */
-    c->done += depth * t->ld_ahead;
-    if (c->done >= c->n) {
-        c->done = 0;
-        c->row++;
-    }
-}
-
-/* Sets what the tile fetches: in the first tiles the next panel of b, then weights, then the coming batch. */
-INLINE void look_ahead(tile *t, foresight f, ptrdiff_t line, ptrdiff_t width, ptrdiff_t depth)
-{
-    t->ahead = NULL;
-    t->ahead_at = line < width ? f.next_b + line : 0;
-    t->ld_ahead = t->ldb;
-    if (line >= width && line < 2 * width && f.w) {
-        t->ahead = f.w + line - width;
-        t->ld_ahead = f.ldw;
-    } else if (line >= width && f.batch && f.batch->row < f.batch->end)
-        fetch_batch(t, f.batch, depth);
-}
-
-static ptrdiff_t depth_of(const fbp_part *parts, ptrdiff_t n_parts)
-{
-    ptrdiff_t depth = 0;
-    for (ptrdiff_t p = 0; p < n_parts; p++)
-        depth += parts[p].rows;
-    return depth;
-}
-
-/* One panel of `vecs` vectors over `rows` rows. Each tile fetches one line for every step of depth. */
-INLINE void run_panel(tile t, ptrdiff_t rows, ptrdiff_t vecs, foresight f, const enum walk walk)
-{
-    const ptrdiff_t width = vecs * LANES, depth = depth_of(t.parts, t.n_parts);
-    for (ptrdiff_t line = 0; rows > 0; line += LINE) {
-        const ptrdiff_t height = tile_rows(rows, vecs);
-        look_ahead(&t, f, line, width, depth);
-        (walk == BY_COLUMN ? tile_by_column : tile_by_row)(&t, height, vecs);
-        t.out += height * t.ld_out;
-        t.init += height * t.ld_init;
-        t.a_at += height * t.a_row;
-        rows -= height;
-    }
-}
-
-/* The same by rows of a[rows][depth] and b[depth][width] in depth blocks: the first starts from init, the others go on from
- * out. next_b: where the panel that follows begins, from b on; 0 after the last, beyond which another thread may own b. */
-INLINE void run_deep_panel(tile t, const real *a, const real *b, ptrdiff_t rows, ptrdiff_t vecs, ptrdiff_t depth,
-                           ptrdiff_t next_b)
-{
-    for (ptrdiff_t d = 0; d == 0 || d < depth; d += DEPTH_BLOCK) {
-        const fbp_part part = {a + d, b + d * t.ldb, smaller(depth - d, DEPTH_BLOCK)};
-        const int last = d + DEPTH_BLOCK >= depth;
-        t.parts = &part;
-        t.n_parts = 1;
-        run_panel(t, rows, vecs, (foresight){.next_b = !last ? DEPTH_BLOCK * t.ldb : next_b ? next_b - d * t.ldb : 0}, BY_ROW);
-        t.init = t.out;
-        t.ld_init = t.ld_out;
-    }
-}
-
-static const real ZEROS[WIDE_VECS * 16] __attribute__((aligned(64)));
-
-/* ---- folded sums over the 16 or 8 virtual lanes of a 64-byte line ---- */
-
-/* part[i] + part[i + h] for h = half the parts, ..., 1. */
-INLINE vec halve(vec *part, const int parts)
-{
-    for (int h = parts / 2; h; h /= 2)
-        for (int i = 0; i < h; i++)
-            part[i] = part[i] + part[i + h];
-    return part[0];
-}
-
-/* The vectors of a line added to one: lane i + lane i + h for h = half the line, as long as that is a whole vector. */
-INLINE vec halve_line(vec *line) { return halve(line, LINE_VECS); }
-
-/* Lane i + lane i + h for h = half the line, ..., 1. */
-INLINE real fold_sum(vec *line)
-{
-    vec t[LANES] = {halve_line(line)};
-#pragma GCC unroll 16
-    for (int i = 1; i < LANES; i++)
-        t[i] = t[0];
-    t[0] = v_fold_sums(t);
-    real lane[LANES];
-    v_store(lane, t[0]);
-    return lane[0];
-}
-
-/* Calls body with j (element) and l (vector of the line) over a padded row of n elements. */
-#define FOR_LINE_VECS(j, l, n)                        \
-    for (ptrdiff_t j = 0; j < lines_of(n) * LINE;)    \
-        for (int l = 0; l < LINE_VECS; l++, j += LANES)
-
-/* Lanes of the vector at element j that lie before n: 0 .. LANES. */
-INLINE ptrdiff_t lanes_before(ptrdiff_t j, ptrdiff_t n)
-{
-    const ptrdiff_t left = n - j;
-    return left < 0 ? 0 : smaller(left, LANES);
-}
-
-/* a[n] . b[n] (padded) up to the last fold within a vector. */
-INLINE vec line_dot(const real *a, const real *b, ptrdiff_t n)
-{
-    vec sum[LINE_VECS];
-#pragma GCC unroll 16
-    for (int l = 0; l < LINE_VECS; l++)
-        sum[l] = v_set1(0);
-    FOR_LINE_VECS (j, l, n)
-        sum[l] = v_fma(v_load(a + j), v_load(b + j), sum[l]);
-    return halve_line(sum);
-}
-
+#if FBP_PART == FBP_DENSE || !FBP_PART
 #include "kernels_activations.h"
-#include "kernels_rows.h"
-#include "kernels_hits.h"
-#include "kernels_losses.h"
 #include "kernels_dense.h"
-#include "kernels_rules.h"
-#include "kernels_norms.h"
 #include "kernels_stream.h"
+#endif
+
+#if FBP_PART == FBP_ROWS || !FBP_PART
 #include "kernels_convert.h"
 #include "kernels_gates.h"
+#include "kernels_gather.h"
+#include "kernels_losses.h"
+#include "kernels_norms.h"
+#include "kernels_table.h"
+#endif
 
-static void KERNEL(elementary)(void *y, const void *x, ptrdiff_t n, fbp_function function)
-{
-#define APPLY(code, f)                                              \
-    case code:                                                      \
-        for (ptrdiff_t i = 0; i < n; i += LANES)                    \
-            v_store((real *)y + i, f(v_load((const real *)x + i))); \
-        break;
-    switch (function) {
-        FBP_ELEMENTARY(APPLY)
-    default: break;
-    }
-#undef APPLY
-}
+#if FBP_PART == FBP_STREAM || !FBP_PART
+#include "kernels_stream_backward.h"
+#endif
 
-static int KERNEL(all_finite)(const void *x, ptrdiff_t n)
-{
-    const real *p = x;
-    vec sum[4] = {v_set1(0), v_set1(0), v_set1(0), v_set1(0)}; /* x * 0 is 0, or NaN, which stays */
-    ptrdiff_t i = 0;
-    for (; i + 4 * LANES <= n; i += 4 * LANES)
-#pragma GCC unroll 4
-        for (int k = 0; k < 4; k++)
-            sum[k] = v_fma(v_load(p + i + k * LANES), v_set1(0), sum[k]);
-    real tail = 0, lane[LANES];
-    for (; i < n; i++)
-        tail += p[i] * 0;
-    sum[0] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
-    memcpy(lane, sum, sizeof lane);
-    for (int k = 0; k < LANES; k++)
-        tail += lane[k];
-    return tail == 0;
-}
-
-static double KERNEL(fma_probe)(void *sink, ptrdiff_t rounds)
-{
-    enum { CHAINS = TILE_ROWS * TILE_VECS };
-    vec sum[CHAINS], a = v_set1((real)0.999), b = v_set1((real)0.001);
-    for (int c = 0; c < CHAINS; c++)
-        sum[c] = v_set1(c);
-    for (ptrdiff_t i = 0; i < rounds; i++)
-#pragma GCC unroll 32
-        for (int c = 0; c < CHAINS; c++)
-            sum[c] = v_fma(sum[c], a, b);
-    for (int c = 0; c < CHAINS; c++)
-        v_store((real *)sink + c * LANES, sum[c]);
-    return 2.0 * CHAINS * LANES * (double)rounds;
-}
-
-#define NAME_OF(isa) NAME_TEXT(isa)
-#define NAME_TEXT(isa) #isa
-const fbp_kernels KERNEL(kernels) = {
-    .isa = NAME_OF(FBP_ISA),
-    .dtype = FBP_REAL_BITS == 32 ? FBP_F32 : FBP_F64,
-    .item = sizeof(real),
-    .dense_forward = KERNEL(dense_forward),
-    .dense_delta = KERNEL(dense_delta),
-    .dense_gradient = KERNEL(dense_gradient),
-    .bias_gradient = KERNEL(bias_gradient),
-    .apply_gradient = KERNEL(apply_gradient),
-    .column_squares = KERNEL(column_squares),
-    .limit_columns = KERNEL(limit_columns),
-    .active_rows = KERNEL(active_rows),
-    .stream_forward = KERNEL(stream_forward),
-    .stream_backward = KERNEL(stream_backward),
-    .activation_delta = KERNEL(activation_delta),
-    .gate_forward = KERNEL(gate_forward),
-    .gate_delta = KERNEL(gate_delta),
-    .add_rows = KERNEL(add_rows),
-    .gather_rows = KERNEL(gather_rows),
-    .convert_rows = KERNEL(convert_rows),
-    .one_hot_rows = KERNEL(one_hot_rows),
-    .smooth_rows = KERNEL(smooth_rows),
-    .loss_delta = KERNEL(loss_delta),
-    .weigh_rows = KERNEL(weigh_rows),
-    .drop_units = KERNEL(drop_units),
-    .activate = KERNEL(activate),
-    .elementary = KERNEL(elementary),
-    .all_finite = KERNEL(all_finite),
-    .fma_probe = KERNEL(fma_probe),
-};
+#endif

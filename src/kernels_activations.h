@@ -1,4 +1,16 @@
-/* kernels_activations.h: the element-wise activations over panels of rows, forward and backward, and dropout. Part of kernels.h. */
+/* kernels_activations.h: the activations over panels of rows, forward and backward, softmax over whole rows; dropout; and the
+ * elementary functions over arrays. */
+#ifndef FBP_KERNELS_ACTIVATIONS_H
+#define FBP_KERNELS_ACTIVATIONS_H
+
+#include "activations.h"
+#include "fbp.h"
+#include "kernels_lines.h"
+#include "kernels_rows.h"
+#include "kernels_set.h"
+#include "vec.h"
+
+#include <assert.h>
 
 /* z[rows][vecs] = f(z); where f(0) is not 0 the lanes from `used` on are set back to zero. slope = f', unless NULL. */
 INLINE void activate_rows(real *z, real *slope, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t vecs, ptrdiff_t used, vec a,
@@ -18,18 +30,12 @@ static void activate_panel(real *z, real *slope, ptrdiff_t ld, ptrdiff_t rows, p
                            fbp_activation activation)
 {
     const vec a = v_set1((real)activation.parameter);
-#define ACTIVATE(code, f, slope_of, zero_at_zero)                                        \
-    case code:                                                                           \
-        if (slope)                                                                       \
-            activate_rows(z, slope, ld, rows, vecs, used, a, code, zero_at_zero);        \
-        else                                                                             \
-            activate_rows(z, NULL, ld, rows, vecs, used, a, code, zero_at_zero);         \
-        break;
-    switch (activation.code) {
-        FBP_ELEMENTWISE(ACTIVATE)
-    default: break;
-    }
-#undef ACTIVATE
+    WITH_ACTIVATION(activation, {
+        if (slope)
+            activate_rows(z, slope, ld, rows, vecs, used, a, code, zero_at_zero);
+        else
+            activate_rows(z, NULL, ld, rows, vecs, used, a, code, zero_at_zero);
+    })
 }
 
 INLINE void slope_rows(real *dx, const real *y, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t vecs, vec a,
@@ -46,18 +52,59 @@ INLINE void slope_rows(real *dx, const real *y, ptrdiff_t ld, ptrdiff_t rows, pt
 static void slope_panel(real *dx, const real *y, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t vecs, fbp_activation activation)
 {
     const vec a = v_set1((real)activation.parameter);
-#define SLOPE(code, f, slope, zero_at_zero) \
-    case code: slope_rows(dx, y, ld, rows, vecs, a, code); break;
-    switch (activation.code) {
-        FBP_ELEMENTWISE(SLOPE)
-    default: break;
-    }
-#undef SLOPE
+    WITH_ACTIVATION(activation, slope_rows(dx, y, ld, rows, vecs, a, code))
 }
 
-static void KERNEL(activate)(void *z, ptrdiff_t n, fbp_activation activation)
+static void softmax_rows(real *z, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld)
 {
+    work_on_rows(z, NULL, z, z, batch, n, ld, 1, SOFTMAX);
+}
+
+/* One row at a time: the processor overlaps the one fold of each with the next row.
+ * delta = y * (g - sum(g y)): the derivative of softmax applied to g, which is delta before the call. */
+static void softmax_delta_rows(real *delta, const real *y, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld)
+{
+    for (ptrdiff_t b = 0; b < batch; b++, delta += ld, y += ld) {
+        vec sum[LINE_VECS];
+        for (int l = 0; l < LINE_VECS; l++)
+            sum[l] = v_set1(0);
+        FOR_LINE_VECS (j, l, n)
+            sum[l] = v_fma(v_load(delta + j), v_load(y + j), sum[l]);
+        const vec mean = v_set1(fold_sum(sum));
+        FOR_LINE_VECS (j, l, n)
+            v_store(delta + j, v_load(y + j) * (v_load(delta + j) - mean));
+    }
+}
+
+/* dL/dy -> dL/dz in place: times the derivative of the activation that gave y. */
+void KERNEL(activation_delta)(void *delta, const void *y, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld,
+                                     fbp_activation activation)
+{
+    if (activation.code == FBP_SOFTMAX)
+        softmax_delta_rows(delta, y, batch, n, ld);
+    else if (activation.code != FBP_LINEAR)
+        slope_panel(delta, y, ld, batch, vecs_of(n), activation);
+}
+
+void KERNEL(activate)(void *z, ptrdiff_t n, fbp_activation activation)
+{
+    assert(n % LINE == 0 && activation.code != FBP_SOFTMAX);
     activate_panel(z, NULL, 0, 1, n / LANES, n, activation);
+}
+
+void KERNEL(elementary)(void *y, const void *x, ptrdiff_t n, fbp_function function)
+{
+#define APPLY(code, f)                                              \
+    case code:                                                      \
+        for (ptrdiff_t i = 0; i < n; i += LANES)                    \
+            v_store((real *)y + i, f(v_load((const real *)x + i))); \
+        break;
+    assert(n % LINE == 0 && function < FBP_N_FUNCTIONS);
+    switch (function) {
+        FBP_ELEMENTARY(APPLY)
+    case FBP_N_FUNCTIONS: break;
+    }
+#undef APPLY
 }
 
 /* ---- dropout ---- */
@@ -75,12 +122,13 @@ INLINE uvec random_of_units(uvec unit, uint64_t word)
     return h >> 1;
 }
 
-static void KERNEL(drop_units)(void *y_, void *slope_, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, const fbp_dropout *dropout)
+void KERNEL(drop_units)(void *y_, void *slope_, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, const fbp_dropout *dropout)
 {
     static const uint32_t ramp[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     const uint32_t below = (uint32_t)(dropout->rate * 0x1p31);
     const vec scale = v_set1((real)(1 / (1 - dropout->rate)));
     real *y = y_, *slope = slope_;
+    assert(0 <= dropout->rate && dropout->rate < 1);
     for (ptrdiff_t r = 0; r < rows; r++, y += ld, slope += ld) {
         const uint64_t word = fbp_random(dropout->key, (uint64_t)(dropout->row + r));
         uvec unit;
@@ -93,3 +141,5 @@ static void KERNEL(drop_units)(void *y_, void *slope_, ptrdiff_t rows, ptrdiff_t
         }
     }
 }
+
+#endif

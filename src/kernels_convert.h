@@ -1,6 +1,11 @@
-/* kernels_convert.h: rows of any type of number become rows of real, centred and scaled on the way. Part of kernels.h.
+/* kernels_convert.h: rows of any type of number become rows of real, centred and scaled on the way.
  *
  * The loops are left to the compiler's vectors: no element depends on another, so they give the bits of the scalar code. */
+#ifndef FBP_KERNELS_CONVERT_H
+#define FBP_KERNELS_CONVERT_H
+
+#include "kernels_set.h"
+#include "vec.h"
 
 /* One row; a mean makes double of the numbers, and the result is rounded once. Without one the conversion is direct. */
 #define CONVERT_ROW(NAME, name, type)                                                                    \
@@ -26,8 +31,7 @@ static const struct {
 #undef CONVERSION
 
 /* Rows are fetched two ahead, as in gather_rows. */
-static void KERNEL(convert_rows)(void *out_, const fbp_rows *x, const int64_t *order, ptrdiff_t first, ptrdiff_t rows,
-                                 ptrdiff_t ld)
+void KERNEL(convert_rows)(void *out_, const fbp_rows *x, const int64_t *order, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t ld)
 {
     const ptrdiff_t bytes = x->n * CONVERSIONS[x->type].item;
     real *out = out_;
@@ -40,3 +44,5 @@ static void KERNEL(convert_rows)(void *out_, const fbp_rows *x, const int64_t *o
                                  x->scale, x->n);
     }
 }
+
+#endif

@@ -1,12 +1,25 @@
-/* kernels_dense.h: the dense layer: forward, delta and update side by side. Part of kernels.h. */
+/* kernels_dense.h: the dense layer: forward, delta, gradient and its application side by side. */
+#ifndef FBP_KERNELS_DENSE_H
+#define FBP_KERNELS_DENSE_H
+
+#include "fbp.h"
+#include "kernels_activations.h"
+#include "kernels_lines.h"
+#include "kernels_rules.h"
+#include "kernels_set.h"
+#include "kernels_tile.h"
+#include "vec.h"
+
+#include <assert.h>
 
 /* y = f(x w + b): panels of columns; within a panel, blocks of depth over all rows, so that a block of w is read from L1. */
-static void KERNEL(dense_forward)(void *y_, void *slope_, const void *x, const void *w_, const void *b_, ptrdiff_t batch,
+void KERNEL(dense_forward)(void *y_, void *slope_, const void *x, const void *w_, const void *b_, ptrdiff_t batch,
                                   ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t ldy, ptrdiff_t ldx, ptrdiff_t ldw,
                                   fbp_activation activation)
 {
     real *y = y_, *slope = slope_;
     const real *w = w_, *b = b_;
+    assert(activation.code <= FBP_KEPT);
     for (ptrdiff_t v = 0, total = vecs_of(n_out), width; v < total; v += width) {
         const ptrdiff_t j = v * LANES;
         width = panel_vecs(batch, total - v);
@@ -55,13 +68,7 @@ static void turn_back_with_slope(real *dx, const real *dxt, const real *x, ptrdi
                                  ptrdiff_t ld, fbp_activation activation)
 {
     const vec a = v_set1((real)activation.parameter);
-#define TURN_BACK(code, f, slope, zero_at_zero) \
-    case code: turn_back(dx, dxt, x, rows, n, ldx, ld, a, code); break;
-    switch (activation.code) {
-        FBP_ELEMENTWISE(TURN_BACK)
-    default: break;
-    }
-#undef TURN_BACK
+    WITH_ACTIVATION(activation, turn_back(dx, dxt, x, rows, n, ldx, ld, a, code))
 }
 
 /* dx^T = w dy^T, chains over j ascending: lanes are rows of the batch, so w is read as it lies, and turning dy and dx costs
@@ -102,11 +109,12 @@ static void delta_folded(real *dx, const real *dy, const real *w, ptrdiff_t rows
         }
 }
 
-static void KERNEL(dense_delta)(void *dx, const void *dy, const void *w, const void *x, void *scratch, ptrdiff_t batch,
+void KERNEL(dense_delta)(void *dx, const void *dy, const void *w, const void *x, void *scratch, ptrdiff_t batch,
                                 ptrdiff_t rows, ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t ldx, ptrdiff_t ldy,
                                 ptrdiff_t ldw, fbp_activation activation)
 {
     fbp_activation in_block = activation;
+    assert(rows <= batch);
     if (activation.code == FBP_SOFTMAX) /* it needs whole rows */
         in_block.code = FBP_LINEAR;
     if (batch > FBP_FOLD_ROWS)
@@ -125,6 +133,7 @@ static ptrdiff_t next_rows(fbp_part *out, const fbp_part *parts, ptrdiff_t n_par
         const ptrdiff_t skip = *done > first ? *done - first : 0, rows = smaller(parts[p].rows - skip, left);
         if (rows <= 0)
             continue;
+        assert(count < FBP_UPDATE_PARTS);
         out[count++] = (fbp_part){(const real *)parts[p].x + skip * ldx, (const real *)parts[p].dy + skip * ldy, rows};
         left -= rows;
     }
@@ -141,6 +150,7 @@ static void gradient_block(real *g, real *block, const fbp_part *parts, ptrdiff_
     static const real ONE = 1;
     const ptrdiff_t batch = depth_of(parts, n_parts);
     fbp_part some[FBP_UPDATE_PARTS];
+    assert(rows > 0 && n % LINE == 0);
     for (ptrdiff_t done = 0; done == 0 || done < batch;) {
         const int later = done > 0;
         const ptrdiff_t n_some = next_rows(some, parts, n_parts, &done, ldx, ldy);
@@ -162,14 +172,34 @@ static void gradient_block(real *g, real *block, const fbp_part *parts, ptrdiff_
     }
 }
 
-static void KERNEL(dense_gradient)(void *g, void *scratch, const fbp_part *parts, ptrdiff_t n_parts, const void *w,
+void KERNEL(dense_gradient)(void *g, void *scratch, const fbp_part *parts, ptrdiff_t n_parts, const void *w,
                                    ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldx, ptrdiff_t ldy, ptrdiff_t ldw,
                                    fbp_coming *coming)
 {
     gradient_block(g, scratch, parts, n_parts, rows, n, 1, ldx, ldy, w, ldw, coming);
 }
 
-static void KERNEL(bias_gradient)(void *g, void *scratch, const fbp_part *parts, ptrdiff_t n_parts, ptrdiff_t n, ptrdiff_t ldy)
+void KERNEL(bias_gradient)(void *g, void *scratch, const fbp_part *parts, ptrdiff_t n_parts, ptrdiff_t n, ptrdiff_t ldy)
 {
     gradient_block(g, scratch, parts, n_parts, 1, n, 0, 0, ldy, NULL, 0, NULL);
 }
+
+/* w and its state [rows][n] (leading dimension ld) by the finished gradient g[rows][n]; n a whole number of vectors. */
+INLINE void apply_to_rows(real *w, real *m, real *v, const real *g, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld,
+                          const fbp_update *u, const fbp_rule rule, const int extras)
+{
+    const rule_vecs c = rule_constants(u);
+    assert(n % LANES == 0);
+    for (ptrdiff_t r = 0; r < rows; r++)
+        for (ptrdiff_t j = 0; j < n; j += LANES)
+            apply_rule(w + r * ld + j, m + r * ld + j, v + r * ld + j, v_load(g + r * n + j), &c, rule, extras);
+}
+
+void KERNEL(apply_gradient)(void *w, fbp_state state, const void *g, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldw,
+                                   const fbp_update *update)
+{
+    real *m = state.m ? state.m : w, *v = state.v ? state.v : w;
+    WITH_RULE(update, apply_to_rows(w, m, v, g, rows, n, ldw, update, rule, extras))
+}
+
+#endif

@@ -1,7 +1,17 @@
-/* kernels_gates.h: gates over the pieces of a dense layer's z, and sums of rows. Part of kernels.h.
+/* kernels_gates.h: gates over the pieces of a dense layer's z, and sums of rows.
  *
  * z[rows][ldz] holds the pieces side by side, each in whole 64-byte lines: piece p of unit j is z[p * lines_of(n) * LINE + j].
  * Where z and dy are padded with zeros, so are the results. */
+#ifndef FBP_KERNELS_GATES_H
+#define FBP_KERNELS_GATES_H
+
+#include "activations.h"
+#include "fbp.h"
+#include "kernels_lines.h"
+#include "kernels_set.h"
+#include "vec.h"
+
+#include <assert.h>
 
 /* The largest piece; a NaN or an infinity in any of them gives one that is not finite. */
 INLINE vec largest_piece(const real *z, ptrdiff_t pieces, ptrdiff_t stride)
@@ -67,41 +77,31 @@ INLINE void product_delta_rows(real *dz, const real *dy, const real *z, ptrdiff_
         }
 }
 
-static void KERNEL(gate_forward)(void *y, const void *z, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t pieces, ptrdiff_t ldy,
+void KERNEL(gate_forward)(void *y, const void *z, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t pieces, ptrdiff_t ldy,
                                  ptrdiff_t ldz, fbp_gate gate, fbp_activation activation)
 {
     const vec a = v_set1((real)activation.parameter);
-    if (gate == FBP_MAXOUT) {
-        maxout_rows(y, z, rows, n, pieces, ldy, ldz);
-        return;
+    assert(gate < FBP_N_GATES && (gate != FBP_PRODUCT || pieces == 2));
+    switch (gate) {
+    case FBP_MAXOUT: maxout_rows(y, z, rows, n, pieces, ldy, ldz); break;
+    case FBP_PRODUCT: WITH_ACTIVATION(activation, product_rows(y, z, rows, n, ldy, ldz, a, code)) break;
+    case FBP_N_GATES: break;
     }
-#define PRODUCT(code, f, slope, zero_at_zero) \
-    case code: product_rows(y, z, rows, n, ldy, ldz, a, code); break;
-    switch (activation.code) {
-        FBP_ELEMENTWISE(PRODUCT)
-    default: break;
-    }
-#undef PRODUCT
 }
 
-static void KERNEL(gate_delta)(void *dz, const void *dy, const void *z, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t pieces,
+void KERNEL(gate_delta)(void *dz, const void *dy, const void *z, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t pieces,
                                ptrdiff_t ldy, ptrdiff_t ldz, fbp_gate gate, fbp_activation activation)
 {
     const vec a = v_set1((real)activation.parameter);
-    if (gate == FBP_MAXOUT) {
-        maxout_delta_rows(dz, dy, z, rows, n, pieces, ldy, ldz);
-        return;
+    assert(gate < FBP_N_GATES && (gate != FBP_PRODUCT || pieces == 2));
+    switch (gate) {
+    case FBP_MAXOUT: maxout_delta_rows(dz, dy, z, rows, n, pieces, ldy, ldz); break;
+    case FBP_PRODUCT: WITH_ACTIVATION(activation, product_delta_rows(dz, dy, z, rows, n, ldy, ldz, a, code)) break;
+    case FBP_N_GATES: break;
     }
-#define PRODUCT(code, f, slope, zero_at_zero) \
-    case code: product_delta_rows(dz, dy, z, rows, n, ldy, ldz, a, code); break;
-    switch (activation.code) {
-        FBP_ELEMENTWISE(PRODUCT)
-    default: break;
-    }
-#undef PRODUCT
 }
 
-static void KERNEL(add_rows)(void *out_, const void *a_, const void *b_, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldo,
+void KERNEL(add_rows)(void *out_, const void *a_, const void *b_, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldo,
                              ptrdiff_t lda, ptrdiff_t ldb)
 {
     real *out = out_;
@@ -110,3 +110,5 @@ static void KERNEL(add_rows)(void *out_, const void *a_, const void *b_, ptrdiff
         for (ptrdiff_t j = 0; j < n; j++)
             out[r * ldo + j] = a[r * lda + j] + b[r * ldb + j];
 }
+
+#endif

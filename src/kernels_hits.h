@@ -1,4 +1,11 @@
-/* kernels_hits.h: is the predicted class the target's? Part of kernels.h. */
+/* kernels_hits.h: is the predicted class the target's? */
+#ifndef FBP_KERNELS_HITS_H
+#define FBP_KERNELS_HITS_H
+
+#include "activations.h"
+#include "kernels_lines.h"
+#include "kernels_rows.h"
+#include "vec.h"
 
 /* The largest of a line's lanes. */
 INLINE real fold_max(const vec *line)
@@ -103,3 +110,5 @@ static void sign_rows(uint8_t *hit, const real *z, const real *t, ptrdiff_t batc
         hit[b] = (uint8_t)right;
     }
 }
+
+#endif

@@ -1,4 +1,16 @@
-/* kernels_losses.h: the losses with their deltas. Part of kernels.h. */
+/* kernels_losses.h: the losses with their deltas. */
+#ifndef FBP_KERNELS_LOSSES_H
+#define FBP_KERNELS_LOSSES_H
+
+#include "activations.h"
+#include "fbp.h"
+#include "kernels_hits.h"
+#include "kernels_lines.h"
+#include "kernels_rows.h"
+#include "kernels_set.h"
+#include "vec.h"
+
+#include <assert.h>
 
 /* squared_error: factor 1/2; mse: factor 1/n. L = factor * sum (y - t)^2, dL/dy = 2 factor (y - t). */
 static void squared_rows(real *delta, double *row_loss, const real *y, const real *t, ptrdiff_t batch, ptrdiff_t n,
@@ -125,6 +137,18 @@ static __attribute__((noinline)) void multiclass_hinge_rows(real *delta, double 
     }
 }
 
+static void cross_entropy_rows(real *delta, double *row_loss, const real *z, const real *t, ptrdiff_t batch, ptrdiff_t n,
+                               ptrdiff_t ld, real scale)
+{
+    work_on_rows(delta, row_loss, z, t, batch, n, ld, scale, CROSS_ENTROPY);
+}
+
+static void binary_cross_entropy_rows(real *delta, double *row_loss, const real *z, const real *t, ptrdiff_t batch,
+                                      ptrdiff_t n, ptrdiff_t ld, real scale)
+{
+    work_on_rows(delta, row_loss, z, t, batch, n, ld, scale, BINARY_CROSS_ENTROPY);
+}
+
 /* The gradient comes from elsewhere, and so does the loss. */
 static void given_rows(real *delta, double *row_loss, const real *y, const real *t, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld,
                        real scale)
@@ -137,21 +161,13 @@ static void given_rows(real *delta, double *row_loss, const real *y, const real 
     }
 }
 
-static void KERNEL(smooth_rows)(void *target, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, double smoothing)
-{
-    real *t = target;
-    const vec kept = v_set1((real)(1 - smoothing)), share = v_set1((real)(smoothing / (double)n));
-    for (ptrdiff_t r = 0; r < rows; r++, t += ld)
-        for (ptrdiff_t j = 0; j < n; j += LANES)
-            v_store(t + j, v_keep(v_fma(v_load(t + j), kept, share), lanes_before(j, n)));
-}
-
-static void KERNEL(loss_delta)(void *delta, double *row_loss, uint8_t *hit, const void *output, const void *slope,
+void KERNEL(loss_delta)(void *delta, double *row_loss, uint8_t *hit, const void *output, const void *slope,
                                const void *target, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ld, fbp_loss loss,
                                fbp_activation activation, double scale, double parameter)
 {
     const int logits = fbp_loss_from_logits(loss, activation.code);
     const real s = (real)scale, p = (real)parameter, half = (real)0.5, mean = 1 / (real)n_out;
+    assert(loss < FBP_N_LOSSES && activation.code <= FBP_KEPT);
 #define ROWS delta, row_loss, output, target, batch, n_out, ld
     switch (loss) {
     case FBP_CROSS_ENTROPY: cross_entropy_rows(ROWS, s); break;
@@ -165,7 +181,8 @@ static void KERNEL(loss_delta)(void *delta, double *row_loss, uint8_t *hit, cons
     case FBP_PERCEPTRON: perceptron_rows(ROWS, 1, s, p); break;
     case FBP_GIVEN: given_rows(ROWS, s); break;
     case FBP_MULTICLASS_HINGE: multiclass_hinge_rows(ROWS, s, p); break;
-    default: squared_rows(ROWS, half, s); break;
+    case FBP_SQUARED_ERROR: squared_rows(ROWS, half, s); break;
+    case FBP_N_LOSSES: break;
     }
 #undef ROWS
     /* last: what the branches of hits guess wrong costs nothing while the losses are being computed */
@@ -179,13 +196,4 @@ static void KERNEL(loss_delta)(void *delta, double *row_loss, uint8_t *hit, cons
         KERNEL(activation_delta)(delta, slope ? slope : output, batch, n_out, ld, activation);
 }
 
-static void KERNEL(weigh_rows)(void *delta, double *row_loss, const double *weights, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)
-{
-    real *d = delta;
-    for (ptrdiff_t r = 0; r < rows; r++, d += ld) {
-        const vec weight = v_set1((real)weights[r]);
-        row_loss[r] *= weights[r];
-        for (ptrdiff_t j = 0; j < n; j += LANES)
-            v_store(d + j, v_load(d + j) * weight);
-    }
-}
+#endif

@@ -1,7 +1,14 @@
-/* kernels_norms.h: sums of squares of columns, for limits on norms. Part of kernels.h. */
+/* kernels_norms.h: sums over arrays: the squares of columns, for limits on norms, and whether all numbers are finite. */
+#ifndef FBP_KERNELS_NORMS_H
+#define FBP_KERNELS_NORMS_H
+
+#include "kernels_set.h"
+#include "vec.h"
+
+#include <assert.h>
 
 /* In double: the square of a float is exact, and a column's sum is one chain over its rows, so no lane width shows. */
-static void KERNEL(column_squares)(double *out, const void *a, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)
+void KERNEL(column_squares)(double *out, const void *a, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)
 {
     memset(out, 0, (size_t)n * sizeof *out);
     for (ptrdiff_t r = 0; r < rows; r++)
@@ -11,9 +18,10 @@ static void KERNEL(column_squares)(double *out, const void *a, ptrdiff_t rows, p
         }
 }
 
-static void KERNEL(limit_columns)(void *w_, const double *squares, ptrdiff_t n_sums, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldw,
+void KERNEL(limit_columns)(void *w_, const double *squares, ptrdiff_t n_sums, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldw,
                                   ptrdiff_t ld_sums, double max_norm)
 {
+    assert(n % LINE == 0);
     for (ptrdiff_t j = 0; j < n; j += LINE) {
         real *w = (real *)w_ + j, factor[LINE];
         int above = 0;
@@ -30,3 +38,24 @@ static void KERNEL(limit_columns)(void *w_, const double *squares, ptrdiff_t n_s
                 v_store(w + i, v_load(w + i) * v_load(factor + i));
     }
 }
+
+int KERNEL(all_finite)(const void *x, ptrdiff_t n)
+{
+    const real *p = x;
+    vec sum[4] = {v_set1(0), v_set1(0), v_set1(0), v_set1(0)}; /* x * 0 is 0, or NaN, which stays */
+    ptrdiff_t i = 0;
+    for (; i + 4 * LANES <= n; i += 4 * LANES)
+#pragma GCC unroll 4
+        for (int k = 0; k < 4; k++)
+            sum[k] = v_fma(v_load(p + i + k * LANES), v_set1(0), sum[k]);
+    real tail = 0, lane[LANES];
+    for (; i < n; i++)
+        tail += p[i] * 0;
+    sum[0] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    memcpy(lane, sum, sizeof lane);
+    for (int k = 0; k < LANES; k++)
+        tail += lane[k];
+    return tail == 0;
+}
+
+#endif

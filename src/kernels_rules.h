@@ -1,4 +1,11 @@
-/* kernels_rules.h: what becomes of a finished gradient: clipped, penalised, applied to the weight. Part of kernels.h. */
+/* kernels_rules.h: what becomes of a finished gradient: clipped, penalised, applied to the weight. */
+#ifndef FBP_KERNELS_RULES_H
+#define FBP_KERNELS_RULES_H
+
+#include "fbp.h"
+#include "vec.h"
+
+#include <assert.h>
 
 /* An update's constants, spread over vectors once per call. */
 typedef struct {
@@ -69,6 +76,7 @@ INLINE void apply_root(real *w, real *m, real *v, vec weight, vec slope, const r
 /* One vector of weights and its state by their finished gradient g. */
 INLINE void apply_rule(real *w, real *m, real *v, vec g, const rule_vecs *c, const fbp_rule rule, const int extras)
 {
+    assert(rule < FBP_N_RULES);
     if (extras)
         g = clipped(g, c);
     const vec weight = v_load(w);
@@ -80,7 +88,10 @@ INLINE void apply_rule(real *w, real *m, real *v, vec g, const rule_vecs *c, con
     case FBP_SGD: v_store(w, v_fma(c->minus_lr, slope, weight)); return;
     case FBP_MOMENTUM:
     case FBP_NESTEROV: break;
-    default: apply_root(w, m, v, weight, slope, c, rule); return;
+    case FBP_ADAGRAD:
+    case FBP_RMSPROP:
+    case FBP_ADAM: apply_root(w, m, v, weight, slope, c, rule); return;
+    case FBP_N_RULES: return;
     }
     const vec velocity = v_fma(c->momentum, v_load(m), slope);
     v_store(m, velocity);
@@ -97,26 +108,17 @@ INLINE void apply_rule(real *w, real *m, real *v, vec g, const rule_vecs *c, con
 #define WITH_RULE(u, body)                                                                \
     {                                                                                     \
         const int has = has_extras(u);                                                    \
+        assert((u)->rule < FBP_N_RULES);                                                  \
         switch ((u)->rule) {                                                              \
-        RULE_CASE(FBP_GRADIENT, body) RULE_CASE(FBP_SGD, body) RULE_CASE(FBP_MOMENTUM, body) \
-        RULE_CASE(FBP_NESTEROV, body) RULE_CASE(FBP_ADAGRAD, body) RULE_CASE(FBP_RMSPROP, body) \
-        default: RULE_CASE(FBP_ADAM, body)                                                \
+            RULE_CASE(FBP_GRADIENT, body)                                                 \
+            RULE_CASE(FBP_SGD, body)                                                      \
+            RULE_CASE(FBP_MOMENTUM, body)                                                 \
+            RULE_CASE(FBP_NESTEROV, body)                                                 \
+            RULE_CASE(FBP_ADAGRAD, body)                                                  \
+            RULE_CASE(FBP_RMSPROP, body)                                                  \
+            RULE_CASE(FBP_ADAM, body)                                                     \
+        case FBP_N_RULES: break;                                                          \
         }                                                                                 \
     }
 
-/* w and its state [rows][n] (leading dimension ld) by the finished gradient g[rows][n]; n a whole number of vectors. */
-INLINE void apply_to_rows(real *w, real *m, real *v, const real *g, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld,
-                          const fbp_update *u, const fbp_rule rule, const int extras)
-{
-    const rule_vecs c = rule_constants(u);
-    for (ptrdiff_t r = 0; r < rows; r++)
-        for (ptrdiff_t j = 0; j < n; j += LANES)
-            apply_rule(w + r * ld + j, m + r * ld + j, v + r * ld + j, v_load(g + r * n + j), &c, rule, extras);
-}
-
-static void KERNEL(apply_gradient)(void *w, fbp_state state, const void *g, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldw,
-                                   const fbp_update *update)
-{
-    real *m = state.m ? state.m : w, *v = state.v ? state.v : w;
-    WITH_RULE(update, apply_to_rows(w, m, v, g, rows, n, ldw, update, rule, extras))
-}
+#endif

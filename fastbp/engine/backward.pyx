@@ -2,7 +2,7 @@
 
 from libc.string cimport memcpy
 
-from fastbp.engine.forward cimport ADD, DENSE, GATE
+from fastbp.engine.forward cimport ADD, DENSE, GATE, lowest_trained
 from fastbp.engine.runtime cimport (FBP_LINE_BYTES, code_of, fbp_bias_update, fbp_rule, fbp_state_at, fbp_update_block_rows,
                                     fbp_update_of, fbp_update_scratch)
 
@@ -13,11 +13,11 @@ cdef void backward_rows(char **deltas, char **slopes, const char *arena, char *s
                         const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch, Py_ssize_t rows) noexcept nogil:
     """Compute deltas[l][rows] of every node below the last, whose delta the loss has written; the batch has `batch` rows.
 
-    slopes[l] is the array that a node's slope is computed from.
+    Nodes below the lowest one that is trained get no delta. slopes[l] is the array that a node's slope is computed from.
     """
     cdef Py_ssize_t l
     cdef const Node *node
-    for l in range(n_nodes - 1, 0, -1):
+    for l in range(n_nodes - 1, lowest_trained(nodes, n_nodes), -1):
         node = &nodes[l]
         if node.op != DENSE:
             hand_down(deltas, slopes, kernels, nodes, l, rows)

@@ -4,7 +4,7 @@ The figures behind the constants are in ARCHITECTURE.md.
 """
 
 from fastbp.engine.backward cimport blocks_of
-from fastbp.engine.forward cimport is_chain
+from fastbp.engine.forward cimport any_frozen, is_chain, lowest_trained
 from fastbp.engine.runtime cimport (FBP_FOLD_ROWS, FBP_LEAST_PART, FBP_LINE_BYTES, FBP_SOFTMAX, Memory, fbp_leading_dimension,
                                     fbp_update_block_lines)
 from fastbp.engine.plan cimport DELTA, FORWARD, LAST, SPLIT, STREAM, THROUGH, WIDE
@@ -51,14 +51,16 @@ cdef Partition partition(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch
                          bint may_stream) except *:
     """Choose the partition of a step.
 
-    Only chains are streamed or split by columns. A step that needs its whole gradient before an update cannot stream. A network
-    of one layer is not split by columns, because the last layer is split by rows.
+    Only chains are streamed or split by columns. A step that needs its whole gradient before an update cannot stream, nor one of a
+    chain with a frozen node, because a streaming pass makes the delta below and the update at once. A network of one layer
+    is not split by columns, because the last layer is split by rows.
     """
     cdef Partition chosen
     cdef bint chain = is_chain(nodes, n_nodes), few = chain and batch <= FBP_FOLD_ROWS, wide
     cdef double weights = 0, flops = 0
     cdef Py_ssize_t l
     cdef int most
+    may_stream = may_stream and not any_frozen(nodes, n_nodes)
     for l in range(n_nodes):
         weights += nodes[l].n_in * nodes[l].ld * item
         flops += 6.0 * batch * nodes[l].n_in * nodes[l].n_out
@@ -135,14 +137,15 @@ cdef Py_ssize_t parts_of(Py_ssize_t lines, int team, bint whole):
 
 cdef list phases_of(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch, Partition partition, size_t item):
     """(kind, node, items) of the phases of a step before the update."""
-    cdef Py_ssize_t l, line = FBP_LINE_BYTES // item
+    cdef Py_ssize_t l, line = FBP_LINE_BYTES // item, lowest = lowest_trained(nodes, n_nodes)
     if partition.regime != WIDE:
         return [(THROUGH, 0, (batch + partition.rows - 1) // partition.rows)]
     up, down = [], []
     for l in range(n_nodes - 1):
         n = parts_of((nodes[l].n_out + line - 1) // line, partition.team, nodes[l].activation.code == FBP_SOFTMAX)
         up.append((FORWARD, l, n))
-        down.insert(0, (DELTA, l + 1, n))
+        if l >= lowest:
+            down.insert(0, (DELTA, l + 1, n))
     return up + [(LAST, n_nodes - 1, partition.team)] + down
 
 
@@ -150,12 +153,14 @@ cdef Py_ssize_t block_lines(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t ba
     """Most lines of columns of a gradient block; fewer if there would be too few blocks for the team."""
     cdef Py_ssize_t most = fbp_update_block_lines(batch), l, count = 0
     for l in range(n_nodes):
+        if nodes[l].frozen:
+            continue
         count += len(blocks_of(&nodes[l], batch, item, 1, most))
     return PANEL_LINES if most > PANEL_LINES and count < BLOCKS_OF_A_THREAD * team else most
 
 
 cdef list blocks_of_team(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch, Partition partition, size_t item):
-    """(node, first row, rows, first column, columns, owner) of all blocks, ordered by owner.
+    """(node, first row, rows, first column, columns, owner) of all blocks of nodes that are trained, ordered by owner.
 
     In the wide regime the owner is the thread that owns the columns; otherwise the blocks are shared out equally.
     """
@@ -164,6 +169,8 @@ cdef list blocks_of_team(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch
     blocks = []
     cdef Py_ssize_t most = block_lines(nodes, n_nodes, batch, partition.team, item)
     for l in range(n_nodes):
+        if nodes[l].frozen:
+            continue
         total += nodes[l].n_in * nodes[l].ld
         if partition.regime == WIDE:
             parts = parts_of((nodes[l].n_out + line - 1) // line, partition.team, False)

@@ -26,6 +26,10 @@ cdef struct Node:
     Py_ssize_t pieces
     fbp_gate gate
     fbp_activation gate_activation
+    bint frozen                     # the update leaves weight, bias and their optimizer state alone
+    double rate_factor              # of the learning rate
+    double decay_factor             # of the penalties and of the weight decay
+    int64_t missed                  # steps of the optimizer's age that the node was frozen in
 
 cdef struct Dropout:
     # Seed and step of the dropout; node, row and unit are hashed with them.
@@ -44,6 +48,21 @@ cdef inline bint is_chain(const Node *nodes, Py_ssize_t n_nodes) noexcept nogil:
         if nodes[l].op != DENSE:
             return False
     return True
+
+cdef inline Py_ssize_t lowest_trained(const Node *nodes, Py_ssize_t n_nodes) noexcept nogil:
+    """The first node with a weight that is trained; n_nodes if there is none. No node below it needs a delta."""
+    cdef Py_ssize_t l
+    for l in range(n_nodes):
+        if nodes[l].op == DENSE and not nodes[l].frozen:
+            return l
+    return n_nodes
+
+cdef inline bint any_frozen(const Node *nodes, Py_ssize_t n_nodes) noexcept nogil:
+    cdef Py_ssize_t l
+    for l in range(n_nodes):
+        if nodes[l].frozen:
+            return True
+    return False
 
 cdef inline char *saved_slope(const Node *node, char *slopes, Py_ssize_t at) noexcept nogil:
     """The saved slopes of a node from byte `at` on; NULL if its slope is computed from the output."""

@@ -24,6 +24,7 @@ cdef class Claim:
 cdef class Model:
     cdef readonly Py_ssize_t n_inputs, n_outputs, n_nodes
     cdef readonly object dtype, arena, wiring
+    cdef readonly Py_ssize_t revision   # how often `set_group` was called: a run takes the groups once, when it is made
     cdef Memory memory, table
     cdef Node *nodes
     cdef size_t item

@@ -14,6 +14,7 @@ class Model:
     n_outputs: int
     dtype: np.dtype[Any]
     arena: NDArray[Any]
+    revision: int
 
     def __init__(
         self,
@@ -23,6 +24,9 @@ class Model:
         dtype: str,
         dropout: list[float] | None = None,
         wiring: tuple[list[tuple[Any, ...]], list[int]] | None = None,
+    ) -> None: ...
+    def set_group(
+        self, l: int, trainable: bool, rate_factor: float, decay_factor: float
     ) -> None: ...
     def claim(self) -> Claim: ...
     def weight(self, i: int) -> NDArray[Any]: ...

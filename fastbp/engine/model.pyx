@@ -83,6 +83,7 @@ cdef class Model:
             node.n_out = units[l]
             node.activation = node.slope = activation_of(activations[l])
             node.dropout = 0 if dropout is None else dropout[l]
+            node.rate_factor = node.decay_factor = 1
             if fbp_needs_slope(node.activation.code) or node.dropout > 0:
                 node.slope.code = FBP_KEPT
             node.ld = fbp_leading_dimension(node.n_out, self.item)
@@ -112,6 +113,12 @@ cdef class Model:
         node.below_slope = self.nodes[below].slope if below >= 0 else activation_of("linear")
         if node.op != BRANCH and is_branched(self.nodes, below, l):
             node.below_slope = activation_of("linear")
+
+    def set_group(self, Py_ssize_t l, bint trainable, double rate_factor, double decay_factor):
+        """Set how the steps of later runs treat node l's weight and bias: whether at all, and the factors of rate and decay."""
+        cdef Node *node = &self.nodes[l]
+        node.frozen, node.rate_factor, node.decay_factor = not trainable, rate_factor, decay_factor
+        self.revision += 1
 
     def claim(self):
         """Return the `Claim` of the only call that may write the parameters.

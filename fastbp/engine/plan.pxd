@@ -81,6 +81,7 @@ cdef struct Plan:
     fbp_loss loss
     double parameter            # of the loss
     bint to_logits, counts_correct
+    bint grouped                # whether the update of any node differs from `update`: see update_of_node
     bint skip_zeros             # streaming may leave out weight rows whose input is zero
     fbp_update update
     fbp_update hold             # writes a gradient that is held
@@ -138,12 +139,22 @@ cdef inline Slot *slot_of(const Plan *p, Py_ssize_t block) noexcept nogil:
     return <Slot *>fbp_look(p.taken + block)
 
 cdef void correct_means(fbp_update *update, int64_t t) noexcept nogil
+cdef void set_group(fbp_update *update, const Plan *p, const Node *node, Py_ssize_t step) noexcept nogil
 
 cdef inline void begin_update(fbp_update *update, const Plan *p, Py_ssize_t step) noexcept nogil:
     # Set the hyperparameters that change from step to step.
     update.learning_rate = p.learning_rates[step]
     if update.rule == FBP_ADAM:
         correct_means(update, p.age + step + 1)
+
+cdef inline const fbp_update *update_of_node(fbp_update *room, const fbp_update *update, const Plan *p, const Node *node,
+                                             Py_ssize_t step) noexcept nogil:
+    # The update of a step as the group of a node has it, in `room` if it differs from that of the others.
+    if not p.grouped:
+        return update
+    room[0] = update[0]
+    set_group(room, p, node, step)
+    return room
 
 cdef Py_ssize_t batch_of(const Plan *p, Py_ssize_t step) noexcept nogil
 cdef Dropout dropout_of(const Plan *p, Py_ssize_t step) noexcept nogil

@@ -5,7 +5,7 @@ from libc.string cimport memcpy
 
 from fastbp.engine.forward cimport Dropout, saved_slope
 from fastbp.engine.model cimport gather_targets
-from fastbp.engine.runtime cimport FBP_GRADIENT, barrier_wait, fbp_state_at
+from fastbp.engine.runtime cimport FBP_ADAM, FBP_GRADIENT, barrier_wait, fbp_state_at
 
 
 cdef Py_ssize_t batch_of(const Plan *p, Py_ssize_t step) noexcept nogil:
@@ -95,6 +95,16 @@ cdef void correct_means(fbp_update *update, int64_t t) noexcept nogil:
     """
     update.step_correction = 1 / (1 - power(update.momentum, t))
     update.root_correction = 1 / sqrt(1 - power(update.square_decay, t))
+
+
+cdef void set_group(fbp_update *update, const Plan *p, const Node *node, Py_ssize_t step) noexcept nogil:
+    """Apply a node's factors, and correct Adam's means by the steps that its own state has seen."""
+    update.learning_rate *= node.rate_factor
+    update.l1 *= node.decay_factor
+    update.l2 *= node.decay_factor
+    update.weight_decay *= node.decay_factor
+    if node.missed and update.rule == FBP_ADAM:
+        correct_means(update, p.age + step + 1 - node.missed)
 
 
 cdef double power(double base, int64_t exponent) noexcept nogil:

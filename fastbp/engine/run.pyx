@@ -14,7 +14,7 @@ from numpy.random cimport bitgen_t
 
 from fastbp.engine.backward cimport update_of
 from fastbp.engine.costmodel cimport Forced, Partition, forced, partition
-from fastbp.engine.forward cimport DENSE, Dropout, Node
+from fastbp.engine.forward cimport DENSE, Dropout, Node, lowest_trained
 from fastbp.engine.model cimport Model, targets_of, weights_or_null
 from fastbp.engine.plan cimport BAD_LABEL, STREAM, WIDE, Plan, Slot, slot_of
 from fastbp.engine.rows cimport converts, rows_of
@@ -82,6 +82,8 @@ cdef class Run:
     cdef Model model, updated
     cdef Plan plan
     cdef Memory workspace, state_memory
+    cdef bytearray table
+    cdef Node *nodes                # as they are when the run is made: the model's groups may change later
     cdef int n_threads
     cdef Py_ssize_t batch_size
     cdef int64_t running
@@ -107,13 +109,37 @@ cdef class Run:
         self.raised, self.count = [], count or StepCount()
         p.owner = <void *>self.raised
         p.drops = updated is None and model.drops()
-        p.kernels, p.nodes, p.n_nodes = model.kernels(), model.nodes, model.n_nodes
+        self.copy_nodes()
+        p.kernels, p.nodes, p.n_nodes = model.kernels(), self.nodes, model.n_nodes
         p.loss, p.parameter = <fbp_loss>code_of(LOSSES, loss, "loss"), parameter
         p.to_logits = fbp_loss_from_logits(p.loss, p.nodes[p.n_nodes - 1].activation.code)
         p.clip_norm, p.max_norm = numbers.pop("clip_norm", 0), numbers.pop("max_norm", 0)
         p.update = update_of(rule, {"momentum": momentum, "l2": l2, **numbers})
         p.hold = update_of("gradient", {"clip_value": p.update.clip_value})
         self.make_state()
+
+    cdef int copy_nodes(self) except -1:
+        """Copy the model's nodes. Gradients that are not for an update are those of all parameters."""
+        cdef Py_ssize_t l
+        self.table = bytearray(self.model.n_nodes * sizeof(Node))
+        self.nodes = <Node *><char *>self.table
+        memcpy(self.nodes, self.model.nodes, self.model.n_nodes * sizeof(Node))
+        for l in range(self.model.n_nodes):
+            if self.updated is not self.model:
+                self.nodes[l].frozen, self.nodes[l].rate_factor, self.nodes[l].decay_factor = False, 1, 1
+            if self.nodes[l].rate_factor != 1 or self.nodes[l].decay_factor != 1:
+                self.plan.grouped = True
+        return 0
+
+    def set_missed(self, Py_ssize_t l, int64_t steps):
+        """Say how many of the `age` steps node l was frozen in, so that its state has not seen them."""
+        self.nodes[l].missed = steps
+        self.plan.grouped = self.plan.grouped or steps > 0
+
+    @property
+    def trains(self):
+        """Whether any node is trained."""
+        return lowest_trained(self.nodes, self.model.n_nodes) < self.model.n_nodes
 
     cdef int make_state(self) except -1:
         """Allocate the optimizer state, all zero."""
@@ -241,7 +267,7 @@ cdef class Run:
         p.skip_zeros = (p.regime == STREAM and count >= STEPS_OF_A_SCAN and p.update.rule == FBP_SGD and p.update.l2 == 0
                         and p.update.l1 == 0 and p.kernels.all_finite(p.arena, self.model.memory.bytes // p.kernels.item))
         cdef bint longer = count >= STEPS_OF_A_COPY if force.apart < 0 else force.apart
-        if longer and team > 1 and p.regime == WIDE and p.updated == p.arena:
+        if longer and team > 1 and p.regime == WIDE and p.updated == p.arena and not p.nodes[0].frozen:
             pack_first_layer(p, force.active)
         place_blocks(p)
         if force.active:

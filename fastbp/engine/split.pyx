@@ -3,10 +3,10 @@
 from fastbp.engine.backward cimport Block, Place, apply_block, backward_rows, block_gradient
 from fastbp.engine.forward cimport Dropout, Node, forward_rows
 from fastbp.engine.limits cimport hold_gradient, limit_weights, note_weights, scale_of_gradient
-from fastbp.engine.runtime cimport fbp_coming, fbp_part, fbp_state_at
+from fastbp.engine.runtime cimport fbp_coming, fbp_part, fbp_state_at, fbp_update
 from fastbp.engine.signals cimport may_leave, signalled
 from fastbp.engine.plan cimport (BAD_LABEL, FINE, NOT_FINITE, UPDATE, Plan, add_losses, batch_of, begin_update, dropout_of,
-                                 gather, losses, row_blocks, slot_of, snapshot_bytes)
+                                 gather, losses, row_blocks, slot_of, snapshot_bytes, update_of_node)
 
 cdef enum:
     BYTES_AHEAD = 1 << 18   # of the next batch that a thread prefetches: as much as its L2 has room for
@@ -70,10 +70,14 @@ cdef void change_block(Worker *w, const char *gradient, Py_ssize_t step, Py_ssiz
     cdef Plan *p = w.plan
     cdef const Block *block = &p.blocks[i]
     cdef Py_ssize_t bias = p.nodes[block.node].bias
+    cdef fbp_update room
     if step == 0 and p.snapshot != NULL:
         snapshot_block(p, block, &p.places[i])
+        if i == 0:
+            snapshot_frozen(p)
     begin_update(&w.update, p, step)
-    apply_block(&p.places[i], p.updated + bias, fbp_state_at(p.state, bias), gradient, block, p.kernels, &w.update)
+    apply_block(&p.places[i], p.updated + bias, fbp_state_at(p.state, bias), gradient, block, p.kernels,
+                update_of_node(&room, &w.update, p, &p.nodes[block.node], step))
     if p.max_norm > 0:
         note_weights(p, i)
 
@@ -96,6 +100,17 @@ cdef void snapshot_block(Plan *p, const Block *block, const Place *place) noexce
                    fbp_state_at(place.state, r * place.ld * item), block.n * item)
     if block.first == 0:
         snapshot_bytes(p, bias, p.arena + bias, fbp_state_at(p.state, bias), block.n * item)
+
+
+cdef void snapshot_frozen(Plan *p) noexcept nogil:
+    """Copy the nodes that have no blocks: no step changes them, but a callback may have, since the copy of the epoch before."""
+    cdef const Node *node
+    cdef Py_ssize_t l, end
+    for l in range(p.n_nodes):
+        node = &p.nodes[l]
+        if node.frozen:
+            end = node.weight + node.n_in * node.ld * <Py_ssize_t>p.kernels.item
+            snapshot_bytes(p, node.bias, p.arena + node.bias, fbp_state_at(p.state, node.bias), end - node.bias)
 
 
 cdef void work_alone(Worker *w) noexcept nogil:

@@ -8,7 +8,7 @@ from libc.stdint cimport int32_t
 from fastbp.engine.forward cimport Dropout, Node, drop, saved_slope, up_to
 from fastbp.engine.runtime cimport FBP_LINE_BYTES, FBP_RELU, FBP_SOFTMAX, barrier_wait, fbp_state_at, fbp_update
 from fastbp.engine.plan cimport (BAD_LABEL, FINE, NOT_FINITE, Plan, Slot, Streamed, add_losses, batch_of, begin_update,
-                                 dropout_of, gather, losses, take_snapshot)
+                                 dropout_of, gather, losses, take_snapshot, update_of_node)
 
 
 cdef enum:
@@ -85,7 +85,7 @@ cdef void stream_worker(Plan *p, int thread, int n_threads) noexcept nogil:
     cdef Streamed *nodes = <Streamed *>(p.scratch + thread * p.scratch_bytes)
     cdef Streamed *s
     cdef const Slot *slot = p.slots
-    cdef fbp_update update = p.update
+    cdef fbp_update update = p.update, room
     cdef Dropout dropout
     cdef Py_ssize_t step, batch, l
     prepare(p, nodes, <int32_t *>(nodes + p.n_nodes), thread, n_threads)
@@ -113,7 +113,7 @@ cdef void stream_worker(Plan *p, int thread, int n_threads) noexcept nogil:
         if step == 0:
             take_snapshot(p, thread, n_threads)
         for l in range(p.n_nodes - 1, -1, -1):
-            backward_rows(p, &nodes[l], batch, &update, thread, n_threads)
+            backward_rows(p, &nodes[l], batch, update_of_node(&room, &update, p, nodes[l].node, step), thread, n_threads)
             sync(p, n_threads)
             if l:
                 if thread == 0:

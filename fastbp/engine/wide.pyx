@@ -116,8 +116,8 @@ cdef Py_ssize_t bytes_of_weight(const Plan *p) noexcept nogil:
 
 
 cdef Py_ssize_t packed_bytes(const Plan *p) noexcept:
-    """Bytes for the packed weight and its state; 0 outside the wide regime."""
-    if p.regime != WIDE:
+    """Bytes for the packed weight and its state; 0 outside the wide regime, and if nobody writes the weight."""
+    if p.regime != WIDE or p.nodes[0].frozen:
         return 0
     return bytes_of_weight(p) * (1 + fbp_rule_has_m(p.update.rule) + fbp_rule_has_v(p.update.rule))
 

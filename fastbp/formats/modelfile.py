@@ -160,16 +160,20 @@ def description(layer: Layer) -> dict[str, Any]:
     """Return the options of a layer; those that it does not use are left out."""
     match layer:
         case Residual():
-            return {"kind": "residual", "layers": [description(inner) for inner in layer.layers]}
+            layers = [description(inner) for inner in layer.layers]
+            projection = layer._group_of_projection() or None
+            return {"kind": "residual", "layers": layers} | _present(projection=projection)
         case Maxout():
-            return {"kind": "maxout", "units": layer.units, "pieces": layer.pieces}
+            described = {"kind": "maxout", "units": layer.units, "pieces": layer.pieces}
+            return described | layer._own_group()
         case Gated():
             described = {"kind": "gated", "units": layer.units, "gate": layer.gate}
-            return described | _present(gate_parameter=layer.gate_parameter)
+            return described | _present(gate_parameter=layer.gate_parameter) | layer._own_group()
         case Dense():
             described = {"units": layer.units, "activation": layer.activation}
             options = {"activation_parameter": layer.activation_parameter}
-            return described | _present(**options, dropout=layer.dropout or None)
+            options["dropout"] = layer.dropout or None
+            return described | _present(**options) | layer._own_group()
     raise TypeError(f"got {layer!r}, wanted a layer of fastbp")
 
 
@@ -182,7 +186,10 @@ def layer_of(kind: str = "dense", **options: Any) -> Layer:
         The options describe no layer.
     """
     if kind == "residual":
-        return Residual([layer_of(**inner) for inner in options.pop("layers")], **options)
+        projection = options.pop("projection", {})
+        made = Residual([layer_of(**inner) for inner in options.pop("layers")], **options)
+        made._projection_group = Dense(made.units, **projection)._own_group()  # checked
+        return made
     if kind == "maxout":
         return Maxout(**options)
     if kind == "gated":

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import _check
+from ..layers import Weighted
 from ..network import Network
 
 __all__ = ["Objective"]
+
+CHECKS: dict[str, Callable[[Any, str], float]] = {
+    "l1": _check.number,
+    "l2": _check.number,
+    "penalize_bias": _check.flag,
+}
+LIMITS = ("clip_value", "clip_norm", "max_norm")  # None: there is none
 
 
 class Objective:
@@ -41,34 +50,45 @@ class Objective:
         clip_norm: float | None = None,
         max_norm: float | None = None,
     ) -> None:
-        self.hyperparameters: dict[str, float] = {
-            "l1": _check.number(l1, "l1"),
-            "l2": _check.number(l2, "l2"),
-            "penalize_bias": _check.flag(penalize_bias, "penalize_bias"),
-        }
-        limits = {"clip_value": clip_value, "clip_norm": clip_norm, "max_norm": max_norm}
-        for name, limit in limits.items():
-            if limit is not None:
-                self.hyperparameters[name] = _check.positive(limit, name)
+        self.hyperparameters: dict[str, float] = {}
+        self.change(l1=l1, l2=l2, penalize_bias=penalize_bias)
+        self.change(clip_value=clip_value, clip_norm=clip_norm, max_norm=max_norm)
+
+    def change(self, **options: Any) -> None:
+        """Set some of the options; all are checked first."""
+        changed = dict(self.hyperparameters)
+        for name, value in options.items():
+            if name not in LIMITS:
+                changed[name] = CHECKS[name](value, name)
+            elif value is not None:
+                changed[name] = _check.positive(value, name)
+            else:
+                changed.pop(name, None)
+        self.hyperparameters = changed
 
     def value(self, network: Network) -> float:
-        """Return the penalties of a network, in double precision."""
-        arrays = [layer.weight for layer in network.weighted_layers]
+        """Return the penalties of a network's trainable layers, in double precision."""
+        return sum(self._of(layer) for layer in network.weighted_layers if layer.trainable)
+
+    def _of(self, layer: Weighted) -> float:
+        arrays = [layer.weight]
         if self.hyperparameters["penalize_bias"]:
-            arrays += [layer.bias for layer in network.weighted_layers]
+            arrays.append(layer.bias)
         l1, l2 = self.hyperparameters["l1"], self.hyperparameters["l2"]
-        return sum(
+        return layer.decay_factor * sum(
             l1 * float(np.abs(a).sum(dtype=float)) + l2 * float(np.square(a, dtype=float).sum())
             for a in arrays
         )
 
-    def slope(self, values: NDArray[Any], bias: bool = False) -> NDArray[Any]:
-        """Return the derivative of the penalties by a weight or a bias."""
-        if bias and not self.hyperparameters["penalize_bias"]:
-            return np.zeros_like(values)
+    def slopes(self, layer: Weighted) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the derivative of the penalties by a layer's weight and by its bias."""
         l1, l2 = self.hyperparameters["l1"], self.hyperparameters["l2"]
-        slope: NDArray[Any] = l1 * np.sign(values) + 2 * l2 * values
-        return slope
+        factor = layer.decay_factor if layer.trainable else 0.0
+        weight, bias = (
+            factor * (l1 * np.sign(values) + 2 * l2 * values)
+            for values in (layer.weight, layer.bias)
+        )
+        return weight, bias if self.hyperparameters["penalize_bias"] else np.zeros_like(bias)
 
     def __str__(self) -> str:
         """Return the options that do something, each after a comma, as `Trainer` takes them."""

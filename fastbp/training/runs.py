@@ -66,21 +66,28 @@ class Runs:
             count=state.steps,
             **hyperparameters,
         )
+        if not run.trains:
+            raise ConfigError(
+                "network: got one without a trainable layer, wanted one at least: set "
+                "layer.trainable = True for some of network.layers"
+            )
         run.seed, run.step = state.dropout_seed, state.steps.n
-        state.memory.attach(run, optimizer, state.steps.n)
+        state.memory.attach(run, optimizer, state.steps.n, state.network.weighted_layers)
         run.reuse_workspace, self._reuse_workspace = self._reuse_workspace, None
         if isinstance(loss, CustomLoss):
             return CustomRun(run, model, loss, rows, n_threads)
         return run
 
     def ended(self, run: AnyRun) -> None:
-        """Keep the workspace of a run that is over."""
+        """Keep the workspace of a run that is over, but not its rows."""
+        self._state.memory.settle()
         self._reuse_workspace = run.release()
 
     def of_step(self, rows: int, n_threads: int) -> AnyRun:
         """Return the run of the last step if it can take this one, else a new one."""
         optimizer, last = self._state.optimizer, self._of_step
-        options = optimizer.rule, optimizer.hyperparameters, n_threads
+        penalties, revision = self._objective.hyperparameters, self._state.network._model.revision
+        options = optimizer.rule, optimizer.hyperparameters, penalties, n_threads, revision
         if last is None or options != last[1] or rows > last[2]:
             last = (self.new(rows, n_threads), options, rows)
             self._of_step = last

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from ..engine.run import Run, StepCount
 from ..errors import DivergenceError
 from ..formats.modelfile import Tensors
 from ..history import History
+from ..layers import Weighted
 from ..network import Network, _rebuilt
 from ..optimizers import Optimizer
 from .custom import AnyRun
@@ -33,31 +35,102 @@ MEMORY_PARTS: dict[str, tuple[str, ...]] = {
 }
 
 
+class Remembered(NamedTuple):
+    """What an optimizer remembers, as a run of the engine goes on from it.
+
+    Attributes
+    ----------
+    memory : str
+        `Optimizer.memory`.
+    begins : int
+        The step before which it was zero.
+    values : ndarray
+        In the engine's layout.
+    first : int
+        The first step of the run.
+    missed : tuple of int
+        Steps before that one that each layer was frozen in, since all was zero; () is none.
+    frozen : tuple of bool
+        Whether each layer is frozen in the run.
+    """
+
+    memory: str
+    begins: int
+    values: NDArray[Any]
+    first: int = 0
+    missed: tuple[int, ...] = ()
+    frozen: tuple[bool, ...] = ()
+
+
 class OptimizerMemory:
     """What an optimizer remembers of each parameter, from one run of the engine to the next."""
 
     def __init__(self) -> None:
         # One tuple, so that an interrupt leaves the old one or the new one: what is remembered,
-        # `Optimizer.memory`; the step before which it was zero; the values of the last run.
-        self.last: tuple[str, int, NDArray[Any]] = ("", 0, np.empty(0))
+        # then the run that goes on from it and what was remembered before that run.
+        self._last: tuple[Remembered, Run | None, Remembered | None] = (
+            Remembered("", 0, np.empty(0)),
+            None,
+            None,
+        )
+
+    @property
+    def last(self) -> Remembered:
+        """What the run that trained last goes on from, and its values as they are now.
+
+        A run that has done no step, because its first loss was not finite or an interrupt came,
+        leaves what was remembered before.
+        """
+        remembered, run, before = self._last
+        return remembered if before is None or run is None or run.done else before
+
+    @last.setter
+    def last(self, value: Remembered) -> None:
+        self._last = (value, None, None)
+
+    def __getstate__(self) -> Remembered:
+        """Return what is remembered, without the run."""
+        return self.last
+
+    def __setstate__(self, value: Remembered) -> None:
+        """Remember it."""
+        self.last = value
+
+    def settle(self) -> None:
+        """Let go of the run, and of the rows that it holds."""
+        self.last = self.last
 
     @property
     def values(self) -> NDArray[Any]:
         """Of the run that trained last, in the layout of the engine."""
-        return self.last[2]
+        return self.last.values
 
-    def attach(self, run: Run, optimizer: Optimizer, n_steps: int) -> None:
+    def missed(self, n_steps: int) -> tuple[int, ...]:
+        """Return the steps before `n_steps` that each layer was frozen in, since all was zero."""
+        last = self.last
+        steps = n_steps - last.first
+        return tuple(m + f * steps for m, f in zip(last.missed, last.frozen, strict=True))
+
+    def attach(
+        self, run: Run, optimizer: Optimizer, n_steps: int, layers: Sequence[Weighted]
+    ) -> None:
         """Let a new run, whose first step is `n_steps`, go on where the last one ended.
 
-        An optimizer with another memory begins at zero.
+        An optimizer with another memory begins at zero. What Adam remembers of a layer has the age
+        of the steps that the layer was trained in, as in PyTorch.
         """
-        memory, begins, values = self.last
-        if optimizer.memory == memory:
-            run.state[...] = values
-        else:
-            begins = n_steps
+        before = self.last
+        same = optimizer.memory == before.memory
+        begins = before.begins if same else n_steps
+        missed = (self.missed(n_steps) if same else ()) or (0,) * len(layers)
+        if same:
+            run.state[...] = before.values
         run.age = n_steps - begins
-        self.last = (optimizer.memory, begins, run.state)
+        for layer, steps in zip(layers, missed, strict=True):
+            run.set_missed(layer._node, steps)
+        frozen = tuple(not layer.trainable for layer in layers)
+        now = Remembered(optimizer.memory, begins, run.state, n_steps, missed, frozen)
+        self._last = (now, run, None if same else before)
 
 
 class TrainingState:
@@ -122,7 +195,7 @@ class TrainingState:
 
     def pack(self) -> tuple[dict[str, Any], Tensors]:
         """Return all but network and optimizer: what JSON can hold, and arrays by plain names."""
-        memory, begins, values = self.memory.last
+        memory, begins, values = self.memory.last[:3]
         tensors: Tensors = {}
         for name, part in zip(MEMORY_PARTS[memory], _parts(self.network, values), strict=True):
             tensors |= _named(self.network, part, f"optimizer.{name}.")
@@ -137,7 +210,7 @@ class TrainingState:
             callbacks[key] = {"values": rest, "arrays": list(arrays)}
         described = {
             "n_steps": self.steps.n,
-            "memory": [memory, begins],
+            "memory": [memory, begins, list(self.memory.missed(self.steps.n))],
             "generator": _plain(self.generator.state),
             "dropout_seed": self.dropout_seed,
             "history": [list(self.history), self.history.epochs, self.history.stopped],
@@ -154,7 +227,7 @@ class TrainingState:
             The two were not packed from such a state.
         """
         tensors = dict(tensors)
-        memory, begins = described["memory"]
+        memory, begins, missed = described["memory"]
         parts = [_flat(self.network, tensors, f"optimizer.{n}.") for n in MEMORY_PARTS[memory]]
         values = np.concatenate(parts) if parts else np.empty(0, self.network.dtype)
         names, epochs, stopped = described["history"]
@@ -171,7 +244,14 @@ class TrainingState:
         n_steps, dropout_seed = int(described["n_steps"]), int(described["dropout_seed"])
         if not (0 <= begins <= n_steps < 2**62 and 0 <= dropout_seed < 2**64):
             raise ValueError("the numbers of steps and the seed are out of their range")
-        self.memory.last = (memory, int(begins), values)
+        layers = self.network.weighted_layers
+        if missed and not (
+            len(missed) == len(layers) and all(0 <= m <= n_steps - begins for m in missed)
+        ):
+            raise ValueError("the steps that layers were frozen in are out of their range")
+        missed = tuple(map(int, missed))
+        frozen = (False,) * len(missed)  # in the steps since
+        self.memory.last = Remembered(memory, int(begins), values, n_steps, missed, frozen)
         self.steps.n, self.dropout_seed = n_steps, dropout_seed
         self.generator.state = described["generator"]
         self.history, self.unfinished = History._of(columns, int(epochs), stopped), unfinished

@@ -124,3 +124,21 @@ def test_divergence_error_survives_pickling():
     error = errors.DivergenceError("text", 3, 17, 0.5, 1)
     twin = pickle.loads(pickle.dumps(error))
     assert (str(twin), vars(twin)) == ("text", vars(error))
+
+
+@pytest.mark.parametrize("call", ["fit", "step"])
+def test_an_optimizer_that_does_no_step_leaves_the_memory_of_the_last(call):
+    owner, twin = trainer(), trainer()
+    for one in (owner, twin):
+        one.fit(X, Y)
+    before, bias = state(owner), owner.network.layers[0].bias
+    owner.optimizer = fb.Adam(0.01)
+    kept, bias[0] = bias[0], np.nan
+    with pytest.raises(errors.DivergenceError):
+        getattr(owner, call)(X, Y)
+    bias[0], owner.optimizer = kept, fb.SGD(0.1, momentum=0.9)
+    assert state(owner) == before
+    for one in (owner, twin):
+        one.fit(X, Y)
+    assert parameters(owner.network) == parameters(twin.network)
+    assert owner.n_steps == twin.n_steps

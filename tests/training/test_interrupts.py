@@ -45,8 +45,8 @@ def interrupted_after(seconds):
     """A real signal, raised as KeyboardInterrupt wherever the main thread then is."""
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
     try:
-        signal.setitimer(signal.ITIMER_REAL, seconds)
         with pytest.raises(KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, seconds)
             yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -278,8 +278,8 @@ def test_whenever_an_interrupt_comes_history_and_schedule_have_seen_the_same_epo
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
     try:
         for i in range(100):
-            signal.setitimer(signal.ITIMER_REAL, 1e-3 + 1e-5 * i)
             with pytest.raises(KeyboardInterrupt):
+                signal.setitimer(signal.ITIMER_REAL, 1e-3 + 1e-5 * i)
                 owner.fit(x, y, 10**8)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

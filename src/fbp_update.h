@@ -1,0 +1,56 @@
+/* fbp_update.h: one update of a weight by its gradient, and what its rule remembers. */
+#ifndef FBP_UPDATE_H
+#define FBP_UPDATE_H
+
+#include "fbp_codes.h"
+
+#include <stddef.h>
+
+/* One update, g being the gradient; fbp_update_of gives one that does nothing but its rule. In this order:
+ * clipping g = scale * (g between -clip_value and clip_value), the penalties g += 2 * l2 * w + l1 * sign(w), then
+ *
+ * sgd       w -= lr * g
+ * momentum  m = mu * m + g, w -= lr * m             nesterov  the same m, w -= lr * (g + mu * m)
+ * adagrad   v += g^2, w -= lr * g / (sqrt(v) + eps)
+ * rmsprop   v = a * v + (1 - a) * g^2, w -= lr * g / (sqrt(v) + eps)
+ * adam      m = mu * m + (1 - mu) * g, v as in rmsprop, w *= 1 - lr * weight_decay,
+ *           w -= lr * step_correction * m / (sqrt(v) * root_correction + eps) */
+typedef struct {
+    fbp_rule rule;
+    int penalize_bias, decay_bias; /* does a bias have l1 and l2, has it the weight decay? */
+    double learning_rate, momentum, square_decay, eps; /* lr, mu, a; eps > 0 keeps the padding zero */
+    double step_correction, root_correction, weight_decay;
+    double l1, l2, clip_value, gradient_scale; /* clip_value 0: none */
+} fbp_update;
+
+static inline fbp_update fbp_update_of(fbp_rule rule)
+{
+    return (fbp_update){.rule = rule, .step_correction = 1, .root_correction = 1, .gradient_scale = 1};
+}
+
+/* The same for a bias. */
+static inline fbp_update fbp_bias_update(const fbp_update *update)
+{
+    fbp_update bias = *update;
+    if (!bias.penalize_bias)
+        bias.l1 = bias.l2 = 0;
+    if (!bias.decay_bias)
+        bias.weight_decay = 0;
+    return bias;
+}
+
+/* What a rule remembers of a weight or a bias, each of its shape; NULL where the rule has none. */
+typedef struct {
+    void *m, *v;
+} fbp_state;
+
+static inline int fbp_rule_has_m(fbp_rule rule) { return rule == FBP_MOMENTUM || rule == FBP_NESTEROV || rule == FBP_ADAM; }
+static inline int fbp_rule_has_v(fbp_rule rule) { return rule == FBP_ADAGRAD || rule == FBP_RMSPROP || rule == FBP_ADAM; }
+
+/* The state so many bytes further on. */
+static inline fbp_state fbp_state_at(fbp_state s, ptrdiff_t bytes)
+{
+    return (fbp_state){s.m ? (char *)s.m + bytes : NULL, s.v ? (char *)s.v + bytes : NULL};
+}
+
+#endif
