@@ -22,12 +22,12 @@ from .errors import ConfigError, InputError, ShapeError
 from .gates import Residual
 from .layers import Dense, Layer, Weighted
 
-__all__ = ["Affine", "attached", "centred", "first_layer_inputs", "fold", "rows_of"]
+__all__ = ["Affine", "MappedRows", "attached", "centred", "first_layer_inputs", "fold", "rows_of"]
 
 Parameters = tuple[NDArray[Any], NDArray[Any]]
 
-# Entries that are mapped at a time: 1 MiB in float64 beside the rows.
-BLOCK = 2**17
+# Entries that are mapped at a time: 4 MiB in float64, in whole passes of the engine.
+BLOCK, PASS_ROWS = 2**19, 128
 
 
 class _Layered(Protocol):
@@ -142,14 +142,10 @@ class Affine:
 
     def _transform(self, x: ArrayLike, dtype: np.dtype[Any] | None, name: str) -> NDArray[Any]:
         """Return the mapped rows in `dtype`, None for that of `x`; errors call them `name`."""
-        x = rows_of(x, self.n_inputs, name)
-        out = np.empty((len(x), self.n_outputs), x.dtype if dtype is None else dtype)
-        diagonal = self.matrix.ndim == 1
-        with np.errstate(over="ignore"):
-            for part, block in centred(x, self.mean):
-                out[part] = block * self.matrix if diagonal else _rows_by(self._model, block)
-        if not all_finite(out):
-            raise InputError(f"preprocessed {_check.not_finite(out, name)}")
+        mapped = MappedRows(self, x, dtype, name)
+        out = np.empty((len(mapped), self.n_outputs), mapped.dtype)
+        for part, rows in mapped.blocks():
+            out[part] = rows
         return out
 
     def _pulled_back(self, dx: NDArray[Any]) -> NDArray[Any]:
@@ -157,6 +153,52 @@ class Affine:
         if self.matrix.ndim == 1:
             return (dx * self.matrix).astype(dx.dtype)
         return _product(dx, self.matrix.T).astype(dx.dtype)
+
+
+class MappedRows:
+    """Rows behind a map, computed block by block.
+
+    Parameters
+    ----------
+    affine : Affine
+    x : array_like
+        Raw rows; an array of a type that the engine converts is used in place.
+    dtype : dtype or None
+        Of the mapped rows; None for float32 if `x` is, else float64.
+    name : str
+        Of `x` in errors.
+
+    Raises
+    ------
+    InputError, ShapeError, DTypeError
+        `x` is not a finite [n, n_inputs] array of numbers; in `blocks`, what it becomes is not
+        finite.
+    """
+
+    def __init__(
+        self, affine: Affine, x: ArrayLike, dtype: np.dtype[Any] | None, name: str
+    ) -> None:
+        self._affine, self._name = affine, name
+        self._x = _check.numbers(x, affine.n_inputs, name)
+        own = _check.DTYPES["float32" if self._x.dtype == np.float32 else "float64"]
+        self.dtype = own if dtype is None else dtype
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self._x)
+
+    def blocks(self) -> Iterator[tuple[slice, NDArray[Any]]]:
+        """Iterate over blocks of rows: their place, and the mapped rows."""
+        affine = self._affine
+        diagonal = affine.matrix.ndim == 1
+        for part, block in centred(self._x, affine.mean):
+            with np.errstate(over="ignore"):
+                mapped = block * affine.matrix if diagonal else _rows_by(affine._model, block)
+                mapped = mapped.astype(self.dtype, copy=False)
+            if not all_finite(mapped):
+                found = _check.not_finite(mapped, self._name, part.start)
+                raise InputError(f"preprocessed {found}")
+            yield part, mapped
 
 
 def rows_of(x: ArrayLike, n_inputs: int, name: str = "x") -> NDArray[Any]:
@@ -168,7 +210,7 @@ def rows_of(x: ArrayLike, n_inputs: int, name: str = "x") -> NDArray[Any]:
 
 def centred(x: NDArray[Any], mean: NDArray[np.float64]) -> Iterator[tuple[slice, NDArray[Any]]]:
     """Iterate over blocks of rows: their place, and ``x - mean`` in float64."""
-    rows = max(1, BLOCK // x.shape[1])
+    rows = max(1, BLOCK // x.shape[1] // PASS_ROWS) * PASS_ROWS
     for first in range(0, len(x), rows):
         part = slice(first, first + rows)
         yield part, x[part] - mean

@@ -6,8 +6,8 @@ in two compiled look-ups; anything else is converted once.
 """
 
 import operator
-from collections.abc import Collection, Iterable
-from typing import Any, NoReturn
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,6 +32,15 @@ _SMALL = 64
 
 # What the engine reads batches from: an array of the network's dtype, or rows that it converts.
 AnyRows = NDArray[Any] | Rows
+
+
+class Blocks(Protocol):
+    """Rows that come block by block."""
+
+    def __len__(self) -> int: ...
+    def blocks(self) -> Iterator[tuple[slice, NDArray[Any]]]:
+        """Iterate over blocks of whole passes of the engine: their place, and their rows."""
+
 
 ClassWeight = dict[int, float] | str | None
 
@@ -73,13 +82,26 @@ def mapped_rows(
 
     What `rows` does not use in place becomes float64, or stays float32.
     """
-    array = np.asarray(x) if isinstance(x, np.memmap) else x
     n_inputs = len(diagonal[0])
-    if not usable(array):
-        float32 = DTYPES["float32"]
-        kind = float32 if getattr(x, "dtype", None) == float32 else DTYPES["float64"]
-        array = inputs(array, n_inputs, kind, name, values=False)
-    return checked_rows(array, diagonal, n_inputs, dtype, name, values)
+    return checked_rows(_readable(x, n_inputs, name), diagonal, n_inputs, dtype, name, values)
+
+
+def numbers(x: ArrayLike, n_inputs: int, name: str = "x", values: bool = True) -> NDArray[Any]:
+    """Return `x` as an array [n >= 1, n_inputs] of any type that the engine converts.
+
+    With `values`, finite. What is of no such type becomes float64, or stays float32.
+    """
+    array = _readable(x, n_inputs, name)
+    dtype = DTYPES["float32" if array.dtype == np.float32 else "float64"]
+    return checked_rows(array, None, n_inputs, dtype, name, values).data
+
+
+def _readable(x: ArrayLike, n_inputs: int, name: str) -> NDArray[Any]:
+    array = np.asarray(x) if isinstance(x, np.memmap) else x
+    if isinstance(array, np.ndarray) and usable(array):
+        return array
+    kind = "float32" if getattr(x, "dtype", None) == np.float32 else "float64"
+    return inputs(array, n_inputs, DTYPES[kind], name, values=False)
 
 
 def checked_rows(

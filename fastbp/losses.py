@@ -43,7 +43,7 @@ microseconds more than a compiled loss takes, and twice the time at 784-128-10, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, ClassVar, Literal
@@ -52,8 +52,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _check
-from ._check import AnyRows
+from ._check import AnyRows, Blocks
 from .engine.model import Model
+from .engine.rows import Rows
 from .engine.run import gradients
 from .errors import ConfigError, InputError
 
@@ -123,13 +124,17 @@ class Loss:
         return self
 
     def _evaluate(
-        self, model: Model, x: AnyRows, y: NDArray[Any], weights: Weights, n_threads: int
+        self, model: Model, x: AnyRows | Blocks, y: NDArray[Any], weights: Weights, n_threads: int
     ) -> tuple[float, int]:
         """Return the weighted sum of the rows' losses, and how many rows are right."""
-        sums = model.evaluate(self.name, x, y, n_threads, self.parameter, weights)
-        if sums is None:
-            raise _check.changed_labels(y, model.n_outputs)
-        return sums
+        total, n_correct = 0.0, 0
+        for part, rows in _parts(x):
+            some = None if weights is None else weights[part]
+            sums = model.evaluate(self.name, rows, y[part], n_threads, self.parameter, some, total)
+            if sums is None:
+                raise _check.changed_labels(y, model.n_outputs)
+            total, n_correct = sums[0], n_correct + sums[1]
+        return total, n_correct
 
     def _gradients(
         self,
@@ -359,7 +364,7 @@ class CustomLoss(Loss):
         return values, _check.shaped(given[1], outputs.shape, outputs.dtype, "loss: gradient")
 
     def _evaluate(
-        self, model: Model, x: AnyRows, y: NDArray[Any], weights: Weights, n_threads: int
+        self, model: Model, x: AnyRows | Blocks, y: NDArray[Any], weights: Weights, n_threads: int
     ) -> tuple[float, int]:
         outputs = _outputs(model, x, n_threads)
         values, _ = self.measure(outputs, y)
@@ -426,8 +431,15 @@ def count_correct(outputs: NDArray[Any], targets: NDArray[Any]) -> int:
     return int(np.sum(outputs.argmax(axis=1) == targets)) if targets.ndim == 1 else 0
 
 
-def _outputs(model: Model, x: AnyRows, n_threads: int) -> NDArray[Any]:
-    outputs = model.predict(x, n_threads)
-    if outputs is None:
-        raise InputError(_check.not_finite_row(x, model.dtype, "x"))
-    return outputs
+def _parts(x: AnyRows | Blocks) -> Iterable[tuple[slice, AnyRows]]:
+    return [(slice(None), x)] if isinstance(x, np.ndarray | Rows) else x.blocks()
+
+
+def _outputs(model: Model, x: AnyRows | Blocks, n_threads: int) -> NDArray[Any]:
+    whole = np.empty((len(x), model.n_outputs), model.dtype)
+    for part, rows in _parts(x):
+        outputs = model.predict(rows, n_threads)
+        if outputs is None:
+            raise InputError(_check.not_finite_row(rows, model.dtype, "x"))
+        whole[part] = outputs
+    return whole

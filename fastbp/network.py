@@ -7,14 +7,14 @@ tensors by name.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import Any, Literal, overload
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, cast, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _check
-from ._affine import Affine, attached, first_layer_inputs, fold
+from ._affine import Affine, MappedRows, attached, first_layer_inputs, fold
 from .engine.model import Claim
 from .engine.rows import Rows
 from .engine.runtime import get_num_threads
@@ -147,6 +147,9 @@ class Network:
         InputError, ShapeError, DTypeError
             `x` is not a finite [n, n_inputs] array of numbers.
         """
+        mapped = self._mapped(x)
+        if mapped is not None:
+            return _joined(mapped, lambda rows: [self._model.predict(rows, get_num_threads())])[0]
         # The engine looks at the values while it reads them: 5% faster at 784-128-10, 10,000 rows.
         rows = self._rows(x, values=False)
         outputs = self._model.predict(rows, get_num_threads())
@@ -156,6 +159,9 @@ class Network:
 
     def activations(self, x: ArrayLike) -> list[NDArray[Any]]:
         """Return every layer's outputs [n, units], first hidden layer first; see `predict`."""
+        mapped = self._mapped(x)
+        if mapped is not None:
+            return _joined(mapped, lambda rows: self._model.activations(rows, get_num_threads()))
         return self._model.activations(self._rows(x), get_num_threads())
 
     @overload
@@ -367,8 +373,17 @@ class Network:
     ) -> tuple[_check.AnyRows, NDArray[Any]]:
         """Return `x` and `y` in the form the engine takes."""
         rows = self._rows(x, names[0])
-        y = _check.targets(y, len(rows), self._n_outputs, self._dtype, loss.targets, names[1])
-        return rows, y
+        return rows, self._targets(y, len(rows), loss, names[1])
+
+    def _targets(self, y: ArrayLike, rows: int, loss: Loss, name: str = "y") -> NDArray[Any]:
+        return _check.targets(y, rows, self._n_outputs, self._dtype, loss.targets, name)
+
+    def _mapped(self, x: ArrayLike, name: str = "x") -> MappedRows | None:
+        """Return rows to be mapped block by block, if the engine cannot map them as it reads."""
+        affine = self._preprocessing
+        if affine is None or affine._diagonal() is not None:
+            return None
+        return MappedRows(affine, x, self._dtype, name)
 
     def _rows(self, x: ArrayLike, name: str = "x", values: bool = True) -> _check.AnyRows:
         """Return `x` as the engine reads it; with `values`, finite there."""
@@ -390,6 +405,20 @@ class Network:
         The engine guards single calls, this guards a whole fit.
         """
         return self._model.claim()
+
+
+def _joined(
+    mapped: MappedRows, call: Callable[[NDArray[Any]], Sequence[NDArray[Any] | None]]
+) -> list[NDArray[Any]]:
+    """Return what `call` returns for all rows, from what it returns for each block."""
+    whole: list[NDArray[Any]] = []
+    for part, rows in mapped.blocks():
+        found = cast(Sequence[NDArray[Any]], call(rows))
+        if not whole:
+            whole = [np.empty((len(mapped), a.shape[1]), a.dtype) for a in found]
+        for out, array in zip(whole, found, strict=True):
+            out[part] = array
+    return whole
 
 
 def load(path: str | os.PathLike[str]) -> Network:

@@ -55,7 +55,7 @@ class _Fitted(Affine):
         shape = np.shape(x)
         if len(shape) != 2 or not shape[1]:
             raise ShapeError(f"x: got shape {shape}, wanted (n, n_inputs), a row per example")
-        self._set(*self._solve(rows_of(x, shape[1])))
+        self._set(*self._solve(_check.numbers(x, shape[1])))
         return self
 
     def _solve(self, x: NDArray[Any]) -> Map:

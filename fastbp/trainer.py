@@ -373,7 +373,11 @@ class Trainer:
         InputError, LabelError, ShapeError, DTypeError
             An argument cannot be used.
         """
-        rows, y = self.network._examples(x, y, self._loss)
+        rows: _check.AnyRows | _check.Blocks | None = self.network._mapped(x)
+        if rows is None:
+            rows, y = self.network._examples(x, y, self._loss)
+        else:
+            y = self.network._targets(y, len(rows), self._loss)
         return self._measure(
             rows, y, _check.row_weights(sample_weight, None, y, self.network.dtype)
         )
@@ -482,7 +486,10 @@ class Trainer:
         return partial(self._measure, *self.network._examples(*data, self._loss, names))
 
     def _measure(
-        self, x: _check.AnyRows, y: NDArray[Any], weights: NDArray[np.float64] | None = None
+        self,
+        x: _check.AnyRows | _check.Blocks,
+        y: NDArray[Any],
+        weights: NDArray[np.float64] | None = None,
     ) -> dict[str, float]:
         model = self.network._model
         total, n_correct = self._loss._evaluate(model, x, y, weights, self._threads())

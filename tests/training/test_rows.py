@@ -198,6 +198,59 @@ def test_a_number_that_is_not_finite_in_the_network_is_named(call, value, kind, 
     assert same(net.layers[0].weight, before)
 
 
+@pytest.mark.parametrize("name", ["float32", "float64", "uint8", "int64", "bool"])
+@pytest.mark.parametrize("loss", ["cross_entropy", None])
+def test_a_whole_matrix_is_applied_block_by_block(name, loss, monkeypatch):
+    from fastbp import _affine
+
+    def squares(outputs, targets):
+        d = outputs - np.eye(CLASSES, dtype=outputs.dtype)[targets]
+        return (d * d).sum(axis=1), 2 * d
+
+    x, y = np.tile(rows_of(name), (3, 1)), np.tile(labels(), 3)
+    affine = fb.preprocess.Whiten(9).fit(x)
+    layers = [fb.Dense(24, "tanh"), fb.Dense(CLASSES, "softmax")]
+    net = fb.Network(N_INPUTS, layers, seed=3, preprocessing=affine)
+    twin = fb.Network(9, layers, seed=3)
+    mapped = affine._transform(x, net.dtype, "x")
+    weights = np.linspace(0, 2, len(x))
+    monkeypatch.setattr(_affine, "BLOCK", 1)  # so that 450 rows are four blocks
+    assert len(list(net._mapped(x).blocks())) == 4
+    assert same(affine._transform(x, net.dtype, "x"), mapped)
+    assert same(net.predict(x), twin.predict(mapped))
+    assert same(net.activations(x), twin.activations(mapped))
+    a, b = trainer(net, loss=loss or squares), trainer(twin, loss=loss or squares)
+    assert a.evaluate(x, y) == b.evaluate(mapped, y)
+    assert a.evaluate(x, y, weights) == b.evaluate(mapped, y, weights)
+    a.fit(x, y)
+    b.fit(mapped, y)
+    assert same(net.layers[0].weight, twin.layers[0].weight)
+
+
+def test_blocks_name_rows_as_the_array_counts_them(monkeypatch):
+    from fastbp import _affine
+
+    monkeypatch.setattr(_affine, "BLOCK", 1)
+    x = rows_of("float64", 300)
+    net = fb.Network(N_INPUTS, [fb.Dense(2)], preprocessing=fb.preprocess.PCA(5).fit(x))
+    x[290, 2] = 1e200
+    with pytest.raises(fb.errors.InputError, match=r"^preprocessed x: got -?inf at \[290, "):
+        net.predict(x)
+    x[290, 2] = np.nan
+    with pytest.raises(fb.errors.InputError, match=r"^x: got nan at \[290, 2\]"):
+        net.predict(x)
+
+
+@pytest.mark.parametrize("kind", ["center", "standardize", "min-max"])
+@pytest.mark.parametrize("name", NUMBERS)
+def test_maps_are_fitted_in_place_to_the_bits_of_float64(name, kind):
+    x = rows_of(name)
+    found, wanted = MAPS[kind]().fit(x), MAPS[kind]().fit(x.astype(float))
+    if name != "float32":
+        assert same(found.mean, wanted.mean)
+    np.testing.assert_allclose(found.matrix, wanted.matrix, rtol=1e-12)
+
+
 def test_shapes_are_checked_before_anything():
     net = network("float32")
     with pytest.raises(fb.errors.ShapeError, match="wanted \\(n, 19\\)"):
