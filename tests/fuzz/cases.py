@@ -54,6 +54,7 @@ class Case:
         rng = np.random.default_rng([self.seed, 1])
         x = rng.standard_normal((self.n_rows, self.n_inputs)).astype(self.dtype)
         x[rng.random(x.shape) < self.zeros] = 0
+        x = recipes.of_another_type(np.random.default_rng([self.seed, 4]), x)
         output, units = self.layers[-1].activation, self.layers[-1].units
         y = recipes.targets(rng, self.loss, output, self.n_rows, units, self.dtype)
         weight = rng.uniform(0, 2, self.n_rows) if self.weighted else None
@@ -111,7 +112,7 @@ class Case:
             f"Case {self.seed}:",
             repr(self.trainer(self.network(), n_threads=1)),
             f"class_weight={self.class_weight}, shuffle={self.shuffle}, epochs={self.epochs}",
-            f"x {x.shape}, {self.zeros:.0%} zeros; y {y.shape}, {y.dtype}; "
+            f"x {x.shape}, {x.dtype}, {self.zeros:.0%} zeros; y {y.shape}, {y.dtype}; "
             f"{'no ' if weight is None else ''}sample_weight",
         ]
         return "\n  ".join(textwrap.fill(line, 96, subsequent_indent="    ") for line in lines)

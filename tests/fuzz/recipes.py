@@ -10,6 +10,7 @@ import numpy as np
 import fastbp as fb
 from fastbp import losses, schedules
 from fastbp._check import WITHOUT_CLASSES
+from fastbp.engine import runtime
 from fuzz.architectures import BIAS, activation
 
 PLAIN_LOSSES = [*losses.LOSSES.values(), losses.CrossEntropy(0.1)]
@@ -105,6 +106,15 @@ def class_weight(rng: np.random.Generator, y: np.ndarray) -> Any:
     if y.ndim != 1 or rng.random() < 0.7:
         return None
     return "balanced" if rng.random() < 0.5 else {0: 2.0, int(y.max()): 0.25}
+
+
+def of_another_type(rng: np.random.Generator, x: np.ndarray) -> np.ndarray:
+    """Mostly the same rows; now and then the other float type, or whole numbers of any."""
+    if rng.random() < 0.75:
+        return x
+    kind = np.dtype(str(rng.choice(list(runtime.NUMBERS))))
+    whole = np.rint(np.abs(x) if kind.kind in "ub" else x)
+    return (x if kind.kind == "f" else whole).astype(kind)
 
 
 def preprocessing(rng: np.random.Generator, x: np.ndarray) -> Any:

@@ -6,6 +6,7 @@ import pytest
 from networks import SLOPED
 
 import fastbp as fb
+from fastbp.engine import runtime
 from fuzz import losses
 from fuzz.__main__ import main
 from fuzz.attack import attack
@@ -38,6 +39,7 @@ def test_the_fixed_set_has_everything():
     assert min(case.batch for case in cases) == 1
     assert max(case.batch for case in cases) > 512
     assert sum(case.drops for case in cases) > 30
+    assert {str(case.rows.x.dtype) for case in cases} == set(runtime.NUMBERS)
 
 
 def test_a_case_is_the_same_each_time():

@@ -13,6 +13,7 @@ import numpy as np
 
 import fastbp as fb
 from fastbp import reference
+from fastbp.engine.rows import Rows as EngineRows
 from fastbp.losses import CustomLoss
 from fastbp.reference import losses as reference_losses
 from fuzz import losses
@@ -61,7 +62,10 @@ def measure(case: Case, network: fb.Network, rows: Rows) -> list[Bounded]:
     x, y, weight = rows
     loss = network._loss(case.loss)
     with np.errstate(all="ignore"):
-        true, bounds = _truths(network, loss, *network._examples(x, y, loss), weight)
+        seen, targets = network._examples(x, y, loss)
+        if isinstance(seen, EngineRows):
+            seen = seen.converted(case.dtype)
+        true, bounds = _truths(network, loss, seen, targets, weight)
     if not all(np.isfinite(value).all() for value in true.values()):
         return []
     value, pairs, dx = network.gradients(x, y, case.loss, inputs=True, sample_weight=weight)
