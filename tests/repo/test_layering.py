@@ -32,9 +32,9 @@ FLOORS = [
     gradcheck models
     trainer
     callbacks
+    training.batches
     training.fit training.runs training training.objective
     training.state
-    training.batches
     training.custom
     history plot
     network preprocess
