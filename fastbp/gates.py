@@ -270,6 +270,12 @@ class Residual(Layer):
         """Return how P is to be trained, as far as that is not the default."""
         return self._projection_group if self._projection is None else self._projection._own_group()
 
+    def _keep(self, old: Self) -> None:
+        for mine, other in zip(self.layers, old.layers, strict=True):
+            mine._keep(other)
+        if self.projection is not None and old.projection is not None:
+            self.projection._keep(old.projection)
+
     def _set_path(self, path: str) -> None:
         for i, layer in enumerate(self.layers):
             layer._set_path(f"{path}.layers[{i}]")

@@ -78,6 +78,10 @@ class Layer:
         """Iterate over this layer, or those within, that have a weight and a bias."""
         raise NotImplementedError
 
+    def _keep(self, old: Self) -> None:
+        """Take the weights of a layer of the same options, where that is in a network."""
+        raise NotImplementedError
+
     def _set_path(self, path: str) -> None:
         """Note where in the network this layer is, for errors."""
         raise NotImplementedError
@@ -219,6 +223,10 @@ class Weighted(Layer):
 
     def _weighted(self) -> Iterator[Weighted]:
         yield self
+
+    def _keep(self, old: Self) -> None:
+        if old._model is not None:
+            self.weight, self.bias = old.weight, old.bias
 
     def _set_path(self, path: str) -> None:
         self._path = path

@@ -46,6 +46,9 @@ class Network:
         A fitted map of `fastbp.preprocess`: wherever the network is given rows, it applies this
         to them first. Then `n_inputs` is what the map takes, and the first layer takes what it
         gives.
+    keep_weights : bool
+        Whether layers that are part of a network, such as ``old.layers[:2]``, come with copies of
+        their weights. By default all weights are drawn anew, also of such layers.
 
     Attributes
     ----------
@@ -62,6 +65,8 @@ class Network:
     ------
     ConfigError
         An option is out of its range.
+    ShapeError
+        With `keep_weights`, a weight does not fit where its layer is now.
     MemoryError
         The parameters do not fit.
 
@@ -80,6 +85,7 @@ class Network:
         dtype: DTypeLike = "float32",
         seed: int | None = None,
         preprocessing: Affine | None = None,
+        keep_weights: bool = False,
     ) -> None:
         n_inputs = _check.positive_int(n_inputs, "n_inputs")
         rng = np.random.Generator(np.random.PCG64(_check.seed(seed)))
@@ -88,6 +94,9 @@ class Network:
         self.preprocessing = preprocessing
         for layer in self.weighted_layers:
             layer._initialize(rng)
+        if _check.flag(keep_weights, "keep_weights"):
+            for mine, old in zip(self.layers, layers, strict=True):
+                mine._keep(old)
 
     @classmethod
     def _unset(cls, n_inputs: int, layers: Sequence[Layer], dtype: np.dtype[Any]) -> Network:
@@ -122,6 +131,65 @@ class Network:
     def n_parameters(self) -> int:
         """Number of weights and biases."""
         return sum(layer.weight.size + layer.bias.size for layer in self.weighted_layers)
+
+    @property
+    def parameters(self) -> NDArray[Any]:
+        """All parameters in one array [n_parameters], a copy; assigning copies the values in.
+
+        In the order of `weighted_layers`: of each the weight, row after row, then the bias.
+
+        Raises
+        ------
+        InputError, ShapeError, DTypeError
+            The value that is assigned is not a finite [n_parameters] array of numbers; nothing has
+            changed.
+        """
+        return np.concatenate([array.ravel() for array in self._arrays()])
+
+    @parameters.setter
+    def parameters(self, value: ArrayLike) -> None:
+        flat = _check.parameter(value, (self.n_parameters,), self._dtype, "parameters")
+        begin = 0
+        for array in self._arrays():
+            array[...] = flat[begin : begin + array.size].reshape(array.shape)
+            begin += array.size
+
+    def _arrays(self) -> list[NDArray[Any]]:
+        """Return views of all weights and biases, in the order of `parameters`."""
+        return [array for layer in self.weighted_layers for array in (layer.weight, layer.bias)]
+
+    def lerp(self, other: Network, tau: float) -> None:
+        """Move all parameters towards those of another network: ``(1 - tau) * own + tau * other``.
+
+        For target networks, which follow a network in training, and averages of weights. Frozen
+        layers move too. In the network's dtype: both products and the sum are rounded, so that
+        tau = 0 changes nothing and tau = 1 copies.
+
+        Parameters
+        ----------
+        other : Network
+            Of the same inputs, layers and dtype; whether and how its layers are trained does not
+            matter.
+        tau : float
+            In [0, 1].
+
+        Raises
+        ------
+        ConfigError
+            `other` is no such network, or `tau` is out of its range.
+        """
+        if not isinstance(other, Network) or self._form() != other._form():
+            raise ConfigError(f"other: got {other!r}, wanted a network like {self!r}")
+        tau = _check.number(tau, "tau")
+        if tau > 1:
+            raise ConfigError(f"tau: got {tau!r}, wanted a number in [0, 1]")
+        for mine, theirs in zip(self._arrays(), other._arrays(), strict=True):
+            mine[...] = (1 - tau) * mine + tau * theirs
+
+    def _form(self) -> tuple[Any, ...]:
+        """Return what two networks must have in common for `lerp`."""
+        layers = [modelfile.description(layer, groups=False) for layer in self.layers]
+        return self._n_inputs, self._dtype, layers
 
     @property
     def preprocessing(self) -> Affine | None:

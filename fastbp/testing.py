@@ -47,8 +47,8 @@ def forced(
     ------
     ConfigError
         The regime is unknown; within the block, it does not suit a step: "wide" wants a chain of
-        two `Dense` layers or more, more than 8 rows and two threads, "streaming" a chain, at most
-        8 rows, and no limit on norms.
+        two `Dense` layers or more, more than 8 rows and two threads, "streaming" a chain without
+        a frozen layer, at most 8 rows, and no limit on norms.
     """
     if regime is not None:
         regime = _check.choice(regime, tuple(REGIMES), "regime")

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from ..activations import resolve
 from ..errors import CorruptModelError
 from ..gates import Gated, Maxout, Residual
-from ..layers import Dense, Layer
+from ..layers import Dense, Layer, Weighted
 
 __all__ = [
     "FORMAT_VERSION",
@@ -156,24 +156,28 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, str], Tensors]:
     return metadata, tensors
 
 
-def description(layer: Layer) -> dict[str, Any]:
-    """Return the options of a layer; those that it does not use are left out."""
+def description(layer: Layer, groups: bool = True) -> dict[str, Any]:
+    """Return the options of a layer; those that it does not use are left out.
+
+    Without `groups` also those that say how it is trained.
+    """
+    group = layer._own_group() if groups and isinstance(layer, Weighted) else {}
     match layer:
         case Residual():
-            layers = [description(inner) for inner in layer.layers]
-            projection = layer._group_of_projection() or None
+            layers = [description(inner, groups) for inner in layer.layers]
+            projection = (layer._group_of_projection() or None) if groups else None
             return {"kind": "residual", "layers": layers} | _present(projection=projection)
         case Maxout():
             described = {"kind": "maxout", "units": layer.units, "pieces": layer.pieces}
-            return described | layer._own_group()
+            return described | group
         case Gated():
             described = {"kind": "gated", "units": layer.units, "gate": layer.gate}
-            return described | _present(gate_parameter=layer.gate_parameter) | layer._own_group()
+            return described | _present(gate_parameter=layer.gate_parameter) | group
         case Dense():
             described = {"units": layer.units, "activation": layer.activation}
             options = {"activation_parameter": layer.activation_parameter}
             options["dropout"] = layer.dropout or None
-            return described | _present(**options) | layer._own_group()
+            return described | _present(**options) | group
     raise TypeError(f"got {layer!r}, wanted a layer of fastbp")
 
 

@@ -175,6 +175,67 @@ def test_a_hundred_steps_with_gates(kind, l2, rng):
     assert_parameters(net, pairs, 1e-9)
 
 
+def torch_groups(net, pairs, rate, decay, bias_decays):
+    """A group for each parameter, with the factors of its layer."""
+    return [
+        {
+            "params": [p],
+            "lr": rate * layer.learning_rate_factor,
+            "weight_decay": decay * layer.decay_factor if bias_decays or not is_bias else 0.0,
+        }
+        for layer, pair in zip(net.weighted_layers, pairs, strict=True)
+        for is_bias, p in enumerate(pair)
+    ]
+
+
+# The optimizer, l2 of the trainer, and torch's with its rate and weight decay.
+GROUPED = {
+    "sgd": (fb.SGD(0.05), 0.01, torch.optim.SGD, 0.05, 0.02, {}),
+    "momentum": (fb.SGD(0.05, momentum=0.9), 0.01, torch.optim.SGD, 0.05, 0.02, {"momentum": 0.9}),
+    "adam": (fb.Adam(0.01), 0.01, torch.optim.Adam, 0.01, 0.02, {}),
+    "adamw": (
+        fb.AdamW(0.01, weight_decay=0.1, decay_bias=True), 0, torch.optim.AdamW, 0.01, 0.1, {}
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's own, of its compiler
+@pytest.mark.parametrize("rows", [4, 16])
+@pytest.mark.parametrize("stack", ["chain", "gates"])
+@pytest.mark.parametrize("kind", list(GROUPED))
+def test_a_hundred_steps_with_parameter_groups(kind, stack, rows, rng):
+    """Two layers are frozen for the first half, another one for the second."""
+    ours, l2, theirs, rate, decay, options = GROUPED[kind]
+    hidden = [dense(7, "tanh"), dense(6, "gelu")] if stack == "chain" else STACKS["depth 3"]
+    net = with_gates([*hidden, fb.Dense(N_OUTPUTS, "softmax")])
+    layers = net.weighted_layers
+    for i, layer in enumerate(layers):
+        layer.learning_rate_factor, layer.decay_factor = (
+            (1.0, 0.1, 2.0)[i % 3],
+            (0.0, 1.0, 3.0)[i % 3],
+        )
+    pairs = tensors(net)
+    groups = torch_groups(net, pairs, rate, decay, bias_decays=kind == "adamw")
+    optimizer = theirs(groups, **options)
+    trainer = fb.Trainer(net, "cross_entropy", ours, l2=l2)
+    x, classes = rng.standard_normal((64, N_INPUTS)), rng.integers(0, N_OUTPUTS, 64)
+    for step in range(100):
+        for i, (layer, pair) in enumerate(zip(layers, pairs, strict=True)):
+            layer.trainable = i > 1 if step < 50 else i != len(layers) - 1
+            for p in pair:
+                p.requires_grad_(layer.trainable)
+        taken = rng.integers(0, 64, rows)
+        optimizer.zero_grad()
+        one_hot = torch.tensor(np.eye(N_OUTPUTS)[classes[taken]])
+        mean_loss(net, pairs, torch.tensor(x[taken]), one_hot, "cross_entropy").backward()
+        optimizer.step()
+        trainer.step(x[taken], classes[taken])
+        if step == 49:
+            first = layers[0].weight.copy()
+    assert abs(layers[0].weight - first).max() > 0.01
+    assert_parameters(net, pairs, 1e-9)
+
+
 def assert_parameters(net, pairs, tolerance):
     for layer, wanted in zip(net.weighted_layers, pairs, strict=True):
         for got, true in zip((layer.weight, layer.bias), wanted, strict=True):

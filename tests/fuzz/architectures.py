@@ -76,6 +76,20 @@ def hidden_layers(rng: np.random.Generator, n_inputs: int, may_drop: bool) -> li
     return layers
 
 
+def group(rng: np.random.Generator, layers: list) -> None:
+    """Freeze some layers of one network in three, and scale rates and decays; one is trained."""
+    inner = [weighted for layer in layers for weighted in layer._weighted()]
+    if rng.random() < 0.67:
+        return
+    for layer in inner:
+        layer.trainable = bool(rng.random() < 0.6)
+        if rng.random() < 0.4:
+            layer.learning_rate_factor = float(rng.choice([0.0, 0.1, 0.7]))
+        if rng.random() < 0.4:
+            layer.decay_factor = float(rng.choice([0.0, 0.5, 3.0]))
+    inner[rng.integers(len(inner))].trainable = True
+
+
 def cost(n_inputs: int, layers: list) -> float:
     """About the floating-point operations of a row in a step: of its weights and its outputs."""
     total, below = 0, n_inputs

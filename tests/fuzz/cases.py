@@ -123,6 +123,7 @@ def case_of(seed: int) -> Case:
     rng = np.random.default_rng([seed, 0])
     flops = float(np.exp(rng.uniform(*np.log(FLOPS))))
     n_inputs, layers, loss, batch = _affordable(rng, flops)
+    architectures.group(np.random.default_rng([seed, 6]), layers)
     epochs = int(rng.integers(1, 6))
     steps = (MOST_STREAMED if batch <= 8 else MOST_STEPS) // epochs
     rows = int(flops / (epochs * architectures.cost(n_inputs, layers)))

@@ -32,6 +32,7 @@ class Parameter(NamedTuple):
     m: np.ndarray
     v: np.ndarray
     g: np.ndarray
+    layer: fb.Dense | fb.Maxout | fb.Gated
 
 
 def differences(case: Case, n_threads: int) -> list[str]:
@@ -81,7 +82,7 @@ def parameters(trainer: fb.Trainer, pairs: list | None) -> Iterator[Parameter]:
         for k, name in enumerate(("weight", "bias")):
             w, m_, v_ = (getattr(n.weighted_layers[i], name).copy() for n in (network, m, v))
             g = np.zeros_like(w) if pairs is None else pairs[i][k].copy()
-            yield Parameter(f"{name} {i}", k == 1, w, m_, v_, g)
+            yield Parameter(f"{name} {i}", k == 1, w, m_, v_, g, network.weighted_layers[i])
 
 
 def _states(trainer: fb.Trainer) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -107,14 +108,20 @@ def stepped(
     u = UNITS[trainer.network.dtype.name]
     scale = _scale(before, numbers, u)
     for p in before:
+        if not p.layer.trainable:
+            yield Known(p.w, u), Known(p.m, u), Known(p.v, u)
+            continue
         numbers_of_p = dict(numbers)
+        for name in {"l1", "l2", "weight_decay"} & numbers.keys():
+            numbers_of_p[name] *= p.layer.decay_factor
         if p.is_bias and not numbers["penalize_bias"]:
             numbers_of_p |= {"l1": 0.0, "l2": 0.0}
         if p.is_bias and not numbers.get("decay_bias"):
             numbers_of_p |= {"weight_decay": 0.0}
         w, m, v, g = (Known(a, u) for a in (p.w, p.m, p.v, p.g))
+        own_rate = rate * p.layer.learning_rate_factor
         g = _clipped(g, numbers) * scale + _penalty(p.w, numbers_of_p, u)
-        found = _descended(trainer.optimizer.rule, w, m, v, g, rate, numbers_of_p, t)
+        found = _descended(trainer.optimizer.rule, w, m, v, g, own_rate, numbers_of_p, t)
         if "max_norm" in numbers and not p.is_bias:
             found = (_limited(found[0], numbers["max_norm"]), *found[1:])
         yield found
@@ -129,7 +136,7 @@ def _scale(before: list[Parameter], numbers: dict, u: float) -> Known:
     """What brings the norm of the whole gradient down to clip_norm."""
     if "clip_norm" not in numbers:
         return Known(1.0, u)
-    clipped = [_clipped(Known(p.g, u), numbers) for p in before]
+    clipped = [_clipped(Known(p.g, u), numbers) for p in before if p.layer.trainable]
     squares = sum(float(np.sum(g.value**2)) for g in clipped)
     scale = Known(min(1.0, numbers["clip_norm"] / (np.sqrt(squares) + 1e-6)), u).rounded(4)
     return scale.off(DOUBLE * sum(g.value.size for g in clipped))  # a sum, in double

@@ -58,7 +58,8 @@ def may_be_wide(case: Case) -> bool:
 
 def may_stream(case: Case) -> bool:
     limited = {"clip_norm", "max_norm"} & case.options.keys()
-    return case.is_chain and case.batch <= FOLD_ROWS and not limited
+    trained = all(layer.trainable for layer in case.layers)
+    return case.is_chain and case.batch <= FOLD_ROWS and trained and not limited
 
 
 def may_step(case: Case) -> bool:

@@ -96,6 +96,30 @@ def test_the_tests_of_the_topics_exist():
     assert set(named) <= {path.relative_to(tests).as_posix() for path in tests.rglob("test_*.py")}
 
 
+def recipes():
+    """Title and numbered places of each recipe of CONTRIBUTING.md."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for recipe in re.split(r"^### ", text.split("## Recipes")[1].split("\n## ")[0], flags=re.M)[1:]:
+        title, _, body = recipe.partition("\n")
+        yield title, re.split(r"^\d\. ", body, flags=re.M)[1:]
+
+
+@pytest.mark.parametrize(("title", "places"), list(recipes()), ids=lambda value: str(value)[:24])
+def test_the_places_of_a_recipe_exist(title, places):
+    assert 1 < len(places) <= 6
+    for place in places:
+        first = re.match(r"`([\w/.<>]+)`", place)
+        assert first, place
+        if "<" not in first[1]:
+            assert (ROOT / first[1]).is_file(), first[1]
+
+
+def test_there_is_a_recipe_for_each_part_that_grows():
+    titles = [title for title, _ in recipes()]
+    for what in ("activation", "loss", "update rule", "layer kind", "instruction set"):
+        assert any(title.endswith(what) for title in titles)
+
+
 def anchors(path):
     """What GitHub makes of the headings of a page."""
     titles = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
