@@ -116,7 +116,7 @@ def test_the_places_of_a_recipe_exist(title, places):
 
 def test_there_is_a_recipe_for_each_part_that_grows():
     titles = [title for title, _ in recipes()]
-    for what in ("activation", "loss", "update rule", "layer kind", "instruction set"):
+    for what in ("activation", "loss", "update rule", "layer kind", "row dtype", "instruction set"):
         assert any(title.endswith(what) for title in titles)
 
 
