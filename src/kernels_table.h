@@ -1,4 +1,4 @@
-/* kernels_table.h: the table that a kernel set exports, and the measurement of its peak. */
+/* kernels_table.h: the table that a kernel set exports, and the kernel that measures the peak of the machine. */
 #ifndef FBP_KERNELS_TABLE_H
 #define FBP_KERNELS_TABLE_H
 
