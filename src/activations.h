@@ -35,21 +35,20 @@ static const real ROUND_MAGIC = 12582912.0f; /* 1.5 * 2^23: adding it rounds to 
 static const real EXP_MIN = -104.0f, EXP_MAX = 89.0f, ERF_MAX = 4.0f, TINY = 0x1p-126f; /* TINY: the smallest normal */
 #else
 /* The same polynomials, with errors 1.7e-20, 2.1e-18, 7.7e-18, 3.1e-19, 3.4e-18 (x up to 6) */
-static const real EXP_POLY[] = {
-    1.6086627956780368844e-10, 2.0918137737642736429e-9, 2.5052071094293546753e-8, 2.7557263279088496905e-7,
-    2.7557319247218730776e-6,  2.4801587336442237861e-5, 1.9841269841263299129e-4, 1.3888888888879073994e-3,
-    8.3333333333334007e-3,     4.1666666666666676774e-2, 0.16666666666666666667,   0.5};
-static const real LOG_POLY[] = {0.1308803485092755383,  0.13268638369266823879, 0.15386244737621666606,
-                                0.18181795547521136235, 0.22222222392581045097, 0.28571428570799785031,
-                                0.40000000000000883236, 0.66666666666666666463};
-static const real TANH_POLY[] = {
-    -2.0602765376366341605e-5, 8.5113136855776715155e-5, -2.3463474108872371445e-4, 5.8893605200740577697e-4,
-    -1.4556618301007160336e-3, 3.5921103786890238773e-3, -8.8632343978143548378e-3, 2.1869488493666941903e-2,
-    -5.3968253967434014504e-2, 0.13333333333332714826,   -0.33333333333333332561};
-static const real ERF_NEAR[] = {
-    -8.6694062255744579835e-10, 1.4124094430525001644e-8, -1.6289481826546413061e-7, 1.645663215334766336e-6,
-    -1.4925388766642029655e-5,  1.2055324625760136919e-4, -8.5483268473736692752e-4, 5.2239776230870147083e-3,
-    -2.6866170644945227662e-2,  0.11283791670954366247,   -0.37612638903183740315,   0.12837916709551257357};
+static const real EXP_POLY[] = {1.6086627956780368844e-10, 2.0918137737642736429e-9, 2.5052071094293546753e-8,
+                                2.7557263279088496905e-7,  2.7557319247218730776e-6, 2.4801587336442237861e-5,
+                                1.9841269841263299129e-4,  1.3888888888879073994e-3, 8.3333333333334007e-3,
+                                4.1666666666666676774e-2,  0.16666666666666666667,   0.5};
+static const real LOG_POLY[] = {0.1308803485092755383,  0.13268638369266823879, 0.15386244737621666606, 0.18181795547521136235,
+                                0.22222222392581045097, 0.28571428570799785031, 0.40000000000000883236, 0.66666666666666666463};
+static const real TANH_POLY[] = {-2.0602765376366341605e-5, 8.5113136855776715155e-5,  -2.3463474108872371445e-4,
+                                 5.8893605200740577697e-4,  -1.4556618301007160336e-3, 3.5921103786890238773e-3,
+                                 -8.8632343978143548378e-3, 2.1869488493666941903e-2,  -5.3968253967434014504e-2,
+                                 0.13333333333332714826,    -0.33333333333333332561};
+static const real ERF_NEAR[] = {-8.6694062255744579835e-10, 1.4124094430525001644e-8,  -1.6289481826546413061e-7,
+                                1.645663215334766336e-6,    -1.4925388766642029655e-5, 1.2055324625760136919e-4,
+                                -8.5483268473736692752e-4,  5.2239776230870147083e-3,  -2.6866170644945227662e-2,
+                                0.11283791670954366247,     -0.37612638903183740315,   0.12837916709551257357};
 static const real ERF_FAR[] = {
     -1.4485949765336953474e-12, 3.8351603498580905005e-11, -4.6829695091371266509e-10, 3.4901843284316116951e-9,
     -1.7520193694494286374e-8,  5.9685201208108815833e-8,  -1.1380216672527814673e-7,  -1.1743057233297645644e-7,
@@ -211,14 +210,14 @@ INLINE vec v_elu_slope(vec y, vec a) { return v_select(v_less(v_set1(0), y), v_s
 
 /* scale * elu(z), with the two constants that preserve mean 0 and variance 1 (Klambauer et al., 2017). */
 static const real SELU_SCALE = (real)1.0507009873554804934, SELU_FLOOR = (real)1.7580993408473768600; /* scale * alpha */
-INLINE vec v_selu(vec z)
-{
-    return v_select(v_less(v_set1(0), z), v_set1(SELU_SCALE) * z, v_set1(SELU_FLOOR) * v_expm1(z));
-}
+INLINE vec v_selu(vec z) { return v_select(v_less(v_set1(0), z), v_set1(SELU_SCALE) * z, v_set1(SELU_FLOOR) * v_expm1(z)); }
 INLINE vec v_selu_slope(vec y) { return v_select(v_less(v_set1(0), y), v_set1(SELU_SCALE), y + v_set1(SELU_FLOOR)); }
 
 /* The distribution function of the standard normal. */
-INLINE vec v_normal(vec z) { return v_fma(v_erf(z * v_set1((real)0.70710678118654752440)), v_set1((real)0.5), v_set1((real)0.5)); }
+INLINE vec v_normal(vec z)
+{
+    return v_fma(v_erf(z * v_set1((real)0.70710678118654752440)), v_set1((real)0.5), v_set1((real)0.5));
+}
 
 /* max(z, EXP_MIN). Below EXP_MIN gelu and silu are zero, and -inf times 0 would be NaN. */
 INLINE vec v_above_exp_min(vec z) { return v_max(v_set1(EXP_MIN), z); }
@@ -244,19 +243,19 @@ INLINE vec v_step(vec z) { return v_select(v_less(v_set1(0), z), v_set1(1), v_ma
 
 /* The table of element-wise activations: code, f(z), f' from y or z (a is the parameter of those that have one), and whether
  * f(0) = 0, so that padding stays zero by itself. `body` is passed on to each row. Softmax needs whole rows: kernels_rows.h. */
-#define FBP_ELEMENTWISE(ROW, body) \
-    ROW(FBP_LINEAR, z, v_set1(1), 1, body) \
-    ROW(FBP_SIGMOID, v_sigmoid(z), v_sigmoid_slope(y), 0, body) \
-    ROW(FBP_TANH, v_tanh(z), v_tanh_slope(y), 1, body) \
-    ROW(FBP_RELU, v_relu(z), v_relu_slope(y), 1, body) \
+#define FBP_ELEMENTWISE(ROW, body)                                             \
+    ROW(FBP_LINEAR, z, v_set1(1), 1, body)                                     \
+    ROW(FBP_SIGMOID, v_sigmoid(z), v_sigmoid_slope(y), 0, body)                \
+    ROW(FBP_TANH, v_tanh(z), v_tanh_slope(y), 1, body)                         \
+    ROW(FBP_RELU, v_relu(z), v_relu_slope(y), 1, body)                         \
     ROW(FBP_LEAKY_RELU, v_leaky_relu(z, a), v_leaky_relu_slope(y, a), 1, body) \
-    ROW(FBP_ELU, v_elu(z, a), v_elu_slope(y, a), 1, body) \
-    ROW(FBP_SELU, v_selu(z), v_selu_slope(y), 1, body) \
-    ROW(FBP_SOFTPLUS, v_softplus(z), v_softplus_slope(y), 0, body) \
-    ROW(FBP_GELU, v_gelu(z), v_gelu_slope(z), 1, body) \
-    ROW(FBP_SILU, v_silu(z), v_silu_slope(z), 1, body) \
-    ROW(FBP_SIGN, v_sign(z), v_set1(0), 1, body) \
-    ROW(FBP_STEP, v_step(z), v_set1(0), 1, body) \
+    ROW(FBP_ELU, v_elu(z, a), v_elu_slope(y, a), 1, body)                      \
+    ROW(FBP_SELU, v_selu(z), v_selu_slope(y), 1, body)                         \
+    ROW(FBP_SOFTPLUS, v_softplus(z), v_softplus_slope(y), 0, body)             \
+    ROW(FBP_GELU, v_gelu(z), v_gelu_slope(z), 1, body)                         \
+    ROW(FBP_SILU, v_silu(z), v_silu_slope(z), 1, body)                         \
+    ROW(FBP_SIGN, v_sign(z), v_set1(0), 1, body)                               \
+    ROW(FBP_STEP, v_step(z), v_set1(0), 1, body)                               \
     ROW(FBP_SAVED_SLOPE, z, y, 1, body)
 
 /* f(z) and f', the code being a constant. */
@@ -289,31 +288,31 @@ INLINE vec v_slope(vec y, vec z, vec a, const fbp_activation_code code)
 /* Runs `body` with the constants `code` and `zero_at_zero` of an element-wise activation, so that the compiler makes a loop for
  * each. For softmax it does nothing. */
 #define FBP_ACTIVATION_CASE(constant, f, slope, is_zero_at_zero, body) \
-    case constant: { \
-        const fbp_activation_code code = constant; \
-        const int zero_at_zero = is_zero_at_zero; \
-        (void)zero_at_zero; \
-        body; \
-        break; \
+    case constant: {                                                   \
+        const fbp_activation_code code = constant;                     \
+        const int zero_at_zero = is_zero_at_zero;                      \
+        (void)zero_at_zero;                                            \
+        body;                                                          \
+        break;                                                         \
     }
-#define WITH_ACTIVATION(activation, body) \
-    { \
-        assert((activation).code <= FBP_SAVED_SLOPE); \
-        switch ((activation).code) { \
+#define WITH_ACTIVATION(activation, body)              \
+    {                                                  \
+        assert((activation).code <= FBP_SAVED_SLOPE);  \
+        switch ((activation).code) {                   \
             FBP_ELEMENTWISE(FBP_ACTIVATION_CASE, body) \
-        case FBP_SOFTMAX: break; \
-        } \
+        case FBP_SOFTMAX: break;                       \
+        }                                              \
     }
 
 /* The elementary functions: code, f. */
-#define FBP_ELEMENTARY(ROW) \
-    ROW(FBP_FUNCTION_EXP, v_exp) \
-    ROW(FBP_FUNCTION_LOG, v_log) \
-    ROW(FBP_FUNCTION_LOG1P, v_log1p) \
-    ROW(FBP_FUNCTION_TANH, v_tanh) \
-    ROW(FBP_FUNCTION_SIGMOID, v_sigmoid) \
+#define FBP_ELEMENTARY(ROW)                \
+    ROW(FBP_FUNCTION_EXP, v_exp)           \
+    ROW(FBP_FUNCTION_LOG, v_log)           \
+    ROW(FBP_FUNCTION_LOG1P, v_log1p)       \
+    ROW(FBP_FUNCTION_TANH, v_tanh)         \
+    ROW(FBP_FUNCTION_SIGMOID, v_sigmoid)   \
     ROW(FBP_FUNCTION_SOFTPLUS, v_softplus) \
-    ROW(FBP_FUNCTION_ERF, v_erf) \
+    ROW(FBP_FUNCTION_ERF, v_erf)           \
     ROW(FBP_FUNCTION_EXPM1, v_expm1)
 
 #endif

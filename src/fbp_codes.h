@@ -5,55 +5,55 @@
 typedef enum { FBP_F32, FBP_F64, FBP_N_DTYPES } fbp_dtype;
 
 /* The public names. Each list becomes an enum here and a table of names in dispatch.c. */
-#define FBP_ACTIVATIONS(NAME) \
-    NAME(LINEAR, "linear") \
-    NAME(SIGMOID, "sigmoid") \
-    NAME(TANH, "tanh") \
-    NAME(RELU, "relu") \
-    NAME(SOFTMAX, "softmax") \
+#define FBP_ACTIVATIONS(NAME)      \
+    NAME(LINEAR, "linear")         \
+    NAME(SIGMOID, "sigmoid")       \
+    NAME(TANH, "tanh")             \
+    NAME(RELU, "relu")             \
+    NAME(SOFTMAX, "softmax")       \
     NAME(LEAKY_RELU, "leaky_relu") \
-    NAME(ELU, "elu") \
-    NAME(SELU, "selu") \
-    NAME(SOFTPLUS, "softplus") \
-    NAME(GELU, "gelu") \
-    NAME(SILU, "silu") \
-    NAME(SIGN, "sign") \
+    NAME(ELU, "elu")               \
+    NAME(SELU, "selu")             \
+    NAME(SOFTPLUS, "softplus")     \
+    NAME(GELU, "gelu")             \
+    NAME(SILU, "silu")             \
+    NAME(SIGN, "sign")             \
     NAME(STEP, "step")
 /* The losses from cross-entropy on are for classification: see fbp_loss_classifies. */
-#define FBP_LOSSES(NAME) \
-    NAME(SQUARED_ERROR, "squared_error") \
-    NAME(MSE, "mse") \
-    NAME(MAE, "mae") \
-    NAME(HUBER, "huber") \
-    NAME(QUANTILE, "quantile") \
-    NAME(POISSON, "poisson") \
-    NAME(CUSTOM, "custom") \
-    NAME(CROSS_ENTROPY, "cross_entropy") \
+#define FBP_LOSSES(NAME)                               \
+    NAME(SQUARED_ERROR, "squared_error")               \
+    NAME(MSE, "mse")                                   \
+    NAME(MAE, "mae")                                   \
+    NAME(HUBER, "huber")                               \
+    NAME(QUANTILE, "quantile")                         \
+    NAME(POISSON, "poisson")                           \
+    NAME(CUSTOM, "custom")                             \
+    NAME(CROSS_ENTROPY, "cross_entropy")               \
     NAME(BINARY_CROSS_ENTROPY, "binary_cross_entropy") \
-    NAME(HINGE, "hinge") \
-    NAME(MULTICLASS_HINGE, "multiclass_hinge") \
+    NAME(HINGE, "hinge")                               \
+    NAME(MULTICLASS_HINGE, "multiclass_hinge")         \
     NAME(PERCEPTRON, "perceptron")
 /* The elementary functions of activations.h, for tests and measurements. */
-#define FBP_FUNCTIONS(NAME) \
-    NAME(EXP, "exp") \
-    NAME(LOG, "log") \
-    NAME(LOG1P, "log1p") \
-    NAME(TANH, "tanh") \
-    NAME(SIGMOID, "sigmoid") \
+#define FBP_FUNCTIONS(NAME)    \
+    NAME(EXP, "exp")           \
+    NAME(LOG, "log")           \
+    NAME(LOG1P, "log1p")       \
+    NAME(TANH, "tanh")         \
+    NAME(SIGMOID, "sigmoid")   \
     NAME(SOFTPLUS, "softplus") \
-    NAME(ERF, "erf") \
+    NAME(ERF, "erf")           \
     NAME(EXPM1, "expm1")
 /* What an update does with a finished gradient: store it in place of the weight, or change the weight by it. */
-#define FBP_RULES(NAME) \
+#define FBP_RULES(NAME)        \
     NAME(GRADIENT, "gradient") \
-    NAME(SGD, "sgd") \
+    NAME(SGD, "sgd")           \
     NAME(MOMENTUM, "momentum") \
     NAME(NESTEROV, "nesterov") \
-    NAME(ADAGRAD, "adagrad") \
-    NAME(RMSPROP, "rmsprop") \
+    NAME(ADAGRAD, "adagrad")   \
+    NAME(RMSPROP, "rmsprop")   \
     NAME(ADAM, "adam")
 
-#define FBP_GATES(NAME) \
+#define FBP_GATES(NAME)    \
     NAME(MAXOUT, "maxout") \
     NAME(PRODUCT, "product")
 
@@ -107,9 +107,6 @@ static inline int fbp_loss_from_logits(fbp_loss loss, fbp_activation_code activa
 static inline int fbp_loss_classifies(fbp_loss loss) { return loss >= FBP_CROSS_ENTROPY; }
 
 /* Is f' no function of y? Then the forward pass saves f' for the backward pass. */
-static inline int fbp_needs_slope(fbp_activation_code activation)
-{
-    return activation == FBP_GELU || activation == FBP_SILU;
-}
+static inline int fbp_needs_slope(fbp_activation_code activation) { return activation == FBP_GELU || activation == FBP_SILU; }
 
 #endif

@@ -10,11 +10,11 @@ enum {
     FBP_DELTA_UNITS = 64,  /* input units of a block of dense_delta, whose panels stay in L1 */
     FBP_LEAST_PART = 4,    /* fewest rows of a part of a batch, except the last part */
     FBP_UPDATE_PARTS = FBP_UPDATE_ROWS / FBP_LEAST_PART + 2, /* most parts that FBP_UPDATE_ROWS rows can lie in */
-    FBP_FOLD_ROWS = 8      /* up to this batch size a delta is a folded sum, beyond it a chain: part of the arithmetic contract */
+    FBP_FOLD_ROWS = 8 /* up to this batch size a delta is a folded sum, beyond it a chain: part of the arithmetic contract */
 };
 
-/* Elements from one row of n to the next: whole 64-byte lines, and from 8 lines on an odd number of them, because rows that are a
- * multiple of 4 KiB apart fall into the same cache sets. */
+/* Elements from one row of n to the next: whole 64-byte lines, and from 8 lines on an odd number of them, because rows that are
+ * a multiple of 4 KiB apart fall into the same cache sets. */
 static inline ptrdiff_t fbp_leading_dimension(ptrdiff_t n, size_t item)
 {
     const ptrdiff_t line = FBP_LINE_BYTES / (ptrdiff_t)item;

@@ -6,17 +6,17 @@
 #include <stdint.h>
 
 /* Enum, NumPy's name, C type. A bool is a byte of 0 or 1. */
-#define FBP_NUMBERS(NUMBER)           \
-    NUMBER(FLOAT32, float32, float)   \
-    NUMBER(FLOAT64, float64, double)  \
-    NUMBER(INT8, int8, int8_t)        \
-    NUMBER(INT16, int16, int16_t)     \
-    NUMBER(INT32, int32, int32_t)     \
-    NUMBER(INT64, int64, int64_t)     \
-    NUMBER(UINT8, uint8, uint8_t)     \
-    NUMBER(UINT16, uint16, uint16_t)  \
-    NUMBER(UINT32, uint32, uint32_t)  \
-    NUMBER(UINT64, uint64, uint64_t)  \
+#define FBP_NUMBERS(NUMBER)          \
+    NUMBER(FLOAT32, float32, float)  \
+    NUMBER(FLOAT64, float64, double) \
+    NUMBER(INT8, int8, int8_t)       \
+    NUMBER(INT16, int16, int16_t)    \
+    NUMBER(INT32, int32, int32_t)    \
+    NUMBER(INT64, int64, int64_t)    \
+    NUMBER(UINT8, uint8, uint8_t)    \
+    NUMBER(UINT16, uint16, uint16_t) \
+    NUMBER(UINT32, uint32, uint32_t) \
+    NUMBER(UINT64, uint64, uint64_t) \
     NUMBER(BOOL, bool, uint8_t)
 
 #define FBP_NUMBER_ENUM(NAME, name, type) FBP_##NAME,

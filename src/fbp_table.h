@@ -39,22 +39,21 @@ typedef struct {
 
     /* y[batch][ldy] = f(x[batch][ldx] . w[n_in][ldw] + b[n_out]); x needs neither alignment nor padding.
      * slope[batch][ldy] = f' of the same, for element-wise activations; NULL if it is not wanted. */
-    void (*dense_forward)(void *y, void *slope, const void *x, const void *w, const void *b, ptrdiff_t batch,
-                          ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t ldy, ptrdiff_t ldx, ptrdiff_t ldw,
-                          fbp_activation activation);
+    void (*dense_forward)(void *y, void *slope, const void *x, const void *w, const void *b, ptrdiff_t batch, ptrdiff_t n_in,
+                          ptrdiff_t n_out, ptrdiff_t ldy, ptrdiff_t ldx, ptrdiff_t ldw, fbp_activation activation);
 
-    /* dx[rows][ldx] = (dy[rows][ldy] . w^T) * f'(x[rows][ldx]), some rows of a batch. x is the output of the layer below and f its
-     * activation; with FBP_SAVED_SLOPE x is f' itself. `batch` decides the order of the sum: up to FBP_FOLD_ROWS it is folded.
-     * scratch: fbp_delta_scratch(n_out, rows) elements of real. */
-    void (*dense_delta)(void *dx, const void *dy, const void *w, const void *x, void *scratch, ptrdiff_t batch,
-                        ptrdiff_t rows, ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t ldx, ptrdiff_t ldy, ptrdiff_t ldw,
+    /* dx[rows][ldx] = (dy[rows][ldy] . w^T) * f'(x[rows][ldx]), some rows of a batch. x is the output of the layer below and f
+     * its activation; with FBP_SAVED_SLOPE x is f' itself. `batch` decides the order of the sum: up to FBP_FOLD_ROWS it is
+     * folded. scratch: fbp_delta_scratch(n_out, rows) elements of real. */
+    void (*dense_delta)(void *dx, const void *dy, const void *w, const void *x, void *scratch, ptrdiff_t batch, ptrdiff_t rows,
+                        ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t ldx, ptrdiff_t ldy, ptrdiff_t ldw,
                         fbp_activation activation);
 
-    /* g[rows][n] = x^T . dy, the gradient of a block of a weight. `parts` are the batch in ascending order; their x and dy point
-     * at the first input unit and the first column of the block. n is whole 64-byte lines. The block w[rows][ldw] and the rows of
-     * `prefetch` (NULL: none) are only prefetched. scratch: fbp_update_scratch(batch) elements of real. */
-    void (*dense_gradient)(void *g, void *scratch, const fbp_part *parts, ptrdiff_t n_parts, const void *w,
-                           ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldx, ptrdiff_t ldy, ptrdiff_t ldw, fbp_prefetch *prefetch);
+    /* g[rows][n] = x^T . dy, the gradient of a block of a weight. `parts` are the batch in ascending order; their x and dy
+     * point at the first input unit and the first column of the block. n is whole 64-byte lines. The block w[rows][ldw] and the
+     * rows of `prefetch` (NULL: none) are only prefetched. scratch: fbp_update_scratch(batch) elements of real. */
+    void (*dense_gradient)(void *g, void *scratch, const fbp_part *parts, ptrdiff_t n_parts, const void *w, ptrdiff_t rows,
+                           ptrdiff_t n, ptrdiff_t ldx, ptrdiff_t ldy, ptrdiff_t ldw, fbp_prefetch *prefetch);
 
     /* g[n] = sums of the columns of dy, in the order of dense_gradient. */
     void (*bias_gradient)(void *g, void *scratch, const fbp_part *parts, ptrdiff_t n_parts, ptrdiff_t n, ptrdiff_t ldy);
@@ -66,13 +65,13 @@ typedef struct {
     /* out[n] = sums of the squares of the columns of a[rows][ld], rows ascending. */
     void (*column_squares)(double *out, const void *a, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld);
 
-    /* Scales the columns of w[rows][ldw] whose norm is above max_norm down to it. The rows of squares[n_sums][ld_sums] add up to the
-     * squared norms of the whole columns, of which w may be a part. */
+    /* Scales the columns of w[rows][ldw] whose norm is above max_norm down to it. The rows of squares[n_sums][ld_sums] add up
+     * to the squared norms of the whole columns, of which w may be a part. */
     void (*limit_columns)(void *w, const double *squares, ptrdiff_t n_sums, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldw,
                           ptrdiff_t ld_sums, double max_norm);
 
-    /* Streaming, for batches of up to FBP_FOLD_ROWS rows: one pass reads each weight, uses it for the delta, updates and writes it,
-     * and skips weight rows whose input is zero in the whole batch.
+    /* Streaming, for batches of up to FBP_FOLD_ROWS rows: one pass reads each weight, uses it for the delta, updates and writes
+     * it, and skips weight rows whose input is zero in the whole batch.
      *
      * index[n_in + 1] = the k with x[b][k] != 0 for some b, ascending; returns their number. To skip the others is exact in a
      * forward sum while their weights are finite, and in an update if the rule is SGD without penalties. */
@@ -80,27 +79,26 @@ typedef struct {
 
     /* dense_forward over the inputs in index[n_index]; index NULL: over the first n_index inputs, which is faster. */
     void (*stream_forward)(void *y, void *slope, const void *x, const void *w, const void *b, const int32_t *index,
-                           ptrdiff_t n_index, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy, ptrdiff_t ldx,
-                           ptrdiff_t ldw, fbp_activation activation);
+                           ptrdiff_t n_index, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy, ptrdiff_t ldx, ptrdiff_t ldw,
+                           fbp_activation activation);
 
-    /* For the inputs in index[n_index]: dx = dL/dx, not yet times f' (NULL if it is not wanted), and then the update of their rows
-     * of w, of b (NULL if another thread updates it) and of their states. */
+    /* For the inputs in index[n_index]: dx = dL/dx, not yet times f' (NULL if it is not wanted), and then the update of their
+     * rows of w, of b (NULL if another thread updates it) and of their states. */
     void (*stream_backward)(void *dx, void *w, void *b, fbp_state w_state, fbp_state b_state, const void *x, const void *dy,
                             const int32_t *index, ptrdiff_t n_index, ptrdiff_t batch, ptrdiff_t n_in, ptrdiff_t n_out,
                             ptrdiff_t ldw, ptrdiff_t ldx, ptrdiff_t ldy, const fbp_update *update);
 
     /* Turns dx[batch][ld] from dL/dy into dL/dz of the layer with the output x, the last step of dense_delta. */
-    void (*activation_delta)(void *dx, const void *x, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld,
-                             fbp_activation activation);
+    void (*activation_delta)(void *dx, const void *x, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld, fbp_activation activation);
 
-    /* y[rows][ldy] from z[rows][ldz], which has `pieces` of n units side by side, each padded to whole 64-byte lines. A product has
-     * two pieces, a and b, and y = a * f(b) with an element-wise f. */
-    void (*gate_forward)(void *y, const void *z, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t pieces, ptrdiff_t ldy,
-                         ptrdiff_t ldz, fbp_gate gate, fbp_activation activation);
+    /* y[rows][ldy] from z[rows][ldz], which has `pieces` of n units side by side, each padded to whole 64-byte lines. A product
+     * has two pieces, a and b, and y = a * f(b) with an element-wise f. */
+    void (*gate_forward)(void *y, const void *z, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t pieces, ptrdiff_t ldy, ptrdiff_t ldz,
+                         fbp_gate gate, fbp_activation activation);
 
     /* dz = dL/dz from dy = dL/dy and z. If several pieces of a maxout are the largest, the first has the gradient. */
-    void (*gate_delta)(void *dz, const void *dy, const void *z, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t pieces,
-                       ptrdiff_t ldy, ptrdiff_t ldz, fbp_gate gate, fbp_activation activation);
+    void (*gate_delta)(void *dz, const void *dy, const void *z, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t pieces, ptrdiff_t ldy,
+                       ptrdiff_t ldz, fbp_gate gate, fbp_activation activation);
 
     /* out[rows][n] = a + b. None of them needs alignment or padding; out may be a or b. */
     void (*add_rows)(void *out, const void *a, const void *b, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldo, ptrdiff_t lda,
@@ -113,22 +111,22 @@ typedef struct {
     /* The same from rows of any type of number, which are centred and scaled in double and rounded once. */
     void (*convert_rows)(void *out, const fbp_rows *x, const int64_t *order, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t ld);
 
-    /* out[rows][ld] = 1 at labels[order[first + i]], 0 elsewhere. Returns whether all labels are in 0 .. n-1; the row of another
-     * label is all zero. */
-    int (*one_hot_rows)(void *out, const int64_t *labels, const int64_t *order, ptrdiff_t first, ptrdiff_t rows,
-                        ptrdiff_t n, ptrdiff_t ld);
+    /* out[rows][ld] = 1 at labels[order[first + i]], 0 elsewhere. Returns whether all labels are in 0 .. n-1; the row of
+     * another label is all zero. */
+    int (*one_hot_rows)(void *out, const int64_t *labels, const int64_t *order, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t n,
+                        ptrdiff_t ld);
 
     /* Label smoothing: target[rows][ld] = (1 - smoothing) * target + smoothing / n in the first n columns. */
     void (*smooth_rows)(void *target, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, double smoothing);
 
     /* delta[batch][ld] = scale * dL/dz, row_loss[batch] = L of each row, correct[batch] = is the predicted class the target's?
-     * (NULL if that is not wanted.) output[batch][ld] is y of the output layer, or z if fbp_loss_from_logits. slope[batch][ld] is f'
-     * of the output layer if fbp_needs_slope, else NULL; a caller that has no use for delta may leave it out. parameter: delta of
-     * huber, q of quantile, margin of the hinges; of perceptron 0 for targets -1 and 1, 1 for targets 0 and 1; the other losses have
-     * none. The targets of a custom loss are dL/dy, and its row losses are 0. */
+     * (NULL if that is not wanted.) output[batch][ld] is y of the output layer, or z if fbp_loss_from_logits. slope[batch][ld]
+     * is f' of the output layer if fbp_needs_slope, else NULL; a caller that has no use for delta may leave it out. parameter:
+     * delta of huber, q of quantile, margin of the hinges; of perceptron 0 for targets -1 and 1, 1 for targets 0 and 1; the
+     * other losses have none. The targets of a custom loss are dL/dy, and its row losses are 0. */
     void (*loss_delta)(void *delta, double *row_loss, uint8_t *correct, const void *output, const void *slope,
-                       const void *target, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ld, fbp_loss loss, fbp_activation activation,
-                       double scale, double parameter);
+                       const void *target, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ld, fbp_loss loss,
+                       fbp_activation activation, double scale, double parameter);
 
     /* Multiplies delta[rows][ld] and row_loss[rows] by the weights[rows] of the rows. */
     void (*weigh_rows)(void *delta, double *row_loss, const double *weights, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld);

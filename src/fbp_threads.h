@@ -27,8 +27,8 @@ void fbp_spread(int *cpus, int thread, int n_threads);
  * start its team may end the process. */
 int fbp_startable_threads(int wanted);
 
-/* After fbp_watch_forks: fbp_process is 1 and one more in each child, and fbp_forked_beside_threads tells whether a process with
- * more than one thread has forked. In a child of such a process the threads of any library are in an unknown state. */
+/* After fbp_watch_forks: fbp_process is 1 and one more in each child, and fbp_forked_beside_threads tells whether a process
+ * with more than one thread has forked. In a child of such a process the threads of any library are in an unknown state. */
 void fbp_watch_forks(void);
 int64_t fbp_process(void);
 int fbp_forked_beside_threads(void);

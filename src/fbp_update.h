@@ -18,7 +18,7 @@
  *           w -= lr * step_correction * m / (sqrt(v) * root_correction + eps) */
 typedef struct {
     fbp_rule rule;
-    int penalize_bias, decay_bias; /* do l1 and l2 apply to a bias, does the weight decay? */
+    int penalize_bias, decay_bias;                     /* do l1 and l2 apply to a bias, does the weight decay? */
     double learning_rate, momentum, square_decay, eps; /* lr, mu, a; eps > 0, so that padding stays zero */
     double step_correction, root_correction, weight_decay;
     double l1, l2, clip_value, gradient_scale; /* clip_value 0: no clipping */

@@ -60,8 +60,8 @@ static void softmax_rows(real *z, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld)
     rows_op(z, NULL, z, z, batch, n, ld, 1, SOFTMAX);
 }
 
-/* delta = y * (g - sum(g y)), the derivative of softmax applied to g, which is delta before the call. One row at a time, because
- * the processor overlaps the fold of a row with the next row. */
+/* delta = y * (g - sum(g y)), the derivative of softmax applied to g, which is delta before the call. One row at a time,
+ * because the processor overlaps the fold of a row with the next row. */
 static void softmax_delta_rows(real *delta, const real *y, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld)
 {
     for (ptrdiff_t b = 0; b < batch; b++, delta += ld, y += ld) {
@@ -77,8 +77,7 @@ static void softmax_delta_rows(real *delta, const real *y, ptrdiff_t batch, ptrd
 }
 
 /* dL/dy becomes dL/dz in place: it is multiplied by the derivative of the activation that gave y. */
-void KERNEL(activation_delta)(void *delta, const void *y, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld,
-                                     fbp_activation activation)
+void KERNEL(activation_delta)(void *delta, const void *y, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld, fbp_activation activation)
 {
     if (activation.code == FBP_SOFTMAX)
         softmax_delta_rows(delta, y, batch, n, ld);

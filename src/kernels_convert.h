@@ -10,17 +10,17 @@
 #include <assert.h>
 
 /* One row. With a mean the arithmetic is in double and the result is rounded once; without, numbers are converted directly. */
-#define CONVERT_ROW(NAME, name, type)                                                                    \
-    static void convert_row_##name(real *restrict out, const void *x_, const double *restrict mean,      \
-                                   const double *restrict scale, ptrdiff_t n)                            \
-    {                                                                                                    \
-        const type *restrict x = x_;                                                                     \
-        if (mean)                                                                                        \
-            for (ptrdiff_t j = 0; j < n; j++)                                                            \
-                out[j] = (real)(((double)x[j] - mean[j]) * scale[j]);                                    \
-        else                                                                                             \
-            for (ptrdiff_t j = 0; j < n; j++)                                                            \
-                out[j] = (real)x[j];                                                                     \
+#define CONVERT_ROW(NAME, name, type)                                                               \
+    static void convert_row_##name(real *restrict out, const void *x_, const double *restrict mean, \
+                                   const double *restrict scale, ptrdiff_t n)                       \
+    {                                                                                               \
+        const type *restrict x = x_;                                                                \
+        if (mean)                                                                                   \
+            for (ptrdiff_t j = 0; j < n; j++)                                                       \
+                out[j] = (real)(((double)x[j] - mean[j]) * scale[j]);                               \
+        else                                                                                        \
+            for (ptrdiff_t j = 0; j < n; j++)                                                       \
+                out[j] = (real)x[j];                                                                \
     }
 FBP_NUMBERS(CONVERT_ROW)
 #undef CONVERT_ROW
@@ -43,8 +43,8 @@ void KERNEL(convert_rows)(void *out_, const fbp_rows *x, const int64_t *order, p
         const char *ahead = (const char *)x->data + (order ? order[later] : later) * bytes;
         for (ptrdiff_t at = 0; at < bytes; at += FBP_LINE_BYTES)
             __builtin_prefetch(ahead + at);
-        CONVERSIONS[x->type].row(out, (const char *)x->data + (order ? order[first + i] : first + i) * bytes, x->mean,
-                                 x->scale, x->n);
+        CONVERSIONS[x->type].row(out, (const char *)x->data + (order ? order[first + i] : first + i) * bytes, x->mean, x->scale,
+                                 x->n);
     }
 }
 

@@ -20,8 +20,8 @@ INLINE real fold_max(const vec *line)
     return lane[0];
 }
 
-/* First index of the largest of n < 2^24 elements. A NaN is never the largest, except as the first element, because nothing compares
- * larger than it. */
+/* First index of the largest of n < 2^24 elements. A NaN is never the largest, except as the first element, because nothing
+ * compares larger than it. */
 static ptrdiff_t argmax(const real *x, ptrdiff_t n)
 {
     static const real ramp[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
@@ -79,7 +79,7 @@ INLINE vec argmax_across(const real *x, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t l
 
 /* Not inlined: its caller's frame would have room for the columns even for single rows. */
 static __attribute__((noinline)) void correct_across(uint8_t *correct, const real *output, const real *t, ptrdiff_t rows,
-                                                  ptrdiff_t n, ptrdiff_t ld)
+                                                     ptrdiff_t n, ptrdiff_t ld)
 {
     real predicted[LANES], wanted[LANES];
     v_store(predicted, argmax_across(output, rows, n, ld));
@@ -88,7 +88,8 @@ static __attribute__((noinline)) void correct_across(uint8_t *correct, const rea
         correct[r] = predicted[r] == wanted[r];
 }
 
-static void correct_rows(uint8_t *correct, const real *output, const real *t, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld, int logits)
+static void correct_rows(uint8_t *correct, const real *output, const real *t, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld,
+                         int logits)
 {
     for (ptrdiff_t first = 0; first < batch; first += LANES) {
         const ptrdiff_t rows = smaller(batch - first, LANES);
@@ -101,7 +102,8 @@ static void correct_rows(uint8_t *correct, const real *output, const real *t, pt
 }
 
 /* For losses of signs: a row is correct if every output is on the right side of zero. parameter as in perceptron_term. */
-static void correct_sign_rows(uint8_t *correct, const real *z, const real *t, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld, real parameter)
+static void correct_sign_rows(uint8_t *correct, const real *z, const real *t, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld,
+                              real parameter)
 {
     for (ptrdiff_t b = 0; b < batch; b++, z += ld, t += ld) {
         int right = 1;

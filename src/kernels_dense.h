@@ -14,8 +14,8 @@
 
 /* y = f(x w + b): panels of columns, and in a panel blocks of depth over all rows, so that a block of w is read from L1. */
 void KERNEL(dense_forward)(void *y_, void *slope_, const void *x, const void *w_, const void *b_, ptrdiff_t batch,
-                                  ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t ldy, ptrdiff_t ldx, ptrdiff_t ldw,
-                                  fbp_activation activation)
+                           ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t ldy, ptrdiff_t ldx, ptrdiff_t ldw,
+                           fbp_activation activation)
 {
     real *y = y_, *slope = slope_;
     const real *w = w_, *b = b_;
@@ -47,8 +47,8 @@ static void transpose(real *out, const real *in, ptrdiff_t rows, ptrdiff_t n, pt
 }
 
 /* n (padded) columns of dx[rows][ldx] = a block dxt[n][ld] of transposed deltas, transposed back and multiplied by f'(x). */
-INLINE void transpose_back_times(real *dx, const real *dxt, const real *x, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldx, ptrdiff_t ld,
-                      vec a, const fbp_activation_code code)
+INLINE void transpose_back_times(real *dx, const real *dxt, const real *x, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldx,
+                                 ptrdiff_t ld, vec a, const fbp_activation_code code)
 {
     for (ptrdiff_t b = 0; b < rows; b += LANES)
         for (ptrdiff_t k = 0; k < n; k += LANES) {
@@ -64,19 +64,18 @@ INLINE void transpose_back_times(real *dx, const real *dxt, const real *x, ptrdi
         }
 }
 
-static void transpose_back(real *dx, const real *dxt, const real *x, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldx,
-                                 ptrdiff_t ld, fbp_activation activation)
+static void transpose_back(real *dx, const real *dxt, const real *x, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldx, ptrdiff_t ld,
+                           fbp_activation activation)
 {
     const vec a = v_set1((real)activation.parameter);
     WITH_ACTIVATION(activation, transpose_back_times(dx, dxt, x, rows, n, ldx, ld, a, code))
 }
 
-/* dx^T = w dy^T, chains over j ascending. The lanes are rows of the batch, so w is read as it lies in memory; transposing dy and dx
- * costs 1 / n_in and 1 / n_out of the product. The loop over depth is outside that over panels, so that a block of w is read once.
- * scratch: dy^T[n_out][ld], then a block dx^T[FBP_DELTA_UNITS][ld]. */
-static void delta_chained(real *dx, const real *dy, const real *w, const real *x, real *scratch, ptrdiff_t rows,
-                          ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t ldx, ptrdiff_t ldy, ptrdiff_t ldw,
-                          fbp_activation activation)
+/* dx^T = w dy^T, chains over j ascending. The lanes are rows of the batch, so w is read as it lies in memory; transposing dy
+ * and dx costs 1 / n_in and 1 / n_out of the product. The loop over depth is outside that over panels, so that a block of w is
+ * read once. scratch: dy^T[n_out][ld], then a block dx^T[FBP_DELTA_UNITS][ld]. */
+static void delta_chained(real *dx, const real *dy, const real *w, const real *x, real *scratch, ptrdiff_t rows, ptrdiff_t n_in,
+                          ptrdiff_t n_out, ptrdiff_t ldx, ptrdiff_t ldy, ptrdiff_t ldw, fbp_activation activation)
 {
     const ptrdiff_t total = vecs_of(rows), ld = total * LANES;
     real *const dyt = scratch, *const dxt = scratch + n_out * ld;
@@ -88,8 +87,15 @@ static void delta_chained(real *dx, const real *dy, const real *w, const real *x
                 width = panel_vecs(units, total - v);
                 real *const out = dxt + v * LANES;
                 const fbp_part part = {w + k * ldw + j, dyt + j * ld + v * LANES, smaller(n_out - j, DEPTH_BLOCK)};
-                const tile t = {.out = out, .init = j ? out : ZEROS, .parts = &part, .n_parts = 1, .ld_out = ld,
-                                .ld_init = j ? ld : 0, .a_row = ldw, .a_depth = 1, .ldb = ld};
+                const tile t = {.out = out,
+                                .init = j ? out : ZEROS,
+                                .parts = &part,
+                                .n_parts = 1,
+                                .ld_out = ld,
+                                .ld_init = j ? ld : 0,
+                                .a_row = ldw,
+                                .a_depth = 1,
+                                .ldb = ld};
                 run_panel(t, units, width, (prefetches){.next_b = part.rows * ld}, BY_ROW);
             }
         memset(dxt + units * ld, 0, (size_t)((padded - units) * ld) * sizeof(real));
@@ -110,9 +116,9 @@ static void delta_folded(real *dx, const real *dy, const real *w, ptrdiff_t rows
         }
 }
 
-void KERNEL(dense_delta)(void *dx, const void *dy, const void *w, const void *x, void *scratch, ptrdiff_t batch,
-                                ptrdiff_t rows, ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t ldx, ptrdiff_t ldy,
-                                ptrdiff_t ldw, fbp_activation activation)
+void KERNEL(dense_delta)(void *dx, const void *dy, const void *w, const void *x, void *scratch, ptrdiff_t batch, ptrdiff_t rows,
+                         ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t ldx, ptrdiff_t ldy, ptrdiff_t ldw,
+                         fbp_activation activation)
 {
     fbp_activation in_block = activation;
     assert(rows <= batch);
@@ -127,7 +133,8 @@ void KERNEL(dense_delta)(void *dx, const void *dy, const void *w, const void *x,
 }
 
 /* The parts of the rows from *done on, at most FBP_UPDATE_ROWS rows, which are added to *done; returns their number. */
-static ptrdiff_t next_rows(fbp_part *out, const fbp_part *parts, ptrdiff_t n_parts, ptrdiff_t *done, ptrdiff_t ldx, ptrdiff_t ldy)
+static ptrdiff_t next_rows(fbp_part *out, const fbp_part *parts, ptrdiff_t n_parts, ptrdiff_t *done, ptrdiff_t ldx,
+                           ptrdiff_t ldy)
 {
     ptrdiff_t count = 0, left = FBP_UPDATE_ROWS, first = 0;
     for (ptrdiff_t p = 0; p < n_parts && left > 0; first += parts[p++].rows) {
@@ -142,10 +149,10 @@ static ptrdiff_t next_rows(fbp_part *out, const fbp_part *parts, ptrdiff_t n_par
     return count;
 }
 
-/* g[rows][n] = the gradient of a block of weights over the whole batch: each FBP_UPDATE_ROWS rows of the batch are a chain from zero,
- * and these sums are added in ascending order. The loop over them is outside that over panels, so that x, dy and g stay in L2 for any
- * batch size. block[rows][panel] is scratch; w and `prefetch` as in dense_gradient. a_row is 0 for the gradient of a bias, which is a
- * weight whose input is always 1. */
+/* g[rows][n] = the gradient of a block of weights over the whole batch: each FBP_UPDATE_ROWS rows of the batch are a chain from
+ * zero, and these sums are added in ascending order. The loop over them is outside that over panels, so that x, dy and g stay
+ * in L2 for any batch size. block[rows][panel] is scratch; w and `prefetch` as in dense_gradient. a_row is 0 for the gradient
+ * of a bias, which is a weight whose input is always 1. */
 static void gradient_block(real *g, real *block, const fbp_part *parts, ptrdiff_t n_parts, ptrdiff_t rows, ptrdiff_t n,
                            ptrdiff_t a_row, ptrdiff_t ldx, ptrdiff_t ldy, const real *w, ptrdiff_t ldw, fbp_prefetch *prefetch)
 {
@@ -161,8 +168,15 @@ static void gradient_block(real *g, real *block, const fbp_part *parts, ptrdiff_
         for (ptrdiff_t v = 0, total = n / LANES, width; v < total; v += width) {
             const ptrdiff_t j = v * LANES;
             width = panel_vecs(TILE_ROWS, total - v);
-            const tile t = {.out = later ? block : g + j, .init = ZEROS, .parts = some, .n_parts = n_some, .b_at = j,
-                            .a_row = a_row, .a_depth = ldx, .ldb = ldy, .ld_out = later ? width * LANES : n};
+            const tile t = {.out = later ? block : g + j,
+                            .init = ZEROS,
+                            .parts = some,
+                            .n_parts = n_some,
+                            .b_at = j,
+                            .a_row = a_row,
+                            .a_depth = ldx,
+                            .ldb = ldy,
+                            .ld_out = later ? width * LANES : n};
             /* the first panel of the next block follows the last panel; the weights are needed after the last rows */
             run_panel(t, rows, width, (prefetches){width * LANES, w && done == batch ? w + j : NULL, ldw, prefetch}, BY_COLUMN);
             for (ptrdiff_t r = 0; later && r < rows; r++)
@@ -174,9 +188,8 @@ static void gradient_block(real *g, real *block, const fbp_part *parts, ptrdiff_
     }
 }
 
-void KERNEL(dense_gradient)(void *g, void *scratch, const fbp_part *parts, ptrdiff_t n_parts, const void *w,
-                                   ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldx, ptrdiff_t ldy, ptrdiff_t ldw,
-                                   fbp_prefetch *prefetch)
+void KERNEL(dense_gradient)(void *g, void *scratch, const fbp_part *parts, ptrdiff_t n_parts, const void *w, ptrdiff_t rows,
+                            ptrdiff_t n, ptrdiff_t ldx, ptrdiff_t ldy, ptrdiff_t ldw, fbp_prefetch *prefetch)
 {
     gradient_block(g, scratch, parts, n_parts, rows, n, 1, ldx, ldy, w, ldw, prefetch);
 }
@@ -198,7 +211,7 @@ INLINE void apply_to_rows(real *w, real *m, real *v, const real *g, ptrdiff_t ro
 }
 
 void KERNEL(apply_gradient)(void *w, fbp_state state, const void *g, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldw,
-                                   const fbp_update *update)
+                            const fbp_update *update)
 {
     real *m = state.m ? state.m : w, *v = state.v ? state.v : w;
     WITH_RULE(update, apply_to_rows(w, m, v, g, rows, n, ldw, update, rule, extras))

@@ -77,8 +77,8 @@ INLINE void product_delta_rows(real *dz, const real *dy, const real *z, ptrdiff_
         }
 }
 
-void KERNEL(gate_forward)(void *y, const void *z, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t pieces, ptrdiff_t ldy,
-                                 ptrdiff_t ldz, fbp_gate gate, fbp_activation activation)
+void KERNEL(gate_forward)(void *y, const void *z, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t pieces, ptrdiff_t ldy, ptrdiff_t ldz,
+                          fbp_gate gate, fbp_activation activation)
 {
     const vec a = v_set1((real)activation.parameter);
     assert(gate < FBP_N_GATES && (gate != FBP_PRODUCT || pieces == 2));
@@ -89,8 +89,8 @@ void KERNEL(gate_forward)(void *y, const void *z, ptrdiff_t rows, ptrdiff_t n, p
     }
 }
 
-void KERNEL(gate_delta)(void *dz, const void *dy, const void *z, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t pieces,
-                               ptrdiff_t ldy, ptrdiff_t ldz, fbp_gate gate, fbp_activation activation)
+void KERNEL(gate_delta)(void *dz, const void *dy, const void *z, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t pieces, ptrdiff_t ldy,
+                        ptrdiff_t ldz, fbp_gate gate, fbp_activation activation)
 {
     const vec a = v_set1((real)activation.parameter);
     assert(gate < FBP_N_GATES && (gate != FBP_PRODUCT || pieces == 2));
@@ -101,8 +101,8 @@ void KERNEL(gate_delta)(void *dz, const void *dy, const void *z, ptrdiff_t rows,
     }
 }
 
-void KERNEL(add_rows)(void *out_, const void *a_, const void *b_, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldo,
-                             ptrdiff_t lda, ptrdiff_t ldb)
+void KERNEL(add_rows)(void *out_, const void *a_, const void *b_, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldo, ptrdiff_t lda,
+                      ptrdiff_t ldb)
 {
     real *out = out_;
     const real *a = a_, *b = b_;

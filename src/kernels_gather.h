@@ -9,10 +9,10 @@
 /* Copies n elements, fewer than a line: faster than a loop. */
 INLINE void copy_rest(real *out, const real *x, ptrdiff_t n)
 {
-#define COPY(k)                                  \
-    if (n & (k)) {                               \
-        memcpy(out, x, (k) * sizeof(real));      \
-        out += (k), x += (k);                    \
+#define COPY(k)                             \
+    if (n & (k)) {                          \
+        memcpy(out, x, (k) * sizeof(real)); \
+        out += (k), x += (k);               \
     }
     COPY(8)
     COPY(4)
@@ -22,8 +22,8 @@ INLINE void copy_rest(real *out, const real *x, ptrdiff_t n)
 }
 
 /* Each row is prefetched two rows ahead: rows are scattered in memory, and end before hardware has learned to prefetch them. */
-void KERNEL(gather_rows)(void *out_, const void *x_, const int64_t *order, ptrdiff_t first, ptrdiff_t rows,
-                                ptrdiff_t n, ptrdiff_t ld)
+void KERNEL(gather_rows)(void *out_, const void *x_, const int64_t *order, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t n,
+                         ptrdiff_t ld)
 {
     real *out = out_;
     for (ptrdiff_t i = 0; i < rows; i++, out += ld) {

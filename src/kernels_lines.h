@@ -36,8 +36,8 @@ INLINE real fold_sum(vec *line)
 }
 
 /* Loops over the vectors of a padded row of n elements; j is the element, l the place of the vector in its line. */
-#define FOR_LINE_VECS(j, l, n)                        \
-    for (ptrdiff_t j = 0; j < lines_of(n) * LINE;)    \
+#define FOR_LINE_VECS(j, l, n)                     \
+    for (ptrdiff_t j = 0; j < lines_of(n) * LINE;) \
         for (int l = 0; l < LINE_VECS; l++, j += LANES)
 
 /* Lanes of the vector at element j that lie before n: 0 .. LANES. */

@@ -99,12 +99,12 @@ INLINE void sum_terms(real *delta, double *row_loss, const real *y, const real *
 }
 
 /* Not inlined: their caller would have one large frame for all of them. */
-#define ROWS_OF(name)                                                                                                     \
-    static __attribute__((noinline)) void name##_rows(real *delta, double *row_loss, const real *y, const real *t,        \
+#define ROWS_OF(name)                                                                                                      \
+    static __attribute__((noinline)) void name##_rows(real *delta, double *row_loss, const real *y, const real *t,         \
                                                       ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld, real factor, real scale, \
-                                                      real parameter)                                                     \
-    {                                                                                                                     \
-        sum_terms(delta, row_loss, y, t, batch, n, ld, factor, scale, parameter, name##_term);                            \
+                                                      real parameter)                                                      \
+    {                                                                                                                      \
+        sum_terms(delta, row_loss, y, t, batch, n, ld, factor, scale, parameter, name##_term);                             \
     }
 ROWS_OF(mae)
 ROWS_OF(huber)
@@ -119,8 +119,7 @@ ROWS_OF(perceptron)
 /* L = sum over j != y of max(0, z_j - z_y + margin), t the one-hot row of y; the term of y itself is z_y - z_y + 0.
  * dL/dz is 1 for each j whose term is positive, and minus their number for y. */
 static __attribute__((noinline)) void multiclass_hinge_rows(real *delta, double *row_loss, const real *z, const real *t,
-                                                            ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld, real scale,
-                                                            real margin)
+                                                            ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld, real scale, real margin)
 {
     for (ptrdiff_t b = 0; b < batch; b++, delta += ld, z += ld, t += ld) {
         vec own[LINE_VECS], sum[LINE_VECS], count[LINE_VECS];
@@ -148,15 +147,15 @@ static void cross_entropy_rows(real *delta, double *row_loss, const real *z, con
     rows_op(delta, row_loss, z, t, batch, n, ld, scale, CROSS_ENTROPY);
 }
 
-static void binary_cross_entropy_rows(real *delta, double *row_loss, const real *z, const real *t, ptrdiff_t batch,
-                                      ptrdiff_t n, ptrdiff_t ld, real scale)
+static void binary_cross_entropy_rows(real *delta, double *row_loss, const real *z, const real *t, ptrdiff_t batch, ptrdiff_t n,
+                                      ptrdiff_t ld, real scale)
 {
     rows_op(delta, row_loss, z, t, batch, n, ld, scale, BINARY_CROSS_ENTROPY);
 }
 
 /* A custom loss is computed by the caller, and so is its gradient, which is t. */
 static void custom_rows(real *delta, double *row_loss, const real *y, const real *t, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld,
-                       real scale)
+                        real scale)
 {
     (void)y;
     for (ptrdiff_t b = 0; b < batch; b++, delta += ld, t += ld) {
@@ -167,8 +166,8 @@ static void custom_rows(real *delta, double *row_loss, const real *y, const real
 }
 
 void KERNEL(loss_delta)(void *delta, double *row_loss, uint8_t *correct, const void *output, const void *slope,
-                               const void *target, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ld, fbp_loss loss,
-                               fbp_activation activation, double scale, double parameter)
+                        const void *target, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ld, fbp_loss loss,
+                        fbp_activation activation, double scale, double parameter)
 {
     const int logits = fbp_loss_from_logits(loss, activation.code);
     const real s = (real)scale, p = (real)parameter, half = (real)0.5, mean = 1 / (real)n_out;

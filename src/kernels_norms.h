@@ -7,7 +7,8 @@
 
 #include <assert.h>
 
-/* In double, where the square of a float is exact. The sum of a column is one chain over its rows, whatever the width of vectors. */
+/* In double, where the square of a float is exact. The sum of a column is one chain over its rows, whatever the width of
+ * vectors. */
 void KERNEL(column_squares)(double *out, const void *a, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)
 {
     memset(out, 0, (size_t)n * sizeof *out);
@@ -19,7 +20,7 @@ void KERNEL(column_squares)(double *out, const void *a, ptrdiff_t rows, ptrdiff_
 }
 
 void KERNEL(limit_columns)(void *w_, const double *squares, ptrdiff_t n_sums, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldw,
-                                  ptrdiff_t ld_sums, double max_norm)
+                           ptrdiff_t ld_sums, double max_norm)
 {
     assert(n % LINE == 0);
     for (ptrdiff_t j = 0; j < n; j += LINE) {

@@ -1,10 +1,10 @@
 /* kernels_rows.h: operations on whole rows that need exponentials: softmax, and the losses that are fused with their output
  * activation. Sums over a row are folded sums over the lanes of a line.
  *
- * Rows are processed in blocks of LANES, so that a number of a row (its maximum, sum or logarithm) is a lane of one vector of the
- * block. The vectors of a block lie ALONG its rows, each with LANES outputs of one row, or, if the rows are short, ACROSS them, each
- * with one output of every row (the block is transposed). The arithmetic of a row is the same: the virtual lanes of a line are lanes
- * of vectors along the rows, and vectors across them. Cross-entropy of 64 rows of 10: 31 to 7 ns a row. */
+ * Rows are processed in blocks of LANES, so that a number of a row (its maximum, sum or logarithm) is a lane of one vector of
+ * the block. The vectors of a block lie ALONG its rows, each with LANES outputs of one row, or, if the rows are short, ACROSS
+ * them, each with one output of every row (the block is transposed). The arithmetic of a row is the same: the virtual lanes of
+ * a line are lanes of vectors along the rows, and vectors across them. Cross-entropy of 64 rows of 10: 31 to 7 ns a row. */
 #ifndef FBP_KERNELS_ROWS_H
 #define FBP_KERNELS_ROWS_H
 
@@ -25,7 +25,7 @@ typedef struct {
 #define PARTS (layout == ACROSS ? LINE : LINE_VECS)
 
 /* Loops over the vectors of a row of block b; j is the element, l the place of the vector in its line. */
-#define FOR_PARTS(j, l)                \
+#define FOR_PARTS(j, l)                  \
     for (ptrdiff_t j = 0; j < b->width;) \
         for (int l = 0; l < PARTS && (layout == ALONG || j < b->width); l++, j += LANES)
 
@@ -47,8 +47,8 @@ INLINE void clear(vec *line, const enum layout layout)
         line[l] = v_set1(0);
 }
 
-/* Completes the vectors of fewer than LANES rows for a fold. A single row is repeated: then the compiler sees that each round of the
- * fold needs only one of its shuffles. */
+/* Completes the vectors of fewer than LANES rows for a fold. A single row is repeated: then the compiler sees that each round
+ * of the fold needs only one of its shuffles. */
 INLINE void fill_rows(vec *row, const block *b)
 {
     for (ptrdiff_t r = b->rows; r < LANES; r++)
@@ -124,8 +124,7 @@ INLINE vec dot_rows(const real *t, const real *z, const real *max, const block *
 }
 
 /* L = -sum t log softmax(z) for targets that sum to 1; dL/dz = p - t. */
-INLINE vec cross_entropy_block(real *delta, const real *z, const real *t, const block *b, real scale,
-                               const enum layout layout)
+INLINE vec cross_entropy_block(real *delta, const real *z, const real *t, const block *b, real scale, const enum layout layout)
 {
     real max[LANES], per_sum[LANES];
     v_store(max, max_rows(z, b, layout));
@@ -162,7 +161,7 @@ enum row_op { SOFTMAX, CROSS_ENTROPY, BINARY_CROSS_ENTROPY };
 
 /* y = softmax(z), which needs no t; or y = delta of a loss, which returns lane r = L of row r. */
 INLINE vec block_op(real *y, const real *z, const real *t, const block *b, real scale, const enum row_op op,
-                         const enum layout layout)
+                    const enum layout layout)
 {
     switch (op) {
     case CROSS_ENTROPY: return cross_entropy_block(y, z, t, b, scale, layout);
@@ -207,7 +206,7 @@ INLINE void from_columns(real *x, real *c, ptrdiff_t rows, ptrdiff_t n, ptrdiff_
 
 /* Not inlined: its callers' frames would have room for the columns even for single rows, which costs 5 ns of 30. */
 static __attribute__((noinline)) vec rows_op_across(real *y, const real *z, const real *t, ptrdiff_t rows, ptrdiff_t n,
-                                                 ptrdiff_t ld, real scale, enum row_op op)
+                                                    ptrdiff_t ld, real scale, enum row_op op)
 {
     columns of_y, of_z, of_t;
     assert(0 < rows && rows <= LANES && n <= LINE);
@@ -221,7 +220,7 @@ static __attribute__((noinline)) vec rows_op_across(real *y, const real *z, cons
 }
 
 INLINE void rows_op(real *y, double *result, const real *z, const real *t, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld,
-                         real scale, const enum row_op op)
+                    real scale, const enum row_op op)
 {
     for (ptrdiff_t first = 0; first < batch; first += LANES) {
         const ptrdiff_t rows = smaller(batch - first, LANES), at = first * ld;

@@ -9,9 +9,9 @@
 
 /* The constants of an update as vectors, made once per call. */
 typedef struct {
-    vec minus_lr, momentum, decay;                              /* of every rule */
-    vec fresh, square_decay, fresh_square, eps, root, shrink;   /* of the rules that divide by a root */
-    vec l1, minus_clip, scale;                                  /* of the extras: see has_extras */
+    vec minus_lr, momentum, decay;                            /* of every rule */
+    vec fresh, square_decay, fresh_square, eps, root, shrink; /* of the rules that divide by a root */
+    vec l1, minus_clip, scale;                                /* of the extras: see has_extras */
 } rule_vecs;
 
 INLINE rule_vecs rule_constants(const fbp_update *u)
@@ -99,26 +99,32 @@ INLINE void apply_rule(real *w, real *m, real *v, vec g, const rule_vecs *c, con
 }
 
 /* Runs `body` with the constants `rule` and `extras` of an update, so that the compiler makes a loop for each. */
-#define RULE_CASE(code, body)                                                             \
-    case code: {                                                                          \
-        const fbp_rule rule = code;                                                       \
-        if (has) { const int extras = 1; body; } else { const int extras = 0; body; }     \
-        break;                                                                            \
+#define RULE_CASE(code, body)       \
+    case code: {                    \
+        const fbp_rule rule = code; \
+        if (has) {                  \
+            const int extras = 1;   \
+            body;                   \
+        } else {                    \
+            const int extras = 0;   \
+            body;                   \
+        }                           \
+        break;                      \
     }
-#define WITH_RULE(u, body)                                                                \
-    {                                                                                     \
-        const int has = has_extras(u);                                                    \
-        assert((u)->rule < FBP_N_RULES);                                                  \
-        switch ((u)->rule) {                                                              \
-            RULE_CASE(FBP_GRADIENT, body)                                                 \
-            RULE_CASE(FBP_SGD, body)                                                      \
-            RULE_CASE(FBP_MOMENTUM, body)                                                 \
-            RULE_CASE(FBP_NESTEROV, body)                                                 \
-            RULE_CASE(FBP_ADAGRAD, body)                                                  \
-            RULE_CASE(FBP_RMSPROP, body)                                                  \
-            RULE_CASE(FBP_ADAM, body)                                                     \
-        case FBP_N_RULES: break;                                                          \
-        }                                                                                 \
+#define WITH_RULE(u, body)                \
+    {                                     \
+        const int has = has_extras(u);    \
+        assert((u)->rule < FBP_N_RULES);  \
+        switch ((u)->rule) {              \
+            RULE_CASE(FBP_GRADIENT, body) \
+            RULE_CASE(FBP_SGD, body)      \
+            RULE_CASE(FBP_MOMENTUM, body) \
+            RULE_CASE(FBP_NESTEROV, body) \
+            RULE_CASE(FBP_ADAGRAD, body)  \
+            RULE_CASE(FBP_RMSPROP, body)  \
+            RULE_CASE(FBP_ADAM, body)     \
+        case FBP_N_RULES: break;          \
+        }                                 \
     }
 
 #endif

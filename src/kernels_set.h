@@ -13,31 +13,31 @@
 #define KERNEL(op) EXPAND(op, FBP_DTYPE, FBP_ISA)
 
 /* Every kernel of the table. */
-#define FBP_KERNELS(OP) \
-    OP(dense_forward) \
-    OP(dense_delta) \
-    OP(dense_gradient) \
-    OP(bias_gradient) \
-    OP(apply_gradient) \
-    OP(column_squares) \
-    OP(limit_columns) \
-    OP(active_rows) \
-    OP(stream_forward) \
-    OP(stream_backward) \
+#define FBP_KERNELS(OP)  \
+    OP(dense_forward)    \
+    OP(dense_delta)      \
+    OP(dense_gradient)   \
+    OP(bias_gradient)    \
+    OP(apply_gradient)   \
+    OP(column_squares)   \
+    OP(limit_columns)    \
+    OP(active_rows)      \
+    OP(stream_forward)   \
+    OP(stream_backward)  \
     OP(activation_delta) \
-    OP(gate_forward) \
-    OP(gate_delta) \
-    OP(add_rows) \
-    OP(gather_rows) \
-    OP(convert_rows) \
-    OP(one_hot_rows) \
-    OP(smooth_rows) \
-    OP(loss_delta) \
-    OP(weigh_rows) \
-    OP(drop_units) \
-    OP(activate) \
-    OP(elementary) \
-    OP(all_finite) \
+    OP(gate_forward)     \
+    OP(gate_delta)       \
+    OP(add_rows)         \
+    OP(gather_rows)      \
+    OP(convert_rows)     \
+    OP(one_hot_rows)     \
+    OP(smooth_rows)      \
+    OP(loss_delta)       \
+    OP(weigh_rows)       \
+    OP(drop_units)       \
+    OP(activate)         \
+    OP(elementary)       \
+    OP(all_finite)       \
     OP(fma_probe)
 
 #define DECLARE(op) __attribute__((visibility("hidden"))) __typeof__(*((fbp_kernels *)0)->op) KERNEL(op);

@@ -33,9 +33,9 @@ ptrdiff_t KERNEL(active_rows)(int32_t *index, const void *x_, ptrdiff_t batch, p
     return count;
 }
 
-void KERNEL(stream_forward)(void *y_, void *slope_, const void *x, const void *w_, const void *b_,
-                                   const int32_t *index, ptrdiff_t n_index, ptrdiff_t batch, ptrdiff_t n_out,
-                                   ptrdiff_t ldy, ptrdiff_t ldx, ptrdiff_t ldw, fbp_activation activation)
+void KERNEL(stream_forward)(void *y_, void *slope_, const void *x, const void *w_, const void *b_, const int32_t *index,
+                            ptrdiff_t n_index, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy, ptrdiff_t ldx, ptrdiff_t ldw,
+                            fbp_activation activation)
 {
     real *y = y_, *slope = slope_;
     const real *w = w_, *b = b_;
@@ -44,8 +44,17 @@ void KERNEL(stream_forward)(void *y_, void *slope_, const void *x, const void *w
         const ptrdiff_t j = v * LANES;
         width = panel_vecs(batch, total - v);
         const fbp_part part = {x, w + j, n_index};
-        tile t = {.out = y + j, .init = b + j, .parts = &part, .n_parts = 1, .index = index, .ld_out = ldy, .ld_init = 0,
-                  .a_row = ldx, .a_depth = 1, .ldb = ldw, .ld_ahead = ldw};
+        tile t = {.out = y + j,
+                  .init = b + j,
+                  .parts = &part,
+                  .n_parts = 1,
+                  .index = index,
+                  .ld_out = ldy,
+                  .ld_init = 0,
+                  .a_row = ldx,
+                  .a_depth = 1,
+                  .ldb = ldw,
+                  .ld_ahead = ldw};
         for (ptrdiff_t r = 0, height; r < batch; r += height) {
             height = tile_rows(batch - r, width);
             (index ? tile_listed : tile_by_row)(&t, height, width);

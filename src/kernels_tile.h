@@ -23,16 +23,16 @@ typedef struct {
     const real *init;      /* [rows][ld_init]; ld_init 0 repeats one row (a bias, zeros) */
     const fbp_part *parts; /* a and b along the depth; BY_ROW and LISTED have one part */
     ptrdiff_t n_parts;
-    ptrdiff_t a_at, b_at;  /* element (r, d) of a is at a_at + r * a_row + d * a_depth of its part, one stride is 1; */
+    ptrdiff_t a_at, b_at;          /* element (r, d) of a is at a_at + r * a_row + d * a_depth of its part, one stride is 1; */
     ptrdiff_t a_row, a_depth, ldb; /* row d of b is at b_at + d * ldb of its part */
-    const int32_t *index;  /* [depth], LISTED only: the elements of a row of a, and the rows of b, to use */
-    const real *ahead;     /* prefetch a line of each of these rows, ld_ahead apart; NULL: of b, ahead_at further on */
+    const int32_t *index;          /* [depth], LISTED only: the elements of a row of a, and the rows of b, to use */
+    const real *ahead;             /* prefetch a line of each of these rows, ld_ahead apart; NULL: of b, ahead_at further on */
     ptrdiff_t ld_ahead, ahead_at;
     ptrdiff_t ld_out, ld_init;
 } tile;
 
-/* How a and b are read along the depth: a by its rows (forward, delta), by its columns (gradient), or by its rows at the indices of
- * a list (streaming). A constant in every tile. */
+/* How a and b are read along the depth: a by its rows (forward, delta), by its columns (gradient), or by its rows at the
+ * indices of a list (streaming). A constant in every tile. */
 enum walk { BY_ROW, BY_COLUMN, LISTED };
 
 INLINE void run_tile(const tile *t, const int rows, const int vecs, const enum walk walk)
@@ -80,7 +80,8 @@ INLINE void run_tile(const tile *t, const int rows, const int vecs, const enum w
             v_store(t->out + r * t->ld_out + v * LANES, sum[r * vecs + v]);
 }
 
-#define SHAPE(R, V) case (R) * 16 + (V): run_tile(t, R, V, walk); break;
+#define SHAPE(R, V) \
+    case (R) * 16 + (V): run_tile(t, R, V, walk); break;
 #define SHAPES(R) SHAPE(R, 1) SHAPE(R, 2) SHAPE(R, 3)
 INLINE void tile_of_shape(const tile *t, ptrdiff_t rows, ptrdiff_t vecs, const enum walk walk)
 {
@@ -143,11 +144,11 @@ static inline ptrdiff_t tile_rows(ptrdiff_t left, ptrdiff_t vecs)
     return left < 2 * most ? (left + 1) / 2 : most;
 }
 
-/* What to prefetch while a panel is computed: memory in other pages than those being read, where hardware does not prefetch (1.1 to
- * 1.2x at 4096 wide). */
+/* What to prefetch while a panel is computed: memory in other pages than those being read, where hardware does not prefetch
+ * (1.1 to 1.2x at 4096 wide). */
 typedef struct {
-    ptrdiff_t next_b;  /* elements from this panel of b to the next, which is as wide */
-    const real *w;     /* rows of weights to update, or NULL */
+    ptrdiff_t next_b; /* elements from this panel of b to the next, which is as wide */
+    const real *w;    /* rows of weights to update, or NULL */
     ptrdiff_t ldw;
     fbp_prefetch *batch; /* rows that the next step gathers, or NULL */
 } prefetches;
@@ -201,8 +202,8 @@ INLINE void run_panel(tile t, ptrdiff_t rows, ptrdiff_t vecs, prefetches f, cons
     }
 }
 
-/* The same BY_ROW of a[rows][depth] and b[depth][width], in blocks of depth: the first starts from init, the others continue from
- * out. next_b: elements from b to the next panel; 0 after the last panel, where b may belong to another thread. */
+/* The same BY_ROW of a[rows][depth] and b[depth][width], in blocks of depth: the first starts from init, the others continue
+ * from out. next_b: elements from b to the next panel; 0 after the last panel, where b may belong to another thread. */
 INLINE void run_deep_panel(tile t, const real *a, const real *b, ptrdiff_t rows, ptrdiff_t vecs, ptrdiff_t depth,
                            ptrdiff_t next_b)
 {

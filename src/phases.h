@@ -1,17 +1,17 @@
 /* phases.h: how threads share out the items of a phase without meeting at a barrier.
  *
- * Phases are numbered from 1 on. A thread claims an item, computes it into its own memory, applies the result and marks the item
- * done. Only the first thread that wants to apply an item does so. A waiting thread can therefore compute again an item that was
- * claimed by a thread which has lost its core; the late thread notices when it wants to apply its result. The state of an item is
- * 4 * phase + FBP_CLAIMED, FBP_APPLIED or FBP_DONE; an item below 4 * phase is free. */
+ * Phases are numbered from 1 on. A thread claims an item, computes it into its own memory, applies the result and marks the
+ * item done. Only the first thread that wants to apply an item does so. A waiting thread can therefore compute again an item
+ * that was claimed by a thread which has lost its core; the late thread notices when it wants to apply its result. The state of
+ * an item is 4 * phase + FBP_CLAIMED, FBP_APPLIED or FBP_DONE; an item below 4 * phase is free. */
 #ifndef FBP_PHASES_H
 #define FBP_PHASES_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* The memory order that makes the work on an item visible to a thread that sees it done. A build for ThreadSanitizer may define a
- * weaker order, to show that the sanitizer finds the fault. */
+/* The memory order that makes the work on an item visible to a thread that sees it done. A build for ThreadSanitizer may define
+ * a weaker order, to show that the sanitizer finds the fault. */
 #ifndef FBP_DONE_ORDER
 #define FBP_DONE_ORDER __ATOMIC_RELEASE
 #endif

@@ -17,8 +17,8 @@
 #include <immintrin.h>
 #endif
 
-/* A barrier spins about as long as threads lag behind each other on a quiet machine. A thread that comes later has lost its core,
- * and needs the core of the waiting thread more than that one does. */
+/* A barrier spins about as long as threads lag behind each other on a quiet machine. A thread that comes later has lost its
+ * core, and needs the core of the waiting thread more than that one does. */
 enum { SPINS = 500, YIELDS = 2 };
 
 /* fbp_pause spins longer, because its caller can do useful work: yielding to another process costs the rest of a time slice. */
@@ -131,8 +131,7 @@ void fbp_spread(int *cpus, int thread, int n_threads)
 {
     cpu_set_t allowed, one;
     int cpu = sched_getcpu();
-    if (taken(cpus, thread, cpu) && sched_getaffinity(0, sizeof allowed, &allowed) == 0 &&
-        CPU_COUNT(&allowed) >= n_threads) {
+    if (taken(cpus, thread, cpu) && sched_getaffinity(0, sizeof allowed, &allowed) == 0 && CPU_COUNT(&allowed) >= n_threads) {
         for (cpu = 0; cpu < CPU_SETSIZE && (!CPU_ISSET(cpu, &allowed) || taken(cpus, n_threads, cpu)); cpu++)
             ;
         if (cpu < CPU_SETSIZE) {
@@ -174,8 +173,8 @@ int fbp_startable_threads(int wanted)
 static int64_t process = 1;
 static int beside_threads, forked_beside_threads;
 
-/* Has this process more than one thread? Their number is field 20 of /proc/self/stat; the second field, in brackets, may contain
- * blanks. If the system does not tell, the answer is yes. */
+/* Has this process more than one thread? Their number is field 20 of /proc/self/stat; the second field, in brackets, may
+ * contain blanks. If the system does not tell, the answer is yes. */
 static int has_threads(void)
 {
 #ifdef __linux__

@@ -2,8 +2,8 @@
  *
  * Define FBP_REAL_BITS (32 or 64) and FBP_VEC_BYTES (64 for AVX-512, 32 AVX2, 16 NEON, 0 scalar) before including it. Sums,
  * products, quotients and integer operations are C's operators on the vector types of GCC and Clang, or on a scalar; the verbs
- * below are the other operations. Each operates on every lane alone and rounds correctly, so the number of lanes never changes a
- * result.
+ * below are the other operations. Each operates on every lane alone and rounds correctly, so the number of lanes never changes
+ * a result.
  */
 #ifndef FBP_VEC_H
 #define FBP_VEC_H
@@ -44,8 +44,8 @@ typedef uint32_t uvec;
 /* A 64-byte line is the unit of padding; its elements are the virtual lanes of every folded sum. */
 enum { LINE = 64 / sizeof(real), LINE_VECS = LINE / LANES };
 
-/* The register tile: TILE_ROWS x TILE_VECS accumulators, a row of vectors and a broadcast fit into the registers. So does a tile of
- * FLAT_ROWS x FLAT_VECS, for widths that are not a multiple of TILE_VECS. */
+/* The register tile: TILE_ROWS x TILE_VECS accumulators, a row of vectors and a broadcast fit into the registers. So does a
+ * tile of FLAT_ROWS x FLAT_VECS, for widths that are not a multiple of TILE_VECS. */
 #define TILE_VECS 3
 #if FBP_VEC_BYTES == 64 || FBP_VEC_BYTES == 16 /* 32 registers */
 #define TILE_ROWS 8
@@ -69,8 +69,18 @@ INLINE ivec v_below(uvec a, uint32_t b) { return __builtin_convertvector((small_
 #else
 INLINE ivec v_below(uvec a, uint32_t b) { return -(ivec)(a < b); }
 INLINE vec v_set1(real a) { return a; }
-INLINE ivec v_bits(vec a) { ivec b; memcpy(&b, &a, sizeof b); return b; }
-INLINE vec v_from_bits(ivec a) { vec b; memcpy(&b, &a, sizeof b); return b; }
+INLINE ivec v_bits(vec a)
+{
+    ivec b;
+    memcpy(&b, &a, sizeof b);
+    return b;
+}
+INLINE vec v_from_bits(ivec a)
+{
+    vec b;
+    memcpy(&b, &a, sizeof b);
+    return b;
+}
 INLINE ivec v_less(vec a, vec b) { return -(ivec)(a < b); }
 INLINE vec v_select(ivec mask, vec yes, vec no) { return mask ? yes : no; }
 #endif
@@ -116,10 +126,7 @@ INLINE vec v_sqrt(vec a) { return FBP_REAL_BITS == 32 ? (real)__builtin_sqrtf((f
 INLINE vec v_abs(vec a) { return v_from_bits(v_bits(a) & ~((ireal)1 << (FBP_REAL_BITS - 1))); }
 
 /* a with the sign of b. */
-INLINE vec v_copysign(vec a, vec b)
-{
-    return v_from_bits(v_bits(v_abs(a)) | (v_bits(b) & ((ireal)1 << (FBP_REAL_BITS - 1))));
-}
+INLINE vec v_copysign(vec a, vec b) { return v_from_bits(v_bits(v_abs(a)) | (v_bits(b) & ((ireal)1 << (FBP_REAL_BITS - 1)))); }
 
 /* The mask of the first `keep` lanes, 0 <= keep <= LANES. */
 INLINE ivec v_first(ptrdiff_t keep)
