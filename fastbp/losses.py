@@ -328,7 +328,7 @@ class _StepPerceptron(Perceptron):
 class CustomLoss(Loss):
     """A function of the user's own as a loss; see `fastbp.losses`."""
 
-    name = "given"
+    name = "custom"
     function: LossFunction
 
     @property

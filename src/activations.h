@@ -1,12 +1,12 @@
 /* activations.h: one row per activation, f(z) and f', and the elementary functions they rest on.
  *
- * Only fma, add, multiply, divide, compare, select and integer shifts: the same bits on every ISA. Polynomials are Chebyshev
- * or weighted minimax fits on the reduced range, highest power first; the comment beside each gives the range and the largest
- * error of the fit.
+ * They use only fma, add, multiply, divide, compare, select and integer shifts, so the bits are the same on every ISA. The
+ * polynomials are Chebyshev or weighted minimax fits on the reduced range, highest power first; the comment beside each gives
+ * the range and the largest error of the fit.
  *
- * Every function takes every input: NaN gives NaN, -0 and the infinities give what mathematics says, denormals are numbers
- * like any other. In float32 all are within 2 ulp of the true value (bench/numerics.py tries all 2^32 inputs), and a denormal
- * result within one unit of the smallest. Where the caller has denormals flushed, a denormal argument counts as zero and a
+ * Every function accepts every input: NaN gives NaN, -0 and the infinities give the mathematical limit, and denormals are
+ * ordinary numbers. In float32 every result is within 2 ulp of the true value (bench/numerics.py tries all 2^32 inputs), and a
+ * denormal result within one unit of the smallest. If the caller flushes denormals, a denormal argument counts as zero and a
  * denormal result is zero.
  */
 #ifndef FBP_ACTIVATIONS_H
@@ -34,22 +34,21 @@ static const real LN2 = 0.693147181f, LOG2_E = 1.44269504f;
 static const real ROUND_MAGIC = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer in the low bits */
 static const real EXP_MIN = -104.0f, EXP_MAX = 89.0f, ERF_MAX = 4.0f, TINY = 0x1p-126f; /* TINY: the smallest normal */
 #else
-/* as above: errors 1.7e-20, 2.1e-18, 7.7e-18, 3.1e-19, 3.4e-18 (x up to 6) */
-static const real EXP_POLY[] = {
-    1.6086627956780368844e-10, 2.0918137737642736429e-9, 2.5052071094293546753e-8, 2.7557263279088496905e-7,
-    2.7557319247218730776e-6,  2.4801587336442237861e-5, 1.9841269841263299129e-4, 1.3888888888879073994e-3,
-    8.3333333333334007e-3,     4.1666666666666676774e-2, 0.16666666666666666667,   0.5};
-static const real LOG_POLY[] = {0.1308803485092755383,  0.13268638369266823879, 0.15386244737621666606,
-                                0.18181795547521136235, 0.22222222392581045097, 0.28571428570799785031,
-                                0.40000000000000883236, 0.66666666666666666463};
-static const real TANH_POLY[] = {
-    -2.0602765376366341605e-5, 8.5113136855776715155e-5, -2.3463474108872371445e-4, 5.8893605200740577697e-4,
-    -1.4556618301007160336e-3, 3.5921103786890238773e-3, -8.8632343978143548378e-3, 2.1869488493666941903e-2,
-    -5.3968253967434014504e-2, 0.13333333333332714826,   -0.33333333333333332561};
-static const real ERF_NEAR[] = {
-    -8.6694062255744579835e-10, 1.4124094430525001644e-8, -1.6289481826546413061e-7, 1.645663215334766336e-6,
-    -1.4925388766642029655e-5,  1.2055324625760136919e-4, -8.5483268473736692752e-4, 5.2239776230870147083e-3,
-    -2.6866170644945227662e-2,  0.11283791670954366247,   -0.37612638903183740315,   0.12837916709551257357};
+/* The same polynomials, with errors 1.7e-20, 2.1e-18, 7.7e-18, 3.1e-19, 3.4e-18 (x up to 6) */
+static const real EXP_POLY[] = {1.6086627956780368844e-10, 2.0918137737642736429e-9, 2.5052071094293546753e-8,
+                                2.7557263279088496905e-7,  2.7557319247218730776e-6, 2.4801587336442237861e-5,
+                                1.9841269841263299129e-4,  1.3888888888879073994e-3, 8.3333333333334007e-3,
+                                4.1666666666666676774e-2,  0.16666666666666666667,   0.5};
+static const real LOG_POLY[] = {0.1308803485092755383,  0.13268638369266823879, 0.15386244737621666606, 0.18181795547521136235,
+                                0.22222222392581045097, 0.28571428570799785031, 0.40000000000000883236, 0.66666666666666666463};
+static const real TANH_POLY[] = {-2.0602765376366341605e-5, 8.5113136855776715155e-5,  -2.3463474108872371445e-4,
+                                 5.8893605200740577697e-4,  -1.4556618301007160336e-3, 3.5921103786890238773e-3,
+                                 -8.8632343978143548378e-3, 2.1869488493666941903e-2,  -5.3968253967434014504e-2,
+                                 0.13333333333332714826,    -0.33333333333333332561};
+static const real ERF_NEAR[] = {-8.6694062255744579835e-10, 1.4124094430525001644e-8,  -1.6289481826546413061e-7,
+                                1.645663215334766336e-6,    -1.4925388766642029655e-5, 1.2055324625760136919e-4,
+                                -8.5483268473736692752e-4,  5.2239776230870147083e-3,  -2.6866170644945227662e-2,
+                                0.11283791670954366247,     -0.37612638903183740315,   0.12837916709551257357};
 static const real ERF_FAR[] = {
     -1.4485949765336953474e-12, 3.8351603498580905005e-11, -4.6829695091371266509e-10, 3.4901843284316116951e-9,
     -1.7520193694494286374e-8,  5.9685201208108815833e-8,  -1.1380216672527814673e-7,  -1.1743057233297645644e-7,
@@ -76,10 +75,10 @@ INLINE vec v_poly(vec x, const real *table, const int n)
 /* 2^n for an integer n in the normal range. */
 INLINE vec v_power_of_two(ivec n) { return v_from_bits((n + EXPONENT_BIAS) << MANTISSA_BITS); }
 
-/* 2^n a, in two factors so that the ends of the range overflow and underflow gradually. */
+/* 2^n a, in two factors, so that a result near the ends of the range overflows or underflows gradually. */
 INLINE vec v_scale(vec a, ivec n) { return a * v_power_of_two(n >> 1) * v_power_of_two(n - (n >> 1)); }
 
-/* e^x = 2^n (1 + p). The rounding of 1 + p is half the error of e^x: sigmoid and softplus do without it. */
+/* e^x = 2^n (1 + p). Rounding 1 + p makes half of the error of e^x; sigmoid and softplus never round it. */
 typedef struct {
     vec p;
     ivec n;
@@ -103,7 +102,7 @@ INLINE vec v_exp(vec x)
     return v_scale(v_set1(1) + e.p, e.n);
 }
 
-/* log(2^-scaled u) + low for a normal positive u and a low that is small beside what it is added to.
+/* log(2^-scaled u) + low, for a normal positive u and a `low` that is small compared with the logarithm.
  * u = 2^k m with m in [sqrt(1/2), sqrt(2)), s = (m-1)/(m+1), log m = 2s + s^3 R(s^2). */
 INLINE vec v_log_sum(vec u, vec scaled, vec low)
 {
@@ -111,14 +110,14 @@ INLINE vec v_log_sum(vec u, vec scaled, vec low)
     const ivec k = (v_bits(u) - sqrt_half) >> MANTISSA_BITS;
     const vec m = v_from_bits(v_bits(u) - (k << MANTISSA_BITS)), f = m - v_set1(1);
     const vec s = f / (v_set1(2) + f), z = s * s;
-    /* k as a real: an integer below 2^MANTISSA_BITS added to the bits of the magic number, then the number taken away */
+    /* k as a real: k < 2^MANTISSA_BITS is added to the bits of the magic number, which is then subtracted as a real */
     const vec exponent = v_from_bits(k + v_bits(v_set1(ROUND_MAGIC))) - v_set1(ROUND_MAGIC) - scaled;
-    /* 2s = f - s f, and s f is small: that keeps the low bits of f */
+    /* 2s = f - s f, and s f is small, so the low bits of f survive */
     const vec log_m = f - (s * (f - z * POLY(z, LOG_POLY)) - low);
-    return v_fma(exponent, v_set1(LN2), log_m); /* ln 2 in two parts would gain nothing: the largest error is at exponent 0 */
+    return v_fma(exponent, v_set1(LN2), log_m); /* ln 2 in two parts gains nothing: the largest error is at exponent 0 */
 }
 
-/* A logarithm y of x - pole with its ends: -inf at the pole, NaN below it, inf and NaN as they came. */
+/* y = the logarithm of x - pole, corrected at the ends: -inf at the pole, NaN below it; inf and NaN stay. */
 INLINE vec v_log_ends(vec y, vec x, vec pole)
 {
     const vec end = v_select(v_less(x, pole), v_set1(NOT_A_NUMBER), x - v_set1(INF));
@@ -134,17 +133,18 @@ INLINE vec v_log(vec x)
     return v_log_ends(y, x, v_set1(0));
 }
 
-/* log(1 + x): what 1 + x rounds away comes back as a first-order term (Kahan). */
+/* log(1 + x): a first-order term makes up for the rounding of 1 + x (Kahan). */
 INLINE vec v_log1p(vec x)
 {
     const vec u = v_set1(1) + x, low = (x - (u - v_set1(1))) / u;
     return v_log_ends(v_copysign(v_log_sum(u, v_set1(0), low), x), x, v_set1(-1));
 }
 
-/* e^x - 1 = 2^n p + (2^n - 1), by halves because 2^n itself may overflow; p itself where a half might be denormal. */
+/* e^x - 1 = 2^n p + (2^n - 1), computed for 2^(n-1) and doubled because 2^n may overflow; for small x it is p itself, because
+ * half of it may be denormal. */
 INLINE vec v_expm1(vec x)
 {
-    const exp_parts e = v_exp_parts(v_max(v_set1(-40), x)); /* -1 from there on down */
+    const exp_parts e = v_exp_parts(v_max(v_set1(-40), x)); /* below -40 the result is -1 */
     const vec half_power = v_power_of_two(e.n - 1);
     const vec half = v_fma(half_power, e.p, half_power - v_set1((real)0.5));
     return v_copysign(v_select(v_less(v_abs(x), v_set1((real)0.25)), e.p, half + half), x);
@@ -159,7 +159,7 @@ INLINE vec v_log1p_exp(vec z)
     return v_log_sum(u, v_set1(0), low / u);
 }
 
-/* erf: near zero x + x P(x^2), beyond 1 - e^-Q(x); from ERF_MAX on it rounds to 1. */
+/* erf(x) = x + x P(x^2) near zero and 1 - e^-Q(x) further out; from ERF_MAX on it rounds to 1. */
 INLINE vec v_erf(vec x)
 {
     vec a = v_abs(x);
@@ -169,10 +169,10 @@ INLINE vec v_erf(vec x)
     return v_select(v_less(a, v_set1((real)0.875)), near, v_copysign(far, x));
 }
 
-/* The activations. f' is written from the output y, so that the backward pass needs no z; where that cannot be done, from z, and
- * fbp_needs_slope says so. */
+/* The activations. f' is a function of the output y, so that the backward pass needs no z. If there is no such function, f' is
+ * computed from z in the forward pass and saved: see fbp_needs_slope. */
 
-/* 1 / (1 + e^-z), from e^-|z| so that nothing overflows and the small side stays exact. */
+/* 1 / (1 + e^-z), from e^-|z|: it cannot overflow, and small results keep their relative accuracy. */
 INLINE vec v_sigmoid(vec z)
 {
     const exp_parts e = v_exp_parts(-v_abs(z));
@@ -196,30 +196,30 @@ INLINE vec v_tanh_slope(vec y) { return v_fma(-y, y, v_set1(1)); }
 INLINE vec v_relu(vec z) { return v_max(v_set1(0), z); }
 INLINE vec v_relu_slope(vec y) { return v_select(v_less(v_set1(0), y), v_set1(1), v_set1(0)); }
 
-/* log(1 + e^z), stable for every z. */
+/* log(1 + e^z) without overflow. */
 INLINE vec v_softplus(vec z) { return v_max(v_set1(0), z) + v_log1p_exp(-v_abs(z)); }
 
 INLINE vec v_softplus_slope(vec y) { return -v_expm1(-y); }
 
-/* a in [0, 1). */
+/* 0 <= a < 1 */
 INLINE vec v_leaky_relu(vec z, vec a) { return v_max(a * z, z); }
 INLINE vec v_leaky_relu_slope(vec y, vec a) { return v_select(v_less(v_set1(0), y), v_set1(1), a); }
 
 INLINE vec v_elu(vec z, vec a) { return v_select(v_less(v_set1(0), z), z, a * v_expm1(z)); }
 INLINE vec v_elu_slope(vec y, vec a) { return v_select(v_less(v_set1(0), y), v_set1(1), y + a); }
 
-/* scale * elu(z) with the two constants that keep mean 0 and variance 1 (Klambauer et al., 2017). */
+/* scale * elu(z), with the two constants that preserve mean 0 and variance 1 (Klambauer et al., 2017). */
 static const real SELU_SCALE = (real)1.0507009873554804934, SELU_FLOOR = (real)1.7580993408473768600; /* scale * alpha */
-INLINE vec v_selu(vec z)
-{
-    return v_select(v_less(v_set1(0), z), v_set1(SELU_SCALE) * z, v_set1(SELU_FLOOR) * v_expm1(z));
-}
+INLINE vec v_selu(vec z) { return v_select(v_less(v_set1(0), z), v_set1(SELU_SCALE) * z, v_set1(SELU_FLOOR) * v_expm1(z)); }
 INLINE vec v_selu_slope(vec y) { return v_select(v_less(v_set1(0), y), v_set1(SELU_SCALE), y + v_set1(SELU_FLOOR)); }
 
 /* The distribution function of the standard normal. */
-INLINE vec v_normal(vec z) { return v_fma(v_erf(z * v_set1((real)0.70710678118654752440)), v_set1((real)0.5), v_set1((real)0.5)); }
+INLINE vec v_normal(vec z)
+{
+    return v_fma(v_erf(z * v_set1((real)0.70710678118654752440)), v_set1((real)0.5), v_set1((real)0.5));
+}
 
-/* z where that is above EXP_MIN, from where on down gelu and silu are zero: -inf times 0 would be NaN. */
+/* max(z, EXP_MIN). Below EXP_MIN gelu and silu are zero, and -inf times 0 would be NaN. */
 INLINE vec v_above_exp_min(vec z) { return v_max(v_set1(EXP_MIN), z); }
 
 INLINE vec v_gelu(vec z) { return v_above_exp_min(z) * v_normal(z); }
@@ -237,28 +237,28 @@ INLINE vec v_silu_slope(vec z)
     return v_fma(v_above_exp_min(z) * s, v_set1(1) - s, s);
 }
 
-/* -1, 0 or 1; and 0 or, above 0, 1. */
+/* sign is -1, 0 or 1; step is 1 above 0, else 0. */
 INLINE vec v_sign(vec z) { return v_select(v_less(v_set1(0), z), v_set1(1), v_select(v_less(z, v_set1(0)), v_set1(-1), z)); }
 INLINE vec v_step(vec z) { return v_select(v_less(v_set1(0), z), v_set1(1), v_max(v_set1(0), z)); }
 
-/* The element-wise table: enum, f of z, f' of y or of z, both with the parameter a if there is one, and whether f(0) is zero
- * (then padding needs no care); `body` is handed on to each row. Softmax works on whole rows and lives in kernels_rows.h. */
-#define FBP_ELEMENTWISE(ROW, body) \
-    ROW(FBP_LINEAR, z, v_set1(1), 1, body) \
-    ROW(FBP_SIGMOID, v_sigmoid(z), v_sigmoid_slope(y), 0, body) \
-    ROW(FBP_TANH, v_tanh(z), v_tanh_slope(y), 1, body) \
-    ROW(FBP_RELU, v_relu(z), v_relu_slope(y), 1, body) \
+/* The table of element-wise activations: code, f(z), f' from y or z (a is the parameter of those that have one), and whether
+ * f(0) = 0, so that padding stays zero by itself. `body` is passed on to each row. Softmax needs whole rows: kernels_rows.h. */
+#define FBP_ELEMENTWISE(ROW, body)                                             \
+    ROW(FBP_LINEAR, z, v_set1(1), 1, body)                                     \
+    ROW(FBP_SIGMOID, v_sigmoid(z), v_sigmoid_slope(y), 0, body)                \
+    ROW(FBP_TANH, v_tanh(z), v_tanh_slope(y), 1, body)                         \
+    ROW(FBP_RELU, v_relu(z), v_relu_slope(y), 1, body)                         \
     ROW(FBP_LEAKY_RELU, v_leaky_relu(z, a), v_leaky_relu_slope(y, a), 1, body) \
-    ROW(FBP_ELU, v_elu(z, a), v_elu_slope(y, a), 1, body) \
-    ROW(FBP_SELU, v_selu(z), v_selu_slope(y), 1, body) \
-    ROW(FBP_SOFTPLUS, v_softplus(z), v_softplus_slope(y), 0, body) \
-    ROW(FBP_GELU, v_gelu(z), v_gelu_slope(z), 1, body) \
-    ROW(FBP_SILU, v_silu(z), v_silu_slope(z), 1, body) \
-    ROW(FBP_SIGN, v_sign(z), v_set1(0), 1, body) \
-    ROW(FBP_STEP, v_step(z), v_set1(0), 1, body) \
-    ROW(FBP_KEPT, z, y, 1, body)
+    ROW(FBP_ELU, v_elu(z, a), v_elu_slope(y, a), 1, body)                      \
+    ROW(FBP_SELU, v_selu(z), v_selu_slope(y), 1, body)                         \
+    ROW(FBP_SOFTPLUS, v_softplus(z), v_softplus_slope(y), 0, body)             \
+    ROW(FBP_GELU, v_gelu(z), v_gelu_slope(z), 1, body)                         \
+    ROW(FBP_SILU, v_silu(z), v_silu_slope(z), 1, body)                         \
+    ROW(FBP_SIGN, v_sign(z), v_set1(0), 1, body)                               \
+    ROW(FBP_STEP, v_step(z), v_set1(0), 1, body)                               \
+    ROW(FBP_SAVED_SLOPE, z, y, 1, body)
 
-/* f(z) and f' with a constant for the code. */
+/* f(z) and f', the code being a constant. */
 #define FBP_F(constant, f, slope, is_zero_at_zero, body) \
     case constant: return f;
 #define FBP_SLOPE(constant, f, slope, is_zero_at_zero, body) \
@@ -285,34 +285,34 @@ INLINE vec v_slope(vec y, vec z, vec a, const fbp_activation_code code)
     return v_set1(NOT_A_NUMBER);
 }
 
-/* Runs body with the constants `code` and `zero_at_zero` of an element-wise activation, so that each has a loop of its own;
- * nothing for softmax, which needs whole rows. */
+/* Runs `body` with the constants `code` and `zero_at_zero` of an element-wise activation, so that the compiler makes a loop for
+ * each. For softmax it does nothing. */
 #define FBP_ACTIVATION_CASE(constant, f, slope, is_zero_at_zero, body) \
-    case constant: { \
-        const fbp_activation_code code = constant; \
-        const int zero_at_zero = is_zero_at_zero; \
-        (void)zero_at_zero; \
-        body; \
-        break; \
+    case constant: {                                                   \
+        const fbp_activation_code code = constant;                     \
+        const int zero_at_zero = is_zero_at_zero;                      \
+        (void)zero_at_zero;                                            \
+        body;                                                          \
+        break;                                                         \
     }
-#define WITH_ACTIVATION(activation, body) \
-    { \
-        assert((activation).code <= FBP_KEPT); \
-        switch ((activation).code) { \
+#define WITH_ACTIVATION(activation, body)              \
+    {                                                  \
+        assert((activation).code <= FBP_SAVED_SLOPE);  \
+        switch ((activation).code) {                   \
             FBP_ELEMENTWISE(FBP_ACTIVATION_CASE, body) \
-        case FBP_SOFTMAX: break; \
-        } \
+        case FBP_SOFTMAX: break;                       \
+        }                                              \
     }
 
-/* The elementary functions: enum, f. */
-#define FBP_ELEMENTARY(ROW) \
-    ROW(FBP_FUNCTION_EXP, v_exp) \
-    ROW(FBP_FUNCTION_LOG, v_log) \
-    ROW(FBP_FUNCTION_LOG1P, v_log1p) \
-    ROW(FBP_FUNCTION_TANH, v_tanh) \
-    ROW(FBP_FUNCTION_SIGMOID, v_sigmoid) \
+/* The elementary functions: code, f. */
+#define FBP_ELEMENTARY(ROW)                \
+    ROW(FBP_FUNCTION_EXP, v_exp)           \
+    ROW(FBP_FUNCTION_LOG, v_log)           \
+    ROW(FBP_FUNCTION_LOG1P, v_log1p)       \
+    ROW(FBP_FUNCTION_TANH, v_tanh)         \
+    ROW(FBP_FUNCTION_SIGMOID, v_sigmoid)   \
     ROW(FBP_FUNCTION_SOFTPLUS, v_softplus) \
-    ROW(FBP_FUNCTION_ERF, v_erf) \
+    ROW(FBP_FUNCTION_ERF, v_erf)           \
     ROW(FBP_FUNCTION_EXPM1, v_expm1)
 
 #endif

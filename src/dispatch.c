@@ -13,7 +13,7 @@ const char *const fbp_function_names[FBP_N_FUNCTIONS] = {FBP_FUNCTIONS(TEXT)};
 #define NUMBER_TEXT(NAME, name, type) #name,
 const char *const fbp_number_names[FBP_N_NUMBERS] = {FBP_NUMBERS(NUMBER_TEXT)};
 
-/* The compiler's run-time library reads cpuid, and xgetbv for what the operating system saves. */
+/* The compiler's run-time library reads cpuid, and xgetbv for the registers that the operating system saves. */
 #if defined(__x86_64__)
 static int runs_avx512(void)
 {
@@ -26,7 +26,9 @@ static int runs_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_
 static int runs_always(void) { return 1; }
 
 #define SET(isa) extern const fbp_kernels fbp_kernels_f32_##isa, fbp_kernels_f64_##isa;
+/* clang-format off */
 #define ROW(isa, runs) {#isa, runs, {&fbp_kernels_f32_##isa, &fbp_kernels_f64_##isa}}
+/* clang-format on */
 #if defined(__x86_64__)
 SET(avx512)
 SET(avx2)

@@ -1,6 +1,6 @@
 /* fbp.h: the C core of fastbp as its callers see it.
  *
- * Pure functions on pointers: no Python, NumPy, OpenMP, stdio or hidden allocation. A kernel set is one table of functions
+ * It is pure functions on pointers: no Python, NumPy, OpenMP, stdio or hidden allocation. A kernel set is a table of functions
  * for one dtype and one ISA; dispatch.c finds it by name.
  */
 #ifndef FBP_H

@@ -1,18 +1,18 @@
-/* fbp_dropout.h: which units dropout leaves out, and the random numbers that decide it. */
+/* fbp_dropout.h: which units dropout drops, and the random numbers that decide it. */
 #ifndef FBP_DROPOUT_H
 #define FBP_DROPOUT_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* Dropout of some rows and units of one layer in one step: whether a unit is left out depends on these alone. */
+/* Dropout of some rows and units of one layer in one step. Whether a unit is dropped depends on nothing else. */
 typedef struct {
     uint64_t key;        /* fbp_dropout_key of the layer and the step */
-    ptrdiff_t row, unit; /* the first ones, within the batch and the layer */
-    double rate;         /* chance to be left out, in [0, 1) */
+    ptrdiff_t row, unit; /* the first row of the batch and the first unit of the layer */
+    double rate;         /* probability that a unit is dropped, in [0, 1) */
 } fbp_dropout;
 
-/* A strong mix of 64 bits, and numbered random words that rest on it (SplitMix64, Steele et al., 2014). */
+/* Word `index` of a random sequence: a mix of 64 bits of its index (SplitMix64, Steele et al., 2014). */
 static inline uint64_t fbp_random(uint64_t key, uint64_t index)
 {
     uint64_t z = key + (index + 1) * 0x9E3779B97F4A7C15u;

@@ -1,4 +1,4 @@
-/* fbp_layout.h: how arrays lie in memory: the padding of rows, blocks and parts, and the sizes of scratch. */
+/* fbp_layout.h: the layout of arrays in memory: the padding of rows, the sizes of blocks, parts and scratch. */
 #ifndef FBP_LAYOUT_H
 #define FBP_LAYOUT_H
 
@@ -6,15 +6,15 @@
 
 enum {
     FBP_LINE_BYTES = 64,
-    FBP_UPDATE_ROWS = 256, /* rows of one gradient block: part of the arithmetic contract */
-    FBP_DELTA_UNITS = 64,  /* input units of one delta block, in L1 as a panel */
-    FBP_LEAST_PART = 4,    /* fewest rows of a part of a batch, but for the last */
-    FBP_UPDATE_PARTS = FBP_UPDATE_ROWS / FBP_LEAST_PART + 2, /* most parts that share FBP_UPDATE_ROWS rows */
-    FBP_FOLD_ROWS = 8      /* up to this batch size a delta is a folded sum: part of the arithmetic contract */
+    FBP_UPDATE_ROWS = 256, /* rows of the batch that one chain of a gradient adds up: part of the arithmetic contract */
+    FBP_DELTA_UNITS = 64,  /* input units of a block of dense_delta, whose panels stay in L1 */
+    FBP_LEAST_PART = 4,    /* fewest rows of a part of a batch, except the last part */
+    FBP_UPDATE_PARTS = FBP_UPDATE_ROWS / FBP_LEAST_PART + 2, /* most parts that FBP_UPDATE_ROWS rows can lie in */
+    FBP_FOLD_ROWS = 8 /* up to this batch size a delta is a folded sum, beyond it a chain: part of the arithmetic contract */
 };
 
-/* Elements between rows of n: whole 64-byte lines, and from 8 lines on an odd number of them, because rows a multiple of
- * 4 KiB apart all fall into the same cache sets. */
+/* Elements from one row of n to the next: whole 64-byte lines, and from 8 lines on an odd number of them, because rows that are
+ * a multiple of 4 KiB apart fall into the same cache sets. */
 static inline ptrdiff_t fbp_leading_dimension(ptrdiff_t n, size_t item)
 {
     const ptrdiff_t line = FBP_LINE_BYTES / (ptrdiff_t)item;
@@ -24,24 +24,24 @@ static inline ptrdiff_t fbp_leading_dimension(ptrdiff_t n, size_t item)
     return lines * line;
 }
 
-/* Rows and 64-byte lines of columns of the blocks of a weight whose gradients are computed one by one: 24 KB, in L1, for small
- * batches; the larger the batch, the larger the block, so that x and dy are read less often. */
+/* Height in rows and width in 64-byte lines of the blocks of a weight whose gradients are computed one by one. Up to half of
+ * FBP_UPDATE_ROWS a block is 24 KB, which stays in L1; for larger batches it is larger, so that x and dy are read less. */
 static inline ptrdiff_t fbp_update_block_rows(ptrdiff_t batch) { return batch <= FBP_UPDATE_ROWS / 2 ? 128 : 256; }
 static inline ptrdiff_t fbp_update_block_lines(ptrdiff_t batch) { return batch <= FBP_UPDATE_ROWS ? 3 : 12; }
 
-/* Elements of a gradient block, a row for the bias and a line for an uneven end included. */
+/* Elements of the gradient of a block, including a row for the bias and a line for an uneven end. */
 static inline ptrdiff_t fbp_update_block(ptrdiff_t batch, size_t item)
 {
     return (fbp_update_block_rows(batch) + 1) * (fbp_update_block_lines(batch) + 1) * (FBP_LINE_BYTES / (ptrdiff_t)item);
 }
 
-/* Elements of scratch for dense_gradient: a panel (at most 4 lines wide) of a block. */
+/* Elements of scratch for dense_gradient: a panel of a block, at most 4 lines wide. */
 static inline ptrdiff_t fbp_update_scratch(ptrdiff_t batch, size_t item)
 {
     return fbp_update_block_rows(batch) * 4 * (FBP_LINE_BYTES / (ptrdiff_t)item);
 }
 
-/* Elements of scratch for dense_delta: dy transposed, and one block of dx before it is turned back. */
+/* Elements of scratch for dense_delta: dy transposed, and a block of dx before it is transposed back. */
 static inline ptrdiff_t fbp_delta_scratch(ptrdiff_t n_out, ptrdiff_t rows, size_t item)
 {
     const ptrdiff_t line = FBP_LINE_BYTES / (ptrdiff_t)item;

@@ -1,9 +1,9 @@
 /* kernels.h: the loops, written once over the vocabulary of vec.h, for every ISA and dtype.
  *
- * A kernel file (kernels_avx512.c, ...) sets FBP_ISA and FBP_VEC_BYTES and includes this file; the build compiles it once
- * for each FBP_REAL_BITS, and in three parts, FBP_PART, so that compilers run side by side and a change of one header is the
- * business of one part. Without FBP_PART it is all in one object. No ISA is named here: where a loop would want to ask, the
- * vocabulary lacks a verb.
+ * A kernel file (kernels_avx512.c, ...) defines FBP_ISA and FBP_VEC_BYTES and includes this file. The build compiles it for
+ * each FBP_REAL_BITS and, so that compilers run side by side and a changed header recompiles one part, for each FBP_PART;
+ * without FBP_PART all parts are in one object. No ISA is named here: a loop that needs to know it shows that the vocabulary
+ * lacks a verb.
  */
 #ifndef FBP_KERNELS_H
 #define FBP_KERNELS_H

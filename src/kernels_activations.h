@@ -1,4 +1,4 @@
-/* kernels_activations.h: the activations over panels of rows, forward and backward, softmax over whole rows; dropout; and the
+/* kernels_activations.h: the activations over panels of rows, forward and backward; softmax over whole rows; dropout; the
  * elementary functions over arrays. */
 #ifndef FBP_KERNELS_ACTIVATIONS_H
 #define FBP_KERNELS_ACTIVATIONS_H
@@ -12,7 +12,7 @@
 
 #include <assert.h>
 
-/* z[rows][vecs] = f(z); where f(0) is not 0 the lanes from `used` on are set back to zero. slope = f', unless NULL. */
+/* z[rows][vecs] = f(z), slope = f' unless NULL. If f(0) is not 0, the lanes from `used` on are set to zero. */
 INLINE void activate_rows(real *z, real *slope, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t vecs, ptrdiff_t used, vec a,
                           const fbp_activation_code code, const int zero_at_zero)
 {
@@ -57,11 +57,11 @@ static void slope_panel(real *dx, const real *y, ptrdiff_t ld, ptrdiff_t rows, p
 
 static void softmax_rows(real *z, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld)
 {
-    work_on_rows(z, NULL, z, z, batch, n, ld, 1, SOFTMAX);
+    rows_op(z, NULL, z, z, batch, n, ld, 1, SOFTMAX);
 }
 
-/* One row at a time: the processor overlaps the one fold of each with the next row.
- * delta = y * (g - sum(g y)): the derivative of softmax applied to g, which is delta before the call. */
+/* delta = y * (g - sum(g y)), the derivative of softmax applied to g, which is delta before the call. One row at a time,
+ * because the processor overlaps the fold of a row with the next row. */
 static void softmax_delta_rows(real *delta, const real *y, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld)
 {
     for (ptrdiff_t b = 0; b < batch; b++, delta += ld, y += ld) {
@@ -76,9 +76,8 @@ static void softmax_delta_rows(real *delta, const real *y, ptrdiff_t batch, ptrd
     }
 }
 
-/* dL/dy -> dL/dz in place: times the derivative of the activation that gave y. */
-void KERNEL(activation_delta)(void *delta, const void *y, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld,
-                                     fbp_activation activation)
+/* dL/dy becomes dL/dz in place: it is multiplied by the derivative of the activation that gave y. */
+void KERNEL(activation_delta)(void *delta, const void *y, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld, fbp_activation activation)
 {
     if (activation.code == FBP_SOFTMAX)
         softmax_delta_rows(delta, y, batch, n, ld);
@@ -109,8 +108,8 @@ void KERNEL(elementary)(void *y, const void *x, ptrdiff_t n, fbp_function functi
 
 /* ---- dropout ---- */
 
-/* 31 random bits for each unit, from two words that are random for each row: the rounds of a 32-bit mix whose constants Wellons
- * (2018) found by search, the second word between them. */
+/* 31 random bits for each unit, from the two halves of a word that is random for each row: the rounds of a 32-bit mix, with the
+ * constants that Wellons (2018) found by search, and one half mixed in between them. */
 INLINE uvec random_of_units(uvec unit, uint64_t word)
 {
     uvec h = unit * 0x9E3779B1u + (uint32_t)word;

@@ -1,4 +1,4 @@
-/* kernels_avx2.c: the kernel sets for AVX2 with FMA (x86-64-v3). Compiled once per FBP_REAL_BITS. */
+/* kernels_avx2.c: the kernel sets for AVX2 with FMA (x86-64-v3). */
 #include <immintrin.h>
 
 #define FBP_ISA avx2

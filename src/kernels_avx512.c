@@ -1,4 +1,4 @@
-/* kernels_avx512.c: the kernel sets for AVX-512 F. Compiled once per FBP_REAL_BITS. */
+/* kernels_avx512.c: the kernel sets for AVX-512 F and DQ. */
 #include <immintrin.h>
 
 #define FBP_ISA avx512

@@ -1,24 +1,26 @@
 /* kernels_convert.h: rows of any type of number become rows of real, centred and scaled on the way.
  *
- * The loops are left to the compiler's vectors: no element depends on another, so they give the bits of the scalar code. */
+ * The compiler vectorizes these loops: no element depends on another, so the bits are those of scalar code. */
 #ifndef FBP_KERNELS_CONVERT_H
 #define FBP_KERNELS_CONVERT_H
 
 #include "kernels_set.h"
 #include "vec.h"
 
-/* One row; a mean makes double of the numbers, and the result is rounded once. Without one the conversion is direct. */
-#define CONVERT_ROW(NAME, name, type)                                                                    \
-    static void convert_row_##name(real *restrict out, const void *x_, const double *restrict mean,      \
-                                   const double *restrict scale, ptrdiff_t n)                            \
-    {                                                                                                    \
-        const type *restrict x = x_;                                                                     \
-        if (mean)                                                                                        \
-            for (ptrdiff_t j = 0; j < n; j++)                                                            \
-                out[j] = (real)(((double)x[j] - mean[j]) * scale[j]);                                    \
-        else                                                                                             \
-            for (ptrdiff_t j = 0; j < n; j++)                                                            \
-                out[j] = (real)x[j];                                                                     \
+#include <assert.h>
+
+/* One row. With a mean the arithmetic is in double and the result is rounded once; without, numbers are converted directly. */
+#define CONVERT_ROW(NAME, name, type)                                                               \
+    static void convert_row_##name(real *restrict out, const void *x_, const double *restrict mean, \
+                                   const double *restrict scale, ptrdiff_t n)                       \
+    {                                                                                               \
+        const type *restrict x = x_;                                                                \
+        if (mean)                                                                                   \
+            for (ptrdiff_t j = 0; j < n; j++)                                                       \
+                out[j] = (real)(((double)x[j] - mean[j]) * scale[j]);                               \
+        else                                                                                        \
+            for (ptrdiff_t j = 0; j < n; j++)                                                       \
+                out[j] = (real)x[j];                                                                \
     }
 FBP_NUMBERS(CONVERT_ROW)
 #undef CONVERT_ROW
@@ -35,13 +37,14 @@ void KERNEL(convert_rows)(void *out_, const fbp_rows *x, const int64_t *order, p
 {
     const ptrdiff_t bytes = x->n * CONVERSIONS[x->type].item;
     real *out = out_;
+    assert(x->type < FBP_N_NUMBERS && !x->mean == !x->scale);
     for (ptrdiff_t i = 0; i < rows; i++, out += ld) {
         const ptrdiff_t later = first + (i + 2 < rows ? i + 2 : i);
         const char *ahead = (const char *)x->data + (order ? order[later] : later) * bytes;
         for (ptrdiff_t at = 0; at < bytes; at += FBP_LINE_BYTES)
             __builtin_prefetch(ahead + at);
-        CONVERSIONS[x->type].row(out, (const char *)x->data + (order ? order[first + i] : first + i) * bytes, x->mean,
-                                 x->scale, x->n);
+        CONVERSIONS[x->type].row(out, (const char *)x->data + (order ? order[first + i] : first + i) * bytes, x->mean, x->scale,
+                                 x->n);
     }
 }
 

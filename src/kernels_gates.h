@@ -1,7 +1,7 @@
-/* kernels_gates.h: gates over the pieces of a dense layer's z, and sums of rows.
+/* kernels_gates.h: gates, which combine the pieces of a dense layer's z, and the sum of rows.
  *
  * z[rows][ldz] holds the pieces side by side, each in whole 64-byte lines: piece p of unit j is z[p * lines_of(n) * LINE + j].
- * Where z and dy are padded with zeros, so are the results. */
+ * The padding of the results is zero if that of z and dy is. */
 #ifndef FBP_KERNELS_GATES_H
 #define FBP_KERNELS_GATES_H
 
@@ -13,7 +13,7 @@
 
 #include <assert.h>
 
-/* The largest piece; a NaN or an infinity in any of them gives one that is not finite. */
+/* The largest piece; not finite if any piece is not. */
 INLINE vec largest_piece(const real *z, ptrdiff_t pieces, ptrdiff_t stride)
 {
     vec best = v_load(z), bad = best * v_set1(0);
@@ -33,7 +33,7 @@ static void maxout_rows(real *y, const real *z, ptrdiff_t rows, ptrdiff_t n, ptr
             v_store(y + r * ldy + j, largest_piece(z + r * ldz + j, pieces, stride));
 }
 
-/* dz = dy at the first of the largest pieces, 0 at the others. */
+/* dz = dy for the first of the largest pieces, 0 for the others. */
 static void maxout_delta_rows(real *dz, const real *dy, const real *z, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t pieces,
                               ptrdiff_t ldy, ptrdiff_t ldz)
 {
@@ -77,8 +77,8 @@ INLINE void product_delta_rows(real *dz, const real *dy, const real *z, ptrdiff_
         }
 }
 
-void KERNEL(gate_forward)(void *y, const void *z, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t pieces, ptrdiff_t ldy,
-                                 ptrdiff_t ldz, fbp_gate gate, fbp_activation activation)
+void KERNEL(gate_forward)(void *y, const void *z, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t pieces, ptrdiff_t ldy, ptrdiff_t ldz,
+                          fbp_gate gate, fbp_activation activation)
 {
     const vec a = v_set1((real)activation.parameter);
     assert(gate < FBP_N_GATES && (gate != FBP_PRODUCT || pieces == 2));
@@ -89,8 +89,8 @@ void KERNEL(gate_forward)(void *y, const void *z, ptrdiff_t rows, ptrdiff_t n, p
     }
 }
 
-void KERNEL(gate_delta)(void *dz, const void *dy, const void *z, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t pieces,
-                               ptrdiff_t ldy, ptrdiff_t ldz, fbp_gate gate, fbp_activation activation)
+void KERNEL(gate_delta)(void *dz, const void *dy, const void *z, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t pieces, ptrdiff_t ldy,
+                        ptrdiff_t ldz, fbp_gate gate, fbp_activation activation)
 {
     const vec a = v_set1((real)activation.parameter);
     assert(gate < FBP_N_GATES && (gate != FBP_PRODUCT || pieces == 2));
@@ -101,8 +101,8 @@ void KERNEL(gate_delta)(void *dz, const void *dy, const void *z, ptrdiff_t rows,
     }
 }
 
-void KERNEL(add_rows)(void *out_, const void *a_, const void *b_, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldo,
-                             ptrdiff_t lda, ptrdiff_t ldb)
+void KERNEL(add_rows)(void *out_, const void *a_, const void *b_, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldo, ptrdiff_t lda,
+                      ptrdiff_t ldb)
 {
     real *out = out_;
     const real *a = a_, *b = b_;

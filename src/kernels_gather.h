@@ -6,21 +6,24 @@
 #include "kernels_set.h"
 #include "vec.h"
 
-/* n elements, fewer than a line: a loop over so few takes longer. */
+/* Copies n elements, fewer than a line: faster than a loop. */
 INLINE void copy_rest(real *out, const real *x, ptrdiff_t n)
 {
-#define COPY(k)                                  \
-    if (n & (k)) {                               \
-        memcpy(out, x, (k) * sizeof(real));      \
-        out += (k), x += (k);                    \
+#define COPY(k)                             \
+    if (n & (k)) {                          \
+        memcpy(out, x, (k) * sizeof(real)); \
+        out += (k), x += (k);               \
     }
-    COPY(8) COPY(4) COPY(2) COPY(1)
+    COPY(8)
+    COPY(4)
+    COPY(2)
+    COPY(1)
 #undef COPY
 }
 
-/* Rows are fetched two ahead: they lie anywhere in memory, and a row is over before a hardware prefetcher has found its end. */
-void KERNEL(gather_rows)(void *out_, const void *x_, const int64_t *order, ptrdiff_t first, ptrdiff_t rows,
-                                ptrdiff_t n, ptrdiff_t ld)
+/* Each row is prefetched two rows ahead: rows are scattered in memory, and end before hardware has learned to prefetch them. */
+void KERNEL(gather_rows)(void *out_, const void *x_, const int64_t *order, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t n,
+                         ptrdiff_t ld)
 {
     real *out = out_;
     for (ptrdiff_t i = 0; i < rows; i++, out += ld) {
@@ -35,7 +38,7 @@ void KERNEL(gather_rows)(void *out_, const void *x_, const int64_t *order, ptrdi
     }
 }
 
-/* Labels are the caller's memory, which may change while a run goes on: each is compared before it is used. */
+/* The labels are the caller's memory and may change during a run, so each is checked when it is used. */
 int KERNEL(one_hot_rows)(void *out_, const int64_t *labels, const int64_t *order, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t n,
                          ptrdiff_t ld)
 {

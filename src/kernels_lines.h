@@ -19,10 +19,10 @@ INLINE vec halve(vec *part, const int parts)
     return part[0];
 }
 
-/* The vectors of a line added to one: lane i + lane i + h for h = half the line, as long as that is a whole vector. */
+/* The vectors of a line added up to one vector: lane i + lane i + h, for each h that is a whole number of vectors. */
 INLINE vec halve_line(vec *line) { return halve(line, LINE_VECS); }
 
-/* Lane i + lane i + h for h = half the line, ..., 1. */
+/* The sum of a line's lanes: lane i + lane i + h for h = half the line, ..., 1. */
 INLINE real fold_sum(vec *line)
 {
     vec t[LANES] = {halve_line(line)};
@@ -35,9 +35,9 @@ INLINE real fold_sum(vec *line)
     return lane[0];
 }
 
-/* Calls body with j (element) and l (vector of the line) over a padded row of n elements. */
-#define FOR_LINE_VECS(j, l, n)                        \
-    for (ptrdiff_t j = 0; j < lines_of(n) * LINE;)    \
+/* Loops over the vectors of a padded row of n elements; j is the element, l the place of the vector in its line. */
+#define FOR_LINE_VECS(j, l, n)                     \
+    for (ptrdiff_t j = 0; j < lines_of(n) * LINE;) \
         for (int l = 0; l < LINE_VECS; l++, j += LANES)
 
 /* Lanes of the vector at element j that lie before n: 0 .. LANES. */
@@ -47,7 +47,7 @@ INLINE ptrdiff_t lanes_before(ptrdiff_t j, ptrdiff_t n)
     return left < 0 ? 0 : smaller(left, LANES);
 }
 
-/* a[n] . b[n] (padded) up to the last fold within a vector. */
+/* a[n] . b[n] of padded rows, as a vector whose lanes are still to be folded. */
 INLINE vec line_dot(const real *a, const real *b, ptrdiff_t n)
 {
     vec sum[LINE_VECS];

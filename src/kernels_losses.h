@@ -1,10 +1,10 @@
-/* kernels_losses.h: the losses with their deltas. */
+/* kernels_losses.h: the losses and their deltas. */
 #ifndef FBP_KERNELS_LOSSES_H
 #define FBP_KERNELS_LOSSES_H
 
 #include "activations.h"
 #include "fbp.h"
-#include "kernels_hits.h"
+#include "kernels_correct.h"
 #include "kernels_lines.h"
 #include "kernels_rows.h"
 #include "kernels_set.h"
@@ -30,13 +30,13 @@ static void squared_rows(real *delta, double *row_loss, const real *y, const rea
     }
 }
 
-/* ---- sums over the outputs of a term in y and t ---- */
+/* ---- losses that are a sum over the outputs of a term in y and t ---- */
 
 typedef struct {
-    vec loss, slope; /* the slope is dL/dy, or dL/dz of a loss that takes logits */
+    vec loss, slope; /* slope is dL/dy, or dL/dz of a loss of logits */
 } term;
 
-/* |y - t|; 0, the middle of the subgradients, where it has no slope. */
+/* |y - t|. At y = t its slope is 0, the middle of the subgradients. */
 INLINE term mae_term(vec y, vec t, vec parameter)
 {
     (void)parameter;
@@ -44,7 +44,7 @@ INLINE term mae_term(vec y, vec t, vec parameter)
     return (term){v_abs(d), v_select(v_less(zero, d), v_set1(1), v_select(v_less(d, zero), v_set1(-1), zero))};
 }
 
-/* d^2 / 2 up to |d| = delta, a line beyond: c (d - c/2) with d cut off at delta either side, which cannot overflow. */
+/* d^2 / 2 up to |d| = delta, linear beyond: c (d - c/2), which cannot overflow, c being d limited to -delta .. delta. */
 INLINE term huber_term(vec y, vec t, vec delta)
 {
     const vec d = y - t, low = v_select(v_less(delta, d), delta, d), c = v_select(v_less(low, -delta), -delta, low);
@@ -59,7 +59,7 @@ INLINE term quantile_term(vec y, vec t, vec q)
     return (term){v_select(below, -q, rest) * d, v_select(below, -q, v_select(v_less(zero, d), rest, zero))};
 }
 
-/* -log of the likelihood of t at the rate e^z, without its constant: e^z - t z. */
+/* e^z - t z: -log of the likelihood of t at the rate e^z, without its constant. */
 INLINE term poisson_term(vec z, vec t, vec parameter)
 {
     (void)parameter;
@@ -74,7 +74,7 @@ INLINE term hinge_term(vec z, vec t, vec margin)
     return (term){v_max(v_set1(0), missing), v_select(v_less(v_set1(0), missing), -t, v_set1(0))};
 }
 
-/* max(0, -t z), t being 2t - 1 where the parameter is 1. The rule counts z = 0 as a mistake. */
+/* max(0, -t z), with 2t - 1 for t if the parameter is 1. z = 0 counts as a mistake. */
 INLINE term perceptron_term(vec z, vec t, vec parameter)
 {
     const vec sign = v_fma(t, v_set1(1) + parameter, -parameter), right = sign * z;
@@ -98,15 +98,20 @@ INLINE void sum_terms(real *delta, double *row_loss, const real *y, const real *
     }
 }
 
-/* Not part of their caller, which would have one large frame for all of them. */
-#define ROWS_OF(name)                                                                                                     \
-    static __attribute__((noinline)) void name##_rows(real *delta, double *row_loss, const real *y, const real *t,        \
+/* Not inlined: their caller would have one large frame for all of them. */
+#define ROWS_OF(name)                                                                                                      \
+    static __attribute__((noinline)) void name##_rows(real *delta, double *row_loss, const real *y, const real *t,         \
                                                       ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld, real factor, real scale, \
-                                                      real parameter)                                                     \
-    {                                                                                                                     \
-        sum_terms(delta, row_loss, y, t, batch, n, ld, factor, scale, parameter, name##_term);                            \
+                                                      real parameter)                                                      \
+    {                                                                                                                      \
+        sum_terms(delta, row_loss, y, t, batch, n, ld, factor, scale, parameter, name##_term);                             \
     }
-ROWS_OF(mae) ROWS_OF(huber) ROWS_OF(quantile) ROWS_OF(poisson) ROWS_OF(hinge) ROWS_OF(perceptron)
+ROWS_OF(mae)
+ROWS_OF(huber)
+ROWS_OF(quantile)
+ROWS_OF(poisson)
+ROWS_OF(hinge)
+ROWS_OF(perceptron)
 #undef ROWS_OF
 
 /* ---- losses of whole rows ---- */
@@ -114,8 +119,7 @@ ROWS_OF(mae) ROWS_OF(huber) ROWS_OF(quantile) ROWS_OF(poisson) ROWS_OF(hinge) RO
 /* L = sum over j != y of max(0, z_j - z_y + margin), t the one-hot row of y; the term of y itself is z_y - z_y + 0.
  * dL/dz is 1 for each j whose term is positive, and minus their number for y. */
 static __attribute__((noinline)) void multiclass_hinge_rows(real *delta, double *row_loss, const real *z, const real *t,
-                                                            ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld, real scale,
-                                                            real margin)
+                                                            ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld, real scale, real margin)
 {
     for (ptrdiff_t b = 0; b < batch; b++, delta += ld, z += ld, t += ld) {
         vec own[LINE_VECS], sum[LINE_VECS], count[LINE_VECS];
@@ -140,18 +144,18 @@ static __attribute__((noinline)) void multiclass_hinge_rows(real *delta, double 
 static void cross_entropy_rows(real *delta, double *row_loss, const real *z, const real *t, ptrdiff_t batch, ptrdiff_t n,
                                ptrdiff_t ld, real scale)
 {
-    work_on_rows(delta, row_loss, z, t, batch, n, ld, scale, CROSS_ENTROPY);
+    rows_op(delta, row_loss, z, t, batch, n, ld, scale, CROSS_ENTROPY);
 }
 
-static void binary_cross_entropy_rows(real *delta, double *row_loss, const real *z, const real *t, ptrdiff_t batch,
-                                      ptrdiff_t n, ptrdiff_t ld, real scale)
+static void binary_cross_entropy_rows(real *delta, double *row_loss, const real *z, const real *t, ptrdiff_t batch, ptrdiff_t n,
+                                      ptrdiff_t ld, real scale)
 {
-    work_on_rows(delta, row_loss, z, t, batch, n, ld, scale, BINARY_CROSS_ENTROPY);
+    rows_op(delta, row_loss, z, t, batch, n, ld, scale, BINARY_CROSS_ENTROPY);
 }
 
-/* The gradient comes from elsewhere, and so does the loss. */
-static void given_rows(real *delta, double *row_loss, const real *y, const real *t, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld,
-                       real scale)
+/* A custom loss is computed by the caller, and so is its gradient, which is t. */
+static void custom_rows(real *delta, double *row_loss, const real *y, const real *t, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld,
+                        real scale)
 {
     (void)y;
     for (ptrdiff_t b = 0; b < batch; b++, delta += ld, t += ld) {
@@ -161,13 +165,13 @@ static void given_rows(real *delta, double *row_loss, const real *y, const real 
     }
 }
 
-void KERNEL(loss_delta)(void *delta, double *row_loss, uint8_t *hit, const void *output, const void *slope,
-                               const void *target, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ld, fbp_loss loss,
-                               fbp_activation activation, double scale, double parameter)
+void KERNEL(loss_delta)(void *delta, double *row_loss, uint8_t *correct, const void *output, const void *slope,
+                        const void *target, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ld, fbp_loss loss,
+                        fbp_activation activation, double scale, double parameter)
 {
     const int logits = fbp_loss_from_logits(loss, activation.code);
     const real s = (real)scale, p = (real)parameter, half = (real)0.5, mean = 1 / (real)n_out;
-    assert(loss < FBP_N_LOSSES && activation.code <= FBP_KEPT);
+    assert(loss < FBP_N_LOSSES && activation.code <= FBP_SAVED_SLOPE);
 #define ROWS delta, row_loss, output, target, batch, n_out, ld
     switch (loss) {
     case FBP_CROSS_ENTROPY: cross_entropy_rows(ROWS, s); break;
@@ -179,19 +183,19 @@ void KERNEL(loss_delta)(void *delta, double *row_loss, uint8_t *hit, const void 
     case FBP_POISSON: poisson_rows(ROWS, 1, s, p); break;
     case FBP_HINGE: hinge_rows(ROWS, 1, s, p); break;
     case FBP_PERCEPTRON: perceptron_rows(ROWS, 1, s, p); break;
-    case FBP_GIVEN: given_rows(ROWS, s); break;
+    case FBP_CUSTOM: custom_rows(ROWS, s); break;
     case FBP_MULTICLASS_HINGE: multiclass_hinge_rows(ROWS, s, p); break;
     case FBP_SQUARED_ERROR: squared_rows(ROWS, half, s); break;
     case FBP_N_LOSSES: break;
     }
 #undef ROWS
-    /* last: what the branches of hits guess wrong costs nothing while the losses are being computed */
-    if (hit && (loss == FBP_HINGE || loss == FBP_PERCEPTRON))
-        sign_rows(hit, output, target, batch, n_out, ld, loss == FBP_PERCEPTRON ? p : 0);
-    else if (hit)
-        hit_rows(hit, output, target, batch, n_out, ld, logits);
+    /* after the losses: mispredicted branches cost nothing while those are still being computed */
+    if (correct && (loss == FBP_HINGE || loss == FBP_PERCEPTRON))
+        correct_sign_rows(correct, output, target, batch, n_out, ld, loss == FBP_PERCEPTRON ? p : 0);
+    else if (correct)
+        correct_rows(correct, output, target, batch, n_out, ld, logits);
     if (slope)
-        activation.code = FBP_KEPT;
+        activation.code = FBP_SAVED_SLOPE;
     if (!logits)
         KERNEL(activation_delta)(delta, slope ? slope : output, batch, n_out, ld, activation);
 }

@@ -1,4 +1,4 @@
-/* kernels_neon.c: the kernel sets for AArch64 Advanced SIMD. Compiled once per FBP_REAL_BITS. */
+/* kernels_neon.c: the kernel sets for AArch64 Advanced SIMD. */
 #include <arm_neon.h>
 
 #define FBP_ISA neon

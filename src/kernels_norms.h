@@ -7,7 +7,8 @@
 
 #include <assert.h>
 
-/* In double: the square of a float is exact, and a column's sum is one chain over its rows, so no lane width shows. */
+/* In double, where the square of a float is exact. The sum of a column is one chain over its rows, whatever the width of
+ * vectors. */
 void KERNEL(column_squares)(double *out, const void *a, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)
 {
     memset(out, 0, (size_t)n * sizeof *out);
@@ -19,7 +20,7 @@ void KERNEL(column_squares)(double *out, const void *a, ptrdiff_t rows, ptrdiff_
 }
 
 void KERNEL(limit_columns)(void *w_, const double *squares, ptrdiff_t n_sums, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldw,
-                                  ptrdiff_t ld_sums, double max_norm)
+                           ptrdiff_t ld_sums, double max_norm)
 {
     assert(n % LINE == 0);
     for (ptrdiff_t j = 0; j < n; j += LINE) {
@@ -42,7 +43,8 @@ void KERNEL(limit_columns)(void *w_, const double *squares, ptrdiff_t n_sums, pt
 int KERNEL(all_finite)(const void *x, ptrdiff_t n)
 {
     const real *p = x;
-    vec sum[4] = {v_set1(0), v_set1(0), v_set1(0), v_set1(0)}; /* x * 0 is 0, or NaN, which stays */
+    /* x * 0 is 0, or NaN if x is not finite, and a sum with NaN is NaN */
+    vec sum[4] = {v_set1(0), v_set1(0), v_set1(0), v_set1(0)};
     ptrdiff_t i = 0;
     for (; i + 4 * LANES <= n; i += 4 * LANES)
 #pragma GCC unroll 4

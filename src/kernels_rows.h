@@ -1,10 +1,10 @@
-/* kernels_rows.h: what works on whole rows and costs exponentials: softmax, and the losses that are fused with their output
+/* kernels_rows.h: operations on whole rows that need exponentials: softmax, and the losses that are fused with their output
  * activation. Sums over a row are folded sums over the lanes of a line.
  *
- * Where a row costs exponentials, rows are taken in blocks of LANES, so that what is one number of a row (a maximum, a sum, a
- * logarithm) is one vector of the block. A block lies along its rows, a vector being LANES outputs of one row, or, where the
- * rows are short, across them: transposed, a vector being one output of every row. The arithmetic of a row is the same: the
- * virtual lanes of a line are lanes of vectors along, and vectors across. Cross-entropy of 64 rows of 10: 31 to 7 ns a row. */
+ * Rows are processed in blocks of LANES, so that a number of a row (its maximum, sum or logarithm) is a lane of one vector of
+ * the block. The vectors of a block lie ALONG its rows, each with LANES outputs of one row, or, if the rows are short, ACROSS
+ * them, each with one output of every row (the block is transposed). The arithmetic of a row is the same: the virtual lanes of
+ * a line are lanes of vectors along the rows, and vectors across them. Cross-entropy of 64 rows of 10: 31 to 7 ns a row. */
 #ifndef FBP_KERNELS_ROWS_H
 #define FBP_KERNELS_ROWS_H
 
@@ -16,27 +16,27 @@
 
 enum layout { ALONG, ACROSS };
 
-/* The vectors of a block: `rows` rows of `width` elements, ld apart, n of them no padding; across, one row of n vectors. */
+/* A block: `rows` rows of `width` elements, ld apart, of which n are no padding; across, one row of n vectors. */
 typedef struct {
     ptrdiff_t rows, n, width, ld;
 } block;
 
-/* Vectors in a line of the block; `layout` is a constant wherever it is used. */
+/* Vectors in a line of the block, for the constant `layout` of the function. */
 #define PARTS (layout == ACROSS ? LINE : LINE_VECS)
 
-/* Calls body with j (element) and l (part of the line) over a row of block b. */
-#define FOR_PARTS(j, l)                \
+/* Loops over the vectors of a row of block b; j is the element, l the place of the vector in its line. */
+#define FOR_PARTS(j, l)                  \
     for (ptrdiff_t j = 0; j < b->width;) \
         for (int l = 0; l < PARTS && (layout == ALONG || j < b->width); l++, j += LANES)
 
-/* One number per row as the vectors of row r need it. */
-INLINE vec of_row(const real *per_row, ptrdiff_t r, const enum layout layout)
+/* The number of row r, or of all rows across them, from an array with a number for each row. */
+INLINE vec row_value(const real *per_row, ptrdiff_t r, const enum layout layout)
 {
     return layout == ACROSS ? v_load(per_row) : v_set1(per_row[r]);
 }
 
-/* a, or zero where it lies in the padding. */
-INLINE vec kept(vec a, ptrdiff_t j, const block *b, const enum layout layout)
+/* a with zeros in the padding. */
+INLINE vec without_padding(vec a, ptrdiff_t j, const block *b, const enum layout layout)
 {
     return layout == ACROSS ? a : v_keep(a, lanes_before(j, b->n));
 }
@@ -47,15 +47,15 @@ INLINE void clear(vec *line, const enum layout layout)
         line[l] = v_set1(0);
 }
 
-/* A vector of every row made ready for a fold along: what is missing of LANES rows does not count. A single row is repeated,
- * and the compiler sees that only one of all the shuffles of each round is needed. */
+/* Completes the vectors of fewer than LANES rows for a fold. A single row is repeated: then the compiler sees that each round
+ * of the fold needs only one of its shuffles. */
 INLINE void fill_rows(vec *row, const block *b)
 {
     for (ptrdiff_t r = b->rows; r < LANES; r++)
         row[r] = b->rows == 1 ? row[0] : v_set1(0);
 }
 
-/* Lane r = the folded sum of row r, whose line is halved. */
+/* Lane r = the folded sum of row r, given the halved lines. */
 INLINE vec sum_rows(vec *halved, const block *b, const enum layout layout)
 {
     if (layout == ACROSS)
@@ -64,7 +64,7 @@ INLINE vec sum_rows(vec *halved, const block *b, const enum layout layout)
     return v_fold_sums(halved);
 }
 
-/* Lane r = the largest element of row r, NaN left out: it makes every sum NaN anyway. */
+/* Lane r = the largest element of row r. NaN is ignored, for it makes every sum NaN anyway. */
 INLINE vec max_rows(const real *z, const block *b, const enum layout layout)
 {
     const vec lowest = v_set1(-INF);
@@ -90,7 +90,7 @@ INLINE vec exp_rows(real *y, const real *z, const real *max, const block *b, con
         vec sum[LINE];
         clear(sum, layout);
         FOR_PARTS (j, l) {
-            const vec e = kept(v_exp(v_load(z + j) - of_row(max, r, layout)), j, b, layout);
+            const vec e = without_padding(v_exp(v_load(z + j) - row_value(max, r, layout)), j, b, layout);
             v_store(y + j, e);
             sum[l] = sum[l] + e;
         }
@@ -106,7 +106,7 @@ INLINE void softmax_block(real *y, const real *z, const block *b, const enum lay
     v_store(scale, v_set1(1) / exp_rows(y, z, max, b, layout));
     for (ptrdiff_t r = 0; r < b->rows; r++, y += b->ld)
         for (ptrdiff_t j = 0; j < b->width; j += LANES)
-            v_store(y + j, v_load(y + j) * of_row(scale, r, layout));
+            v_store(y + j, v_load(y + j) * row_value(scale, r, layout));
 }
 
 /* Lane r = t . (z - max) of row r. */
@@ -117,15 +117,14 @@ INLINE vec dot_rows(const real *t, const real *z, const real *max, const block *
         vec dot[LINE];
         clear(dot, layout);
         FOR_PARTS (j, l)
-            dot[l] = v_fma(v_load(t + j), kept(v_load(z + j) - of_row(max, r, layout), j, b, layout), dot[l]);
+            dot[l] = v_fma(v_load(t + j), without_padding(v_load(z + j) - row_value(max, r, layout), j, b, layout), dot[l]);
         dots[r] = halve(dot, PARTS);
     }
     return sum_rows(dots, b, layout);
 }
 
 /* L = -sum t log softmax(z) for targets that sum to 1; dL/dz = p - t. */
-INLINE vec cross_entropy_block(real *delta, const real *z, const real *t, const block *b, real scale,
-                               const enum layout layout)
+INLINE vec cross_entropy_block(real *delta, const real *z, const real *t, const block *b, real scale, const enum layout layout)
 {
     real max[LANES], per_sum[LANES];
     v_store(max, max_rows(z, b, layout));
@@ -133,8 +132,8 @@ INLINE vec cross_entropy_block(real *delta, const real *z, const real *t, const 
     v_store(per_sum, v_set1(1) / sum);
     for (ptrdiff_t r = 0; r < b->rows; r++, delta += b->ld, t += b->ld)
         for (ptrdiff_t j = 0; j < b->width; j += LANES)
-            v_store(delta + j, v_set1(scale) * v_fma(v_load(delta + j), of_row(per_sum, r, layout), -v_load(t + j)));
-    return v_log_sum(sum, v_set1(0), v_set1(0)) - dot; /* the sum is 1 to n, or NaN with the dot */
+            v_store(delta + j, v_set1(scale) * v_fma(v_load(delta + j), row_value(per_sum, r, layout), -v_load(t + j)));
+    return v_log_sum(sum, v_set1(0), v_set1(0)) - dot; /* the sum is between 1 and n, or NaN as the dot is */
 }
 
 /* L = sum over outputs of -t log p - (1-t) log(1-p) = max(z,0) - t z + log(1 + e^-|z|), p = sigmoid(z); dL/dz = p - t. */
@@ -148,23 +147,23 @@ INLINE vec binary_cross_entropy_block(real *delta, const real *z, const real *t,
         FOR_PARTS (j, l) {
             const vec zj = v_load(z + j), tj = v_load(t + j);
             const vec loss = v_fma(-tj, zj, v_max(v_set1(0), zj)) + v_log1p_exp(-v_abs(zj));
-            sum[l] = sum[l] + kept(loss, j, b, layout);
-            v_store(delta + j, kept(v_set1(scale) * (v_sigmoid(zj) - tj), j, b, layout));
+            sum[l] = sum[l] + without_padding(loss, j, b, layout);
+            v_store(delta + j, without_padding(v_set1(scale) * (v_sigmoid(zj) - tj), j, b, layout));
         }
         sums[r] = halve(sum, PARTS);
     }
     return sum_rows(sums, b, layout);
 }
 
-/* ---- blocks, and whether they lie along or across ---- */
+/* ---- the choice between along and across ---- */
 
-enum work { SOFTMAX, CROSS_ENTROPY, BINARY_CROSS_ENTROPY };
+enum row_op { SOFTMAX, CROSS_ENTROPY, BINARY_CROSS_ENTROPY };
 
-/* Softmax gives y = softmax(z) and takes no t; the losses give delta in place of y, and lane r = L of row r. */
-INLINE vec work_on_block(real *y, const real *z, const real *t, const block *b, real scale, const enum work work,
-                         const enum layout layout)
+/* y = softmax(z), which needs no t; or y = delta of a loss, which returns lane r = L of row r. */
+INLINE vec block_op(real *y, const real *z, const real *t, const block *b, real scale, const enum row_op op,
+                    const enum layout layout)
 {
-    switch (work) {
+    switch (op) {
     case CROSS_ENTROPY: return cross_entropy_block(y, z, t, b, scale, layout);
     case BINARY_CROSS_ENTROPY: return binary_cross_entropy_block(y, z, t, b, scale, layout);
     case SOFTMAX: softmax_block(y, z, b, layout); break;
@@ -172,12 +171,12 @@ INLINE vec work_on_block(real *y, const real *z, const real *t, const block *b, 
     return v_set1(0);
 }
 
-/* From half a block on, the transposed one is faster; mostly padding, it would be slower. */
-INLINE int lies_across(ptrdiff_t rows, ptrdiff_t n) { return LANES > 1 && n <= LINE && 2 * rows > LANES; }
+/* Across is faster for short rows, unless fewer than half of the lanes would have a row. */
+INLINE int fits_across(ptrdiff_t rows, ptrdiff_t n) { return LANES > 1 && n <= LINE && 2 * rows > LANES; }
 
 typedef real columns[LINE * LANES] __attribute__((aligned(64)));
 
-/* c[n][LANES] = the columns of x[rows][n]; lanes from `rows` on repeat the last row. */
+/* c[n][LANES] = the columns of x[rows][n]; the lanes from `rows` on repeat the last row. */
 INLINE void to_columns(real *c, const real *x, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)
 {
     for (ptrdiff_t j = 0; j < n; j += LANES) {
@@ -190,7 +189,7 @@ INLINE void to_columns(real *c, const real *x, ptrdiff_t rows, ptrdiff_t n, ptrd
     }
 }
 
-/* x[rows][n] from its columns, with zeros up to the end of the line. */
+/* x[rows][n] from its columns, with zeros to the end of the line. */
 INLINE void from_columns(real *x, real *c, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)
 {
     for (ptrdiff_t j = n; j < LINE; j++)
@@ -205,35 +204,35 @@ INLINE void from_columns(real *x, real *c, ptrdiff_t rows, ptrdiff_t n, ptrdiff_
     }
 }
 
-/* Not part of its callers, whose frames would have to hold the columns for single rows too: 5 ns of 30. */
-static __attribute__((noinline)) vec work_across(real *y, const real *z, const real *t, ptrdiff_t rows, ptrdiff_t n,
-                                                 ptrdiff_t ld, real scale, enum work work)
+/* Not inlined: its callers' frames would have room for the columns even for single rows, which costs 5 ns of 30. */
+static __attribute__((noinline)) vec rows_op_across(real *y, const real *z, const real *t, ptrdiff_t rows, ptrdiff_t n,
+                                                    ptrdiff_t ld, real scale, enum row_op op)
 {
     columns of_y, of_z, of_t;
     assert(0 < rows && rows <= LANES && n <= LINE);
     const block b = {.rows = 1, .n = n * LANES, .width = n * LANES};
     to_columns(of_z, z, rows, n, ld);
-    if (work != SOFTMAX)
+    if (op != SOFTMAX)
         to_columns(of_t, t, rows, n, ld);
-    const vec result = work_on_block(of_y, of_z, of_t, &b, scale, work, ACROSS);
+    const vec result = block_op(of_y, of_z, of_t, &b, scale, op, ACROSS);
     from_columns(y, of_y, rows, n, ld);
     return result;
 }
 
-INLINE void work_on_rows(real *y, double *result, const real *z, const real *t, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld,
-                         real scale, const enum work work)
+INLINE void rows_op(real *y, double *result, const real *z, const real *t, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld,
+                    real scale, const enum row_op op)
 {
     for (ptrdiff_t first = 0; first < batch; first += LANES) {
         const ptrdiff_t rows = smaller(batch - first, LANES), at = first * ld;
         const block b = {rows, n, lines_of(n) * LINE, ld}, single = {1, n, lines_of(n) * LINE, ld};
         real lane[LANES];
-        if (lies_across(rows, n))
-            v_store(lane, work_across(y + at, z + at, t + at, rows, n, ld, scale, work));
-        else if (rows == 1) /* a constant: the arrays of vectors above become registers */
-            v_store(lane, work_on_block(y + at, z + at, t + at, &single, scale, work, ALONG));
+        if (fits_across(rows, n))
+            v_store(lane, rows_op_across(y + at, z + at, t + at, rows, n, ld, scale, op));
+        else if (rows == 1) /* one row is a constant: the arrays of vectors above become registers */
+            v_store(lane, block_op(y + at, z + at, t + at, &single, scale, op, ALONG));
         else
-            v_store(lane, work_on_block(y + at, z + at, t + at, &b, scale, work, ALONG));
-        for (ptrdiff_t r = 0; work != SOFTMAX && r < rows; r++)
+            v_store(lane, block_op(y + at, z + at, t + at, &b, scale, op, ALONG));
+        for (ptrdiff_t r = 0; op != SOFTMAX && r < rows; r++)
             result[first + r] = lane[r];
     }
 }

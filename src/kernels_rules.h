@@ -1,4 +1,4 @@
-/* kernels_rules.h: what becomes of a finished gradient: clipped, penalised, applied to the weight. */
+/* kernels_rules.h: how a finished gradient is clipped, penalized and applied to the weight. */
 #ifndef FBP_KERNELS_RULES_H
 #define FBP_KERNELS_RULES_H
 
@@ -7,17 +7,17 @@
 
 #include <assert.h>
 
-/* An update's constants, spread over vectors once per call. */
+/* The constants of an update as vectors, made once per call. */
 typedef struct {
-    vec minus_lr, momentum, decay;                              /* of every rule */
-    vec fresh, square_decay, fresh_square, eps, root, shrink;   /* of those that divide by a root */
-    vec l1, minus_clip, scale;                                  /* extras */
+    vec minus_lr, momentum, decay;                            /* of every rule */
+    vec fresh, square_decay, fresh_square, eps, root, shrink; /* of the rules that divide by a root */
+    vec l1, minus_clip, scale;                                /* of the extras: see has_extras */
 } rule_vecs;
 
 INLINE rule_vecs rule_constants(const fbp_update *u)
 {
     return (rule_vecs){
-        .minus_lr = v_set1((real)-(u->learning_rate * u->step_correction)),
+        .minus_lr = v_set1(-(real)(u->learning_rate * u->step_correction)),
         .momentum = v_set1((real)u->momentum),
         .decay = v_set1((real)(2 * u->l2)),
         .fresh = v_set1((real)(1 - u->momentum)),
@@ -32,7 +32,7 @@ INLINE rule_vecs rule_constants(const fbp_update *u)
     };
 }
 
-/* The same for a bias: see fbp_bias_update. */
+/* The constants for a bias: see fbp_bias_update. */
 INLINE rule_vecs bias_constants(rule_vecs c, const fbp_update *u)
 {
     if (!u->penalize_bias)
@@ -42,23 +42,23 @@ INLINE rule_vecs bias_constants(rule_vecs c, const fbp_update *u)
     return c;
 }
 
-/* Does the gradient need more than the rule and the l2 penalty? */
+/* Has the update more than its rule and the l2 penalty: clipping, scaling or l1? */
 INLINE int has_extras(const fbp_update *u) { return u->l1 != 0 || u->clip_value > 0 || u->gradient_scale != 1; }
 
-/* g between -clip and clip, NaN as it is, times the scale. */
+/* g limited to -clip .. clip (NaN stays), times the scale. */
 INLINE vec clipped(vec g, const rule_vecs *c)
 {
     g = v_max(c->minus_clip, g);
     return -v_max(c->minus_clip, -g) * c->scale;
 }
 
-/* l1 with the sign of the weight, 0 at 0. */
+/* l1 with the sign of the weight, 0 for a zero weight. */
 INLINE vec l1_slope(vec weight, const rule_vecs *c)
 {
     return v_select(v_less(v_set1(0), v_abs(weight)), v_copysign(c->l1, weight), v_set1(0));
 }
 
-/* A vector's step by a rule that divides by the root of squares: v is their sum or mean, m the mean of gradients. */
+/* Applies a rule that divides by a root: v is the sum or the mean of squared gradients, m the mean of gradients. */
 INLINE void apply_root(real *w, real *m, real *v, vec weight, vec slope, const rule_vecs *c, const fbp_rule rule)
 {
     const vec square = rule == FBP_ADAGRAD ? v_fma(slope, slope, v_load(v))
@@ -73,7 +73,7 @@ INLINE void apply_root(real *w, real *m, real *v, vec weight, vec slope, const r
         v_store(w, v_fma(c->minus_lr, slope / (v_sqrt(square) + c->eps), weight));
 }
 
-/* One vector of weights and its state by their finished gradient g. */
+/* Updates one vector of weights and its state by the finished gradient g. */
 INLINE void apply_rule(real *w, real *m, real *v, vec g, const rule_vecs *c, const fbp_rule rule, const int extras)
 {
     assert(rule < FBP_N_RULES);
@@ -98,27 +98,33 @@ INLINE void apply_rule(real *w, real *m, real *v, vec g, const rule_vecs *c, con
     v_store(w, v_fma(c->minus_lr, rule == FBP_NESTEROV ? v_fma(c->momentum, velocity, slope) : velocity, weight));
 }
 
-/* The rule and whether it has extras as constants: body is called with `rule` and `extras` literals. */
-#define RULE_CASE(code, body)                                                             \
-    case code: {                                                                          \
-        const fbp_rule rule = code;                                                       \
-        if (has) { const int extras = 1; body; } else { const int extras = 0; body; }     \
-        break;                                                                            \
+/* Runs `body` with the constants `rule` and `extras` of an update, so that the compiler makes a loop for each. */
+#define RULE_CASE(code, body)       \
+    case code: {                    \
+        const fbp_rule rule = code; \
+        if (has) {                  \
+            const int extras = 1;   \
+            body;                   \
+        } else {                    \
+            const int extras = 0;   \
+            body;                   \
+        }                           \
+        break;                      \
     }
-#define WITH_RULE(u, body)                                                                \
-    {                                                                                     \
-        const int has = has_extras(u);                                                    \
-        assert((u)->rule < FBP_N_RULES);                                                  \
-        switch ((u)->rule) {                                                              \
-            RULE_CASE(FBP_GRADIENT, body)                                                 \
-            RULE_CASE(FBP_SGD, body)                                                      \
-            RULE_CASE(FBP_MOMENTUM, body)                                                 \
-            RULE_CASE(FBP_NESTEROV, body)                                                 \
-            RULE_CASE(FBP_ADAGRAD, body)                                                  \
-            RULE_CASE(FBP_RMSPROP, body)                                                  \
-            RULE_CASE(FBP_ADAM, body)                                                     \
-        case FBP_N_RULES: break;                                                          \
-        }                                                                                 \
+#define WITH_RULE(u, body)                \
+    {                                     \
+        const int has = has_extras(u);    \
+        assert((u)->rule < FBP_N_RULES);  \
+        switch ((u)->rule) {              \
+            RULE_CASE(FBP_GRADIENT, body) \
+            RULE_CASE(FBP_SGD, body)      \
+            RULE_CASE(FBP_MOMENTUM, body) \
+            RULE_CASE(FBP_NESTEROV, body) \
+            RULE_CASE(FBP_ADAGRAD, body)  \
+            RULE_CASE(FBP_RMSPROP, body)  \
+            RULE_CASE(FBP_ADAM, body)     \
+        case FBP_N_RULES: break;          \
+        }                                 \
     }
 
 #endif

@@ -1,4 +1,5 @@
-/* kernels_stream.h: the dense layer for batches of up to FBP_FOLD_ROWS rows, where reading the weights is the cost: forward. */
+/* kernels_stream.h: the dense layer for batches of up to FBP_FOLD_ROWS rows, forward. Reading the weights is most of its
+ * cost. */
 #ifndef FBP_KERNELS_STREAM_H
 #define FBP_KERNELS_STREAM_H
 
@@ -24,26 +25,36 @@ ptrdiff_t KERNEL(active_rows)(int32_t *index, const void *x_, ptrdiff_t batch, p
             }
 #pragma GCC unroll 16
         for (int i = 0; i < LINE; i++) {
-            index[count] = (int32_t)(k + i); /* written always, kept sometimes: a branch would be guessed wrong too often */
+            /* always written, sometimes overwritten: a branch would be mispredicted too often */
+            index[count] = (int32_t)(k + i);
             count += any[i] != 0;
         }
     }
     return count;
 }
 
-void KERNEL(stream_forward)(void *y_, void *slope_, const void *x, const void *w_, const void *b_,
-                                   const int32_t *index, ptrdiff_t n_index, ptrdiff_t batch, ptrdiff_t n_out,
-                                   ptrdiff_t ldy, ptrdiff_t ldx, ptrdiff_t ldw, fbp_activation activation)
+void KERNEL(stream_forward)(void *y_, void *slope_, const void *x, const void *w_, const void *b_, const int32_t *index,
+                            ptrdiff_t n_index, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ldy, ptrdiff_t ldx, ptrdiff_t ldw,
+                            fbp_activation activation)
 {
     real *y = y_, *slope = slope_;
     const real *w = w_, *b = b_;
-    assert(batch <= FBP_FOLD_ROWS && activation.code <= FBP_KEPT);
+    assert(batch <= FBP_FOLD_ROWS && activation.code <= FBP_SAVED_SLOPE);
     for (ptrdiff_t v = 0, total = vecs_of(n_out), width; v < total; v += width) {
         const ptrdiff_t j = v * LANES;
         width = panel_vecs(batch, total - v);
         const fbp_part part = {x, w + j, n_index};
-        tile t = {.out = y + j, .init = b + j, .parts = &part, .n_parts = 1, .index = index, .ld_out = ldy, .ld_init = 0,
-                  .a_row = ldx, .a_depth = 1, .ldb = ldw, .ld_ahead = ldw};
+        tile t = {.out = y + j,
+                  .init = b + j,
+                  .parts = &part,
+                  .n_parts = 1,
+                  .index = index,
+                  .ld_out = ldy,
+                  .ld_init = 0,
+                  .a_row = ldx,
+                  .a_depth = 1,
+                  .ldb = ldw,
+                  .ld_ahead = ldw};
         for (ptrdiff_t r = 0, height; r < batch; r += height) {
             height = tile_rows(batch - r, width);
             (index ? tile_listed : tile_by_row)(&t, height, width);

@@ -1,4 +1,4 @@
-/* kernels_table.h: the table that a kernel set exports, and the measurement of its peak. */
+/* kernels_table.h: the table that a kernel set exports, and the kernel that measures the peak of the machine. */
 #ifndef FBP_KERNELS_TABLE_H
 #define FBP_KERNELS_TABLE_H
 
@@ -25,11 +25,7 @@ double KERNEL(fma_probe)(void *sink, ptrdiff_t rounds)
 #define NAME_TEXT(isa) #isa
 #define ENTRY(op) .op = KERNEL(op),
 const fbp_kernels KERNEL(kernels) = {
-    .isa = NAME_OF(FBP_ISA),
-    .dtype = FBP_REAL_BITS == 32 ? FBP_F32 : FBP_F64,
-    .item = sizeof(real),
-    FBP_KERNELS(ENTRY)
-};
+    .isa = NAME_OF(FBP_ISA), .dtype = FBP_REAL_BITS == 32 ? FBP_F32 : FBP_F64, .item = sizeof(real), FBP_KERNELS(ENTRY)};
 
 #define COUNT(op) +1
 _Static_assert(sizeof(fbp_kernels) == offsetof(fbp_kernels, dense_forward) + (0 FBP_KERNELS(COUNT)) * sizeof(void (*)(void)),

@@ -14,24 +14,24 @@
 #include <assert.h>
 
 enum {
-    DEPTH_BLOCK = 256, /* a TILE_VECS-wide panel of b this deep stays in L1 or close to it */
-    WIDE_VECS = 8      /* panel width for one or two rows, where wide tiles hide the FMA latency */
+    DEPTH_BLOCK = 256, /* a panel of b, TILE_VECS wide and so deep, just about stays in L1 */
+    WIDE_VECS = 8      /* width of a panel for one row, where wide tiles hide the latency of an FMA */
 };
 
 typedef struct {
     real *out;             /* [rows][ld_out] */
     const real *init;      /* [rows][ld_init]; ld_init 0 repeats one row (a bias, zeros) */
-    const fbp_part *parts; /* a and b along the depth; by rows and listed: one part */
+    const fbp_part *parts; /* a and b along the depth; BY_ROW and LISTED have one part */
     ptrdiff_t n_parts;
-    ptrdiff_t a_at, b_at;  /* element (r, d) of a at a_at + r * a_row + d * a_depth of its part, one of the strides is 1; */
-    ptrdiff_t a_row, a_depth, ldb; /* row d of b at b_at + d * ldb of its part */
-    const int32_t *index;  /* [depth]: which elements of a row of a, and rows of b, to take (LISTED only) */
-    const real *ahead;     /* a line of each of these rows (ld_ahead apart) is fetched meanwhile; NULL: of b, ahead_at further on */
+    ptrdiff_t a_at, b_at;          /* element (r, d) of a is at a_at + r * a_row + d * a_depth of its part, one stride is 1; */
+    ptrdiff_t a_row, a_depth, ldb; /* row d of b is at b_at + d * ldb of its part */
+    const int32_t *index;          /* [depth], LISTED only: the elements of a row of a, and the rows of b, to use */
+    const real *ahead;             /* prefetch a line of each of these rows, ld_ahead apart; NULL: of b, ahead_at further on */
     ptrdiff_t ld_ahead, ahead_at;
     ptrdiff_t ld_out, ld_init;
 } tile;
 
-/* How a and b are walked along the depth: a by its rows (forward, delta), by its columns (update), or by its rows at the
+/* How a and b are read along the depth: a by its rows (forward, delta), by its columns (gradient), or by its rows at the
  * indices of a list (streaming). A constant in every tile. */
 enum walk { BY_ROW, BY_COLUMN, LISTED };
 
@@ -55,7 +55,7 @@ INLINE void run_tile(const tile *t, const int rows, const int vecs, const enum w
             const ptrdiff_t d = walk == LISTED ? t->index[i] : i;
             const real *a = first_a + d * a_depth, *b = first_b + d * t->ldb;
             vec bv[WIDE_VECS];
-            if (walk == BY_COLUMN) /* rows of a lie in pages of their own as well: 1.09x at 1024 wide, batch 4096 */
+            if (walk == BY_COLUMN) /* each row of a is in another page: 1.09x at 1024 wide, batch 4096 */
                 __builtin_prefetch(a + LINE);
             if (walk != LISTED) {
                 __builtin_prefetch(ahead, 0, 2);
@@ -80,16 +80,28 @@ INLINE void run_tile(const tile *t, const int rows, const int vecs, const enum w
             v_store(t->out + r * t->ld_out + v * LANES, sum[r * vecs + v]);
 }
 
-#define SHAPE(R, V) case (R) * 16 + (V): run_tile(t, R, V, walk); break;
+#define SHAPE(R, V) \
+    case (R) * 16 + (V): run_tile(t, R, V, walk); break;
 #define SHAPES(R) SHAPE(R, 1) SHAPE(R, 2) SHAPE(R, 3)
 INLINE void tile_of_shape(const tile *t, ptrdiff_t rows, ptrdiff_t vecs, const enum walk walk)
 {
     switch (rows * 16 + vecs) {
-        SHAPES(1) SHAPES(2) SHAPES(3) SHAPES(4)
-        SHAPE(1, 4) SHAPE(2, 4) SHAPE(1, 8)
+        SHAPES(1)
+        SHAPES(2)
+        SHAPES(3)
+        SHAPES(4)
+        SHAPE(1, 4)
+        SHAPE(2, 4)
+        SHAPE(1, 8)
 #if TILE_ROWS == 8
-        SHAPES(5) SHAPES(6) SHAPES(7) SHAPES(8)
-        SHAPE(3, 4) SHAPE(4, 4) SHAPE(5, 4) SHAPE(6, 4)
+        SHAPES(5)
+        SHAPES(6)
+        SHAPES(7)
+        SHAPES(8)
+        SHAPE(3, 4)
+        SHAPE(4, 4)
+        SHAPE(5, 4)
+        SHAPE(6, 4)
 #endif
     default: assert(!"a tile of this shape");
     }
@@ -123,7 +135,7 @@ static inline ptrdiff_t panel_vecs(ptrdiff_t rows, ptrdiff_t left)
     return smaller(left, TILE_VECS);
 }
 
-/* Height of the next tile of `vecs` vectors when `left` rows remain: the rest is halved rather than left as a thin last tile. */
+/* Height of the next tile of `vecs` vectors when `left` rows remain: the last two tiles share them, so that none is thin. */
 static inline ptrdiff_t tile_rows(ptrdiff_t left, ptrdiff_t vecs)
 {
     const ptrdiff_t most = vecs == TILE_VECS + 1 ? FLAT_ROWS : TILE_ROWS;
@@ -132,20 +144,21 @@ static inline ptrdiff_t tile_rows(ptrdiff_t left, ptrdiff_t vecs)
     return left < 2 * most ? (left + 1) / 2 : most;
 }
 
-/* What is worth fetching while a panel is computed. It lies in other pages than what is being read, where no hardware
- * prefetcher finds it (1.1 to 1.2x at 4096 wide). */
+/* What to prefetch while a panel is computed: memory in other pages than those being read, where hardware does not prefetch
+ * (1.1 to 1.2x at 4096 wide). */
 typedef struct {
-    ptrdiff_t next_b;  /* the panel of b that follows, as wide as this one: so many elements further on */
-    const real *w;     /* rows of weights to update, or NULL */
+    ptrdiff_t next_b; /* elements from this panel of b to the next, which is as wide */
+    const real *w;    /* rows of weights to update, or NULL */
     ptrdiff_t ldw;
-    fbp_coming *batch; /* rows that the next step gathers, or NULL */
-} foresight;
+    fbp_prefetch *batch; /* rows that the next step gathers, or NULL */
+} prefetches;
 
-/* Lets the tile fetch the next of the coming rows, as much of it as there are steps of depth. */
-INLINE void fetch_batch(tile *t, fbp_coming *c, ptrdiff_t depth)
+/* Makes the tile prefetch the next row of the batch, a line for each step of depth. */
+INLINE void prefetch_batch(tile *t, fbp_prefetch *c, ptrdiff_t depth)
 {
     t->ahead = (const real *)c->x + (c->order ? c->order[c->row] : c->row) * c->n + c->done;
-    t->ld_ahead = smaller(LINE, (c->n - c->done + depth - 1) / depth); /* not past its end, where the next row is another */
+    /* up to the end of the row, as the next one is elsewhere */
+    t->ld_ahead = smaller(LINE, (c->n - c->done + depth - 1) / depth);
     c->done += depth * t->ld_ahead;
     if (c->done >= c->n) {
         c->done = 0;
@@ -153,8 +166,8 @@ INLINE void fetch_batch(tile *t, fbp_coming *c, ptrdiff_t depth)
     }
 }
 
-/* Sets what the tile fetches: in the first tiles the next panel of b, then weights, then the coming batch. */
-INLINE void look_ahead(tile *t, foresight f, ptrdiff_t line, ptrdiff_t width, ptrdiff_t depth)
+/* Sets what the tile prefetches: the first tiles the next panel of b, then weights, then rows of the next batch. */
+INLINE void set_prefetch(tile *t, prefetches f, ptrdiff_t line, ptrdiff_t width, ptrdiff_t depth)
 {
     t->ahead = NULL;
     t->ahead_at = line < width ? f.next_b + line : 0;
@@ -163,7 +176,7 @@ INLINE void look_ahead(tile *t, foresight f, ptrdiff_t line, ptrdiff_t width, pt
         t->ahead = f.w + line - width;
         t->ld_ahead = f.ldw;
     } else if (line >= width && f.batch && f.batch->row < f.batch->end)
-        fetch_batch(t, f.batch, depth);
+        prefetch_batch(t, f.batch, depth);
 }
 
 static ptrdiff_t depth_of(const fbp_part *parts, ptrdiff_t n_parts)
@@ -174,13 +187,13 @@ static ptrdiff_t depth_of(const fbp_part *parts, ptrdiff_t n_parts)
     return depth;
 }
 
-/* One panel of `vecs` vectors over `rows` rows. Each tile fetches one line for every step of depth. */
-INLINE void run_panel(tile t, ptrdiff_t rows, ptrdiff_t vecs, foresight f, const enum walk walk)
+/* One panel of `vecs` vectors over `rows` rows. Each tile prefetches one line for each step of depth. */
+INLINE void run_panel(tile t, ptrdiff_t rows, ptrdiff_t vecs, prefetches f, const enum walk walk)
 {
     const ptrdiff_t width = vecs * LANES, depth = depth_of(t.parts, t.n_parts);
     for (ptrdiff_t line = 0; rows > 0; line += LINE) {
         const ptrdiff_t height = tile_rows(rows, vecs);
-        look_ahead(&t, f, line, width, depth);
+        set_prefetch(&t, f, line, width, depth);
         (walk == BY_COLUMN ? tile_by_column : tile_by_row)(&t, height, vecs);
         t.out += height * t.ld_out;
         t.init += height * t.ld_init;
@@ -189,8 +202,8 @@ INLINE void run_panel(tile t, ptrdiff_t rows, ptrdiff_t vecs, foresight f, const
     }
 }
 
-/* The same by rows of a[rows][depth] and b[depth][width] in depth blocks: the first starts from init, the others go on from
- * out. next_b: where the panel that follows begins, from b on; 0 after the last, beyond which another thread may own b. */
+/* The same BY_ROW of a[rows][depth] and b[depth][width], in blocks of depth: the first starts from init, the others continue
+ * from out. next_b: elements from b to the next panel; 0 after the last panel, where b may belong to another thread. */
 INLINE void run_deep_panel(tile t, const real *a, const real *b, ptrdiff_t rows, ptrdiff_t vecs, ptrdiff_t depth,
                            ptrdiff_t next_b)
 {
@@ -199,7 +212,7 @@ INLINE void run_deep_panel(tile t, const real *a, const real *b, ptrdiff_t rows,
         const int last = d + DEPTH_BLOCK >= depth;
         t.parts = &part;
         t.n_parts = 1;
-        run_panel(t, rows, vecs, (foresight){.next_b = !last ? DEPTH_BLOCK * t.ldb : next_b ? next_b - d * t.ldb : 0}, BY_ROW);
+        run_panel(t, rows, vecs, (prefetches){.next_b = !last ? DEPTH_BLOCK * t.ldb : next_b ? next_b - d * t.ldb : 0}, BY_ROW);
         t.init = t.out;
         t.ld_init = t.ld_out;
     }

@@ -1,4 +1,4 @@
-/* memory.c: the one allocator: aligned, zeroed, counted, able to fail the n-th request for tests. */
+/* memory.c: the one allocator. Its memory is aligned, zeroed and counted, and tests can make the n-th request fail. */
 #define _DEFAULT_SOURCE
 #include "fbp.h"
 
@@ -23,7 +23,8 @@ void *fbp_alloc(size_t bytes)
     if (posix_memalign(&memory, alignment, bytes ? bytes : 1) != 0)
         return NULL;
 #ifdef MADV_HUGEPAGE
-    if (alignment == HUGE_PAGE) /* 4 KiB pages of a wide layer overflow the TLB; where this is refused, nothing is lost */
+    /* the 4 KiB pages of a wide layer overflow the TLB; if the request is refused, nothing is lost */
+    if (alignment == HUGE_PAGE)
         madvise(memory, bytes, MADV_HUGEPAGE);
 #endif
     memset(memory, 0, bytes);

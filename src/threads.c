@@ -1,4 +1,4 @@
-/* threads.c: what a worker thread needs besides its work: the barrier, the tile counter, the denormal mode. */
+/* threads.c: barriers, counters of work, waiting, spreading over cores, limits of threads, forks, the mode of denormals. */
 #define _GNU_SOURCE
 #include "fbp.h"
 
@@ -17,11 +17,11 @@
 #include <immintrin.h>
 #endif
 
-/* How long to spin: about the time other threads may lag on a quiet machine. Beyond it a thread is off its core, and the
- * core is worth more to it than to the spinner. */
+/* A barrier spins about as long as threads lag behind each other on a quiet machine. A thread that comes later has lost its
+ * core, and needs the core of the waiting thread more than that one does. */
 enum { SPINS = 500, YIELDS = 2 };
 
-/* The same where the waiting thread has a use for its core: to yield it to a neighbour costs the rest of a time slice. */
+/* fbp_pause spins longer, because its caller can do useful work: yielding to another process costs the rest of a time slice. */
 enum { PATIENT_SPINS = 5000 };
 
 static inline void pause_briefly(void)
@@ -83,7 +83,7 @@ static void wait_asleep(fbp_barrier *barrier, int generation)
     __atomic_add_fetch(&barrier->asleep, nanoseconds() - start, __ATOMIC_RELAXED);
 }
 
-/* Spin, then yield, then sleep: a pure spin costs an order of magnitude when a neighbour keeps one thread off its core. */
+/* Spin, then yield, then sleep: spinning alone is ten times slower when another process keeps one thread off its core. */
 void fbp_barrier_wait(fbp_barrier *barrier)
 {
     const int generation = __atomic_load_n(&barrier->generation, __ATOMIC_ACQUIRE);
@@ -131,8 +131,7 @@ void fbp_spread(int *cpus, int thread, int n_threads)
 {
     cpu_set_t allowed, one;
     int cpu = sched_getcpu();
-    if (taken(cpus, thread, cpu) && sched_getaffinity(0, sizeof allowed, &allowed) == 0 &&
-        CPU_COUNT(&allowed) >= n_threads) {
+    if (taken(cpus, thread, cpu) && sched_getaffinity(0, sizeof allowed, &allowed) == 0 && CPU_COUNT(&allowed) >= n_threads) {
         for (cpu = 0; cpu < CPU_SETSIZE && (!CPU_ISSET(cpu, &allowed) || taken(cpus, n_threads, cpu)); cpu++)
             ;
         if (cpu < CPU_SETSIZE) {
@@ -174,8 +173,8 @@ int fbp_startable_threads(int wanted)
 static int64_t process = 1;
 static int beside_threads, forked_beside_threads;
 
-/* More than one thread now? Field 20 of /proc/self/stat is their number; the second field, in brackets, may hold blanks. Where the
- * system does not tell, the answer is yes. */
+/* Has this process more than one thread? Their number is field 20 of /proc/self/stat; the second field, in brackets, may
+ * contain blanks. If the system does not tell, the answer is yes. */
 static int has_threads(void)
 {
 #ifdef __linux__

@@ -1,8 +1,9 @@
 /* vec.h: the vector vocabulary of the kernels for one dtype and one ISA.
  *
- * Set before: FBP_REAL_BITS (32 or 64) and FBP_VEC_BYTES (64 AVX-512, 32 AVX2, 16 NEON, 0 scalar). Sums, products,
- * quotients and integer operations are the plain operators of C (GCC and Clang vector types, or a scalar); the verbs below
- * are the rest. Everything is exactly rounded and lane by lane, so the number of lanes never changes a result.
+ * Define FBP_REAL_BITS (32 or 64) and FBP_VEC_BYTES (64 for AVX-512, 32 AVX2, 16 NEON, 0 scalar) before including it. Sums,
+ * products, quotients and integer operations are C's operators on the vector types of GCC and Clang, or on a scalar; the verbs
+ * below are the other operations. Each operates on every lane alone and rounds correctly, so the number of lanes never changes
+ * a result.
  */
 #ifndef FBP_VEC_H
 #define FBP_VEC_H
@@ -40,11 +41,11 @@ enum { LANES = 1 };
 typedef uint32_t uvec;
 #endif
 
-/* A 64-byte line is the unit of padding, and its elements are the virtual lanes of every folded sum. */
+/* A 64-byte line is the unit of padding; its elements are the virtual lanes of every folded sum. */
 enum { LINE = 64 / sizeof(real), LINE_VECS = LINE / LANES };
 
-/* Register tile: TILE_ROWS x TILE_VECS accumulators, one row of vectors and a broadcast fit the register file; so do
- * FLAT_ROWS x FLAT_VECS, for what is not a multiple of TILE_VECS wide. */
+/* The register tile: TILE_ROWS x TILE_VECS accumulators, a row of vectors and a broadcast fit into the registers. So does a
+ * tile of FLAT_ROWS x FLAT_VECS, for widths that are not a multiple of TILE_VECS. */
 #define TILE_VECS 3
 #if FBP_VEC_BYTES == 64 || FBP_VEC_BYTES == 16 /* 32 registers */
 #define TILE_ROWS 8
@@ -63,13 +64,23 @@ INLINE ivec v_bits(vec a) { return (ivec)a; }
 INLINE vec v_from_bits(ivec a) { return (vec)a; }
 INLINE ivec v_less(vec a, vec b) { return a < b; }
 INLINE vec v_select(ivec mask, vec yes, vec no) { return (vec)((mask & (ivec)yes) | (~mask & (ivec)no)); }
-/* Mask of the lanes where a < b, both below 2^31. */
+/* The mask of the lanes with a < b, both below 2^31. */
 INLINE ivec v_below(uvec a, uint32_t b) { return __builtin_convertvector((small_ivec)a < (int32_t)b, ivec); }
 #else
 INLINE ivec v_below(uvec a, uint32_t b) { return -(ivec)(a < b); }
 INLINE vec v_set1(real a) { return a; }
-INLINE ivec v_bits(vec a) { ivec b; memcpy(&b, &a, sizeof b); return b; }
-INLINE vec v_from_bits(ivec a) { vec b; memcpy(&b, &a, sizeof b); return b; }
+INLINE ivec v_bits(vec a)
+{
+    ivec b;
+    memcpy(&b, &a, sizeof b);
+    return b;
+}
+INLINE vec v_from_bits(ivec a)
+{
+    vec b;
+    memcpy(&b, &a, sizeof b);
+    return b;
+}
 INLINE ivec v_less(vec a, vec b) { return -(ivec)(a < b); }
 INLINE vec v_select(ivec mask, vec yes, vec no) { return mask ? yes : no; }
 #endif
@@ -80,8 +91,8 @@ INLINE real real_fma(real a, real b, real c) { return __builtin_fmaf(a, b, c); }
 INLINE real real_fma(real a, real b, real c) { return __builtin_fma(a, b, c); }
 #endif
 
-/* v_fma(a, b, c) = a * b + c, rounded once.  v_max(a, b) = a > b ? a : b: the second argument where either is NaN.
- * v_sqrt is exactly rounded. */
+/* v_fma(a, b, c) = a * b + c, rounded once. v_max(a, b) = a > b ? a : b, which is b if either is NaN. v_sqrt rounds
+ * correctly. */
 #if FBP_VEC_BYTES == 64 && FBP_REAL_BITS == 32
 INLINE vec v_fma(vec a, vec b, vec c) { return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
 INLINE vec v_max(vec a, vec b) { return (vec)_mm512_max_ps((__m512)a, (__m512)b); }
@@ -115,10 +126,7 @@ INLINE vec v_sqrt(vec a) { return FBP_REAL_BITS == 32 ? (real)__builtin_sqrtf((f
 INLINE vec v_abs(vec a) { return v_from_bits(v_bits(a) & ~((ireal)1 << (FBP_REAL_BITS - 1))); }
 
 /* a with the sign of b. */
-INLINE vec v_copysign(vec a, vec b)
-{
-    return v_from_bits(v_bits(v_abs(a)) | (v_bits(b) & ((ireal)1 << (FBP_REAL_BITS - 1))));
-}
+INLINE vec v_copysign(vec a, vec b) { return v_from_bits(v_bits(v_abs(a)) | (v_bits(b) & ((ireal)1 << (FBP_REAL_BITS - 1)))); }
 
 /* The mask of the first `keep` lanes, 0 <= keep <= LANES. */
 INLINE ivec v_first(ptrdiff_t keep)
@@ -129,10 +137,11 @@ INLINE ivec v_first(ptrdiff_t keep)
     return mask;
 }
 
-/* a in its first `keep` lanes, zero in the others. */
+/* a in the first `keep` lanes, zero in the others. */
 INLINE vec v_keep(vec a, ptrdiff_t keep) { return v_from_bits(v_bits(a) & v_first(keep)); }
 
 /* t[i][j] <-> t[j][i] for LANES vectors: log2(LANES) rounds, each swapping the off-diagonal quarters of ever larger blocks. */
+/* clang-format off */
 #if FBP_VEC_BYTES
 enum { TWO = 2 * LANES };
 #define LANE(i, s, up) (((i) / (s)) % 2 ? TWO / 2 + (i) - ((up) ? 0 : (s)) : (i) + ((up) ? (s) : 0))
@@ -171,7 +180,7 @@ INLINE void v_transpose(vec *t)
 #endif
 }
 
-/* Lane i = t[i] folded: join(lane, lane of the other half), then quarters, ...; t is used up. */
+/* Lane i = t[i] folded: its halves are joined lane by lane, then the quarters, ...; t is overwritten. */
 #define FOLD_HALVES(join, s)                                                                  \
     _Pragma("GCC unroll 16") for (int i = 0; i < (s); i++)                                    \
         t[i] = join(__builtin_shufflevector(t[i], t[i + (s)], LANE_LIST(s, 0)),               \
@@ -188,6 +197,7 @@ INLINE void v_transpose(vec *t)
 #define V_SUM(a, b) ((a) + (b))
 INLINE vec v_fold_sums(vec *t) { FOLD(V_SUM) }
 INLINE vec v_fold_max(vec *t) { FOLD(v_max) }
+/* clang-format on */
 #else
 INLINE void v_transpose(vec *t) { (void)t; }
 INLINE vec v_fold_sums(vec *t) { return t[0]; }

@@ -1,7 +1,7 @@
 """The backward pass over a range of rows, and the update of a block of a weight."""
 
 from fastbp.engine.forward cimport Node
-from fastbp.engine.runtime cimport fbp_coming, fbp_kernels, fbp_part, fbp_state, fbp_update
+from fastbp.engine.runtime cimport fbp_prefetch, fbp_kernels, fbp_part, fbp_state, fbp_update
 
 cdef struct Block:
     # A block of a node's weight; its update is one item of work.
@@ -24,7 +24,7 @@ cdef void backward_rows(char **deltas, char **slopes, const char *arena, char *s
 
 cdef char *block_gradient(char *scratch, const Place *place, const fbp_part *parts, Py_ssize_t n_parts, const Block *block,
                           const fbp_kernels *kernels, Py_ssize_t batch, Py_ssize_t ldx, Py_ssize_t ldy,
-                          fbp_coming *prefetch) noexcept nogil
+                          fbp_prefetch *prefetch) noexcept nogil
 
 cdef void apply_block(const Place *place, char *bias, fbp_state bias_state, const char *gradient, const Block *block,
                       const fbp_kernels *kernels, const fbp_update *update) noexcept nogil

@@ -80,7 +80,7 @@ cdef list column_blocks(Py_ssize_t first, Py_ssize_t end, Py_ssize_t most):
 
 cdef char *block_gradient(char *scratch, const Place *place, const fbp_part *parts, Py_ssize_t n_parts, const Block *block,
                           const fbp_kernels *kernels, Py_ssize_t batch, Py_ssize_t ldx, Py_ssize_t ldy,
-                          fbp_coming *prefetch) noexcept nogil:
+                          fbp_prefetch *prefetch) noexcept nogil:
     """Compute the gradient of a block in scratch: a row for the bias, which only blocks of the first rows fill, then [rows][n]."""
     cdef size_t item = kernels.item
     cdef char *gradient = scratch + fbp_update_scratch(batch, item) * item

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint64_t
 
-from fastbp.engine.runtime cimport FBP_KEPT, FBP_LINEAR, fbp_activation, fbp_dropout, fbp_dropout_key, fbp_gate, fbp_kernels
+from fastbp.engine.runtime cimport FBP_SAVED_SLOPE, FBP_LINEAR, fbp_activation, fbp_dropout, fbp_dropout_key, fbp_gate, fbp_kernels
 
 cdef enum Op:
     DENSE                           # f(x W + b)
@@ -17,7 +17,7 @@ cdef struct Node:
     Py_ssize_t weight, bias         # byte offsets in the arena
     fbp_activation activation
     double dropout                  # the probability of an output to be dropped
-    fbp_activation slope            # how slopes[l] of a slot gives f': from the output, or FBP_KEPT, a saved slope
+    fbp_activation slope            # how slopes[l] of a slot gives f': from the output, or FBP_SAVED_SLOPE, a saved slope
     Op op
     Py_ssize_t source               # the node whose outputs it reads; -1: the data
     Py_ssize_t below                # the node that gets its delta: the source, or the branch before it
@@ -66,7 +66,7 @@ cdef inline bint any_frozen(const Node *nodes, Py_ssize_t n_nodes) noexcept nogi
 
 cdef inline char *saved_slope(const Node *node, char *slopes, Py_ssize_t at) noexcept nogil:
     """The saved slopes of a node from byte `at` on; NULL if its slope is computed from the output."""
-    return slopes + at if node.slope.code == FBP_KEPT else NULL
+    return slopes + at if node.slope.code == FBP_SAVED_SLOPE else NULL
 
 cdef inline void drop(char *y, char *slope, const fbp_kernels *kernels, const Node *node, Py_ssize_t l, Py_ssize_t row,
                       Py_ssize_t rows, Py_ssize_t unit, Py_ssize_t n, const Dropout *dropout) noexcept nogil:

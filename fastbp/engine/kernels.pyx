@@ -7,7 +7,7 @@ from libc.stdint cimport uint8_t
 
 from fastbp.engine.backward cimport Block, Place, apply_block, block_gradient, blocks_of, update_of
 from fastbp.engine.forward cimport Node, activation_of
-from fastbp.engine.runtime cimport (FBP_F32, FBP_F64, FBP_KEPT, Memory, code_of, fbp_activation, fbp_delta_scratch, fbp_dropout,
+from fastbp.engine.runtime cimport (FBP_F32, FBP_F64, FBP_SAVED_SLOPE, Memory, code_of, fbp_activation, fbp_delta_scratch, fbp_dropout,
                                     fbp_dropout_key, fbp_function, fbp_gate, fbp_kernels, fbp_loss, fbp_part, fbp_state,
                                     fbp_state_at, fbp_update, fbp_update_block, fbp_update_block_lines, fbp_update_scratch,
                                     kernels_of)
@@ -75,7 +75,7 @@ def dense_delta(cnp.ndarray dx, cnp.ndarray dy, cnp.ndarray weight, cnp.ndarray 
     cdef Memory scratch = Memory(fbp_delta_scratch(n_out, batch, kernels.item) * kernels.item)
     kernels.dense_delta(cnp.PyArray_DATA(dx), cnp.PyArray_DATA(dy), cnp.PyArray_DATA(weight), cnp.PyArray_DATA(x),
                         scratch.data, batch, batch, n_in, n_out, dx.shape[1], dy.shape[1], weight.shape[1],
-                        fbp_activation(FBP_KEPT, 0) if activation is None else activation_of(activation))
+                        fbp_activation(FBP_SAVED_SLOPE, 0) if activation is None else activation_of(activation))
 
 
 def dense_update(cnp.ndarray weight, cnp.ndarray bias, weight_velocity, bias_velocity, cnp.ndarray x, cnp.ndarray dy,

@@ -11,7 +11,7 @@ from libc.string cimport memcpy, memset
 
 from fastbp.engine.forward cimport ADD, BRANCH, DENSE, GATE, Op, activation_of, forward_rows
 from fastbp.engine.rows cimport converts, rows_of
-from fastbp.engine.runtime cimport (FBP_CROSS_ENTROPY, FBP_F32, FBP_F64, FBP_KEPT, FBP_LINE_BYTES, bounded_threads, claim,
+from fastbp.engine.runtime cimport (FBP_CROSS_ENTROPY, FBP_F32, FBP_F64, FBP_SAVED_SLOPE, FBP_LINE_BYTES, bounded_threads, claim,
                                     code_of, fbp_gate, fbp_leading_dimension, fbp_loss, fbp_loss_from_logits, fbp_needs_slope,
                                     fbp_put_word, fbp_rows, fbp_swap, fbp_word, flush_denormals, kernels_of, pause, process,
                                     restore_denormals, threads_now)
@@ -85,7 +85,7 @@ cdef class Model:
             node.dropout = 0 if dropout is None else dropout[l]
             node.rate_factor = node.decay_factor = 1
             if fbp_needs_slope(node.activation.code) or node.dropout > 0:
-                node.slope.code = FBP_KEPT
+                node.slope.code = FBP_SAVED_SLOPE
             node.ld = fbp_leading_dimension(node.n_out, self.item)
             if wiring is None:
                 self.wire(l, "dense", l - 1)

@@ -5,7 +5,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from fastbp.engine.backward cimport Block, Place
 from fastbp.engine.forward cimport Dropout, Node
 from fastbp.engine.model cimport Targets
-from fastbp.engine.runtime cimport (FBP_ADAM, fbp_activation, fbp_barrier, fbp_coming, fbp_kernels, fbp_look, fbp_loss, fbp_rows,
+from fastbp.engine.runtime cimport (FBP_ADAM, fbp_activation, fbp_barrier, fbp_prefetch, fbp_kernels, fbp_look, fbp_loss, fbp_rows,
                                     fbp_state, fbp_update)
 
 cdef struct Slot:
@@ -130,7 +130,7 @@ cdef struct Worker:
     Py_ssize_t gathered         # the step whose inputs it holds
     bint labels_in_range        # of that step
     int64_t looked_for_signals
-    fbp_coming prefetch
+    fbp_prefetch prefetch
     fbp_update update
     Py_ssize_t scaled           # the step whose gradient scale is in `update`
 

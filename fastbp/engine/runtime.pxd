@@ -6,7 +6,7 @@ cdef extern from "fbp.h" nogil:
     ctypedef enum fbp_dtype:
         FBP_F32, FBP_F64, FBP_N_DTYPES
     ctypedef enum fbp_activation_code:
-        FBP_LINEAR, FBP_RELU, FBP_SOFTMAX, FBP_N_ACTIVATIONS, FBP_KEPT
+        FBP_LINEAR, FBP_RELU, FBP_SOFTMAX, FBP_N_ACTIVATIONS, FBP_SAVED_SLOPE
     ctypedef struct fbp_activation:
         fbp_activation_code code
         double parameter
@@ -33,7 +33,7 @@ cdef extern from "fbp.h" nogil:
         const void *x
         const void *dy
         Py_ssize_t rows
-    ctypedef struct fbp_coming:
+    ctypedef struct fbp_prefetch:
         const void *x
         const int64_t *order
         Py_ssize_t row, end, n, done
@@ -61,7 +61,7 @@ cdef extern from "fbp.h" nogil:
                             Py_ssize_t ldw, fbp_activation activation) noexcept nogil
         void (*dense_gradient)(void *g, void *scratch, const fbp_part *parts, Py_ssize_t n_parts, const void *w,
                                Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ldx, Py_ssize_t ldy, Py_ssize_t ldw,
-                               fbp_coming *coming) noexcept nogil
+                               fbp_prefetch *prefetch) noexcept nogil
         void (*bias_gradient)(void *g, void *scratch, const fbp_part *parts, Py_ssize_t n_parts, Py_ssize_t n,
                               Py_ssize_t ldy) noexcept nogil
         void (*apply_gradient)(void *w, fbp_state state, const void *g, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ldw,
@@ -93,7 +93,7 @@ cdef extern from "fbp.h" nogil:
                             Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld) noexcept nogil
         void (*smooth_rows)(void *target, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld,
                             double smoothing) noexcept nogil
-        void (*loss_delta)(void *delta, double *row_loss, uint8_t *hit, const void *output, const void *slope,
+        void (*loss_delta)(void *delta, double *row_loss, uint8_t *correct, const void *output, const void *slope,
                            const void *target, Py_ssize_t batch, Py_ssize_t n_out, Py_ssize_t ld, fbp_loss loss,
                            fbp_activation activation, double scale, double parameter) noexcept nogil
         void (*weigh_rows)(void *delta, double *row_loss, const double *weights, Py_ssize_t rows, Py_ssize_t n,

@@ -3,7 +3,7 @@
 from fastbp.engine.backward cimport Block, Place, apply_block, backward_rows, block_gradient
 from fastbp.engine.forward cimport Dropout, Node, forward_rows
 from fastbp.engine.limits cimport hold_gradient, limit_weights, note_weights, scale_of_gradient
-from fastbp.engine.runtime cimport fbp_coming, fbp_part, fbp_state_at, fbp_update
+from fastbp.engine.runtime cimport fbp_prefetch, fbp_part, fbp_state_at, fbp_update
 from fastbp.engine.signals cimport may_leave, signalled
 from fastbp.engine.plan cimport (BAD_LABEL, FINE, NOT_FINITE, UPDATE, Plan, add_losses, batch_of, begin_update, dropout_of,
                                  gather, losses, row_blocks, slot_of, snapshot_bytes, update_of_node)
@@ -34,7 +34,7 @@ cdef void prefetch(Worker *w, Py_ssize_t step) noexcept nogil:
         first = row_blocks(p, step) * w.thread // w.n_threads * p.rows
         rows = min(p.rows, batch_of(p, step) - first, BYTES_AHEAD // (n * <Py_ssize_t>p.kernels.item))
         first += (p.first_step + step) * p.batch
-    w.prefetch = fbp_coming(x=p.x.data, order=p.order, row=first, end=first + rows, n=n, done=0)
+    w.prefetch = fbp_prefetch(x=p.x.data, order=p.order, row=first, end=first + rows, n=n, done=0)
 
 
 cdef char *gradient_of(Worker *w, Py_ssize_t step, Py_ssize_t i) noexcept nogil:

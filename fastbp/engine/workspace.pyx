@@ -7,7 +7,7 @@ from fastbp.engine.backward cimport Block, Place
 from fastbp.engine.forward cimport Node
 from fastbp.engine.limits cimport squares_before
 from fastbp.engine.costmodel cimport blocks_of_team, phases_of
-from fastbp.engine.runtime cimport (FBP_KEPT, FBP_LINE_BYTES, fbp_delta_scratch, fbp_part, fbp_update_block, fbp_update_scratch)
+from fastbp.engine.runtime cimport (FBP_SAVED_SLOPE, FBP_LINE_BYTES, fbp_delta_scratch, fbp_part, fbp_update_block, fbp_update_scratch)
 from fastbp.engine.plan cimport APPLY, LIMIT, UPDATE, WIDE, Kind, Phase, Slot, Streamed
 from fastbp.engine.wide cimport packed_bytes
 
@@ -94,7 +94,7 @@ cdef Py_ssize_t lay_out(const Plan *p, Slot *slot, char *end) noexcept:
     made.deltas, end = <char **>end, end + line_bytes(p.n_nodes * sizeof(char *))
     for l in range(p.n_nodes):
         bytes = line_bytes(p.rows * p.nodes[l].ld * item)
-        saved = bytes if p.nodes[l].slope.code == FBP_KEPT else 0
+        saved = bytes if p.nodes[l].slope.code == FBP_SAVED_SLOPE else 0
         if slot != NULL:
             made.outputs[l], made.deltas[l] = end, end + bytes
             made.slopes[l] = end + 2 * bytes if saved else end

@@ -21,7 +21,7 @@ class CustomRun:
     Parameters
     ----------
     run : Run
-        Of the engine, with the loss "given".
+        Of the engine, with the loss "custom".
     model : Model
         Whose outputs the function sees.
     loss : CustomLoss

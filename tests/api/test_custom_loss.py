@@ -220,7 +220,7 @@ def test_given_gradients_of_the_kernel(isa, dtype):
         y, g = rng.random((2, 9, n_out)).astype(dtype)
         delta, rows, hit = blank(y.shape, dtype), np.full(9, 7.0), np.zeros(9, np.uint8)
         arrays = delta.array, rows, hit, Padded(y).array, Padded(g).array
-        kernels.loss_delta(*arrays, n_out, "given", "linear", 0.25, isa)
+        kernels.loss_delta(*arrays, n_out, "custom", "linear", 0.25, isa)
         np.testing.assert_array_equal(delta.values, np.dtype(dtype).type(0.25) * g)
         delta.assert_written_inside()
         assert not rows.any()

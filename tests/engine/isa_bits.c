@@ -40,7 +40,7 @@ typedef struct {
     char *x, *y, *slope, *w, *b, *dx, *dy, *target, *scratch;
     fbp_state state;
     double row_loss[BATCH];
-    uint8_t hit[BATCH];
+    uint8_t correct[BATCH];
 } arrays;
 
 static void make(arrays *a, const fbp_kernels *k)
@@ -117,7 +117,7 @@ static void check_norms(const fbp_kernels *k, const fbp_kernels *scalar, arrays 
 static void check_layer(const fbp_kernels *k, const fbp_kernels *scalar, arrays *a, arrays *s)
 {
     const fbp_dropout dropout = {fbp_dropout_key(SEED, 3, 1), 5, 0, 0.3};
-    for (int code = 0; code <= FBP_KEPT; code++) {
+    for (int code = 0; code <= FBP_SAVED_SLOPE; code++) {
         const fbp_activation f = {code, 0.3};
         k->dense_forward(a->y, a->slope, a->x, a->w, a->b, BATCH, N_IN, N_OUT, a->ldy, a->ldx, a->ldy, f);
         scalar->dense_forward(s->y, s->slope, s->x, s->w, s->b, BATCH, N_IN, N_OUT, s->ldy, s->ldx, s->ldy, f);
@@ -129,11 +129,11 @@ static void check_layer(const fbp_kernels *k, const fbp_kernels *scalar, arrays 
             compare(k, "dense_delta", code, a->dx, s->dx, a->bytes_x);
         }
         for (int loss = 0; loss < FBP_N_LOSSES; loss++) {
-            k->loss_delta(a->dx, a->row_loss, a->hit, a->y, NULL, a->target, BATCH, N_OUT, a->ldy, loss, f, 0.25, 0.5);
-            scalar->loss_delta(s->dx, s->row_loss, s->hit, s->y, NULL, s->target, BATCH, N_OUT, s->ldy, loss, f, 0.25, 0.5);
+            k->loss_delta(a->dx, a->row_loss, a->correct, a->y, NULL, a->target, BATCH, N_OUT, a->ldy, loss, f, 0.25, 0.5);
+            scalar->loss_delta(s->dx, s->row_loss, s->correct, s->y, NULL, s->target, BATCH, N_OUT, s->ldy, loss, f, 0.25, 0.5);
             compare(k, "loss_delta", loss, a->dx, s->dx, a->bytes_y);
             compare(k, "row_loss", loss, a->row_loss, s->row_loss, sizeof a->row_loss);
-            compare(k, "hit", loss, a->hit, s->hit, sizeof a->hit);
+            compare(k, "correct", loss, a->correct, s->correct, sizeof a->correct);
         }
         k->drop_units(a->y, a->slope, BATCH, N_OUT, a->ldy, &dropout);
         scalar->drop_units(s->y, s->slope, BATCH, N_OUT, s->ldy, &dropout);

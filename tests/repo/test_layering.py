@@ -221,6 +221,12 @@ def test_the_arrows_of_the_core():
             assert includes(SRC / name) - found <= KERNEL_HEADERS
 
 
+def test_an_unknown_code_is_no_other_ones_default():
+    """The compiler warns of a code without a case only where there is no default."""
+    users = {path.name for path in C_FILES if re.search(r"\bdefault\s*:", c_code(path))}
+    assert users == {"kernels_tile.h"}  # a switch over shapes, whose default is an assert
+
+
 def test_only_dispatch_knows_the_list_of_isas():
     for path in C_FILES:
         found = {m.group().lower() for m in ISA_NAMES.finditer(c_code(path))}

@@ -71,7 +71,7 @@ def saved_and_loaded(owner, folder):
     """Give the functions that a file cannot hold."""
     path, rate = folder / "run.ckpt", owner.optimizer.learning_rate
     owner.save(path)
-    given = {"loss": own_loss} if owner._loss.name == "given" else {}
+    given = {"loss": own_loss} if owner._loss.name == "custom" else {}
     return fb.Trainer.load(path, **given | ({"learning_rate": halves} if rate is halves else {}))
 
 

@@ -1,6 +1,6 @@
-/* kernels_hits.h: is the predicted class the target's? */
-#ifndef FBP_KERNELS_HITS_H
-#define FBP_KERNELS_HITS_H
+/* kernels_correct.h: is the predicted class the target's? */
+#ifndef FBP_KERNELS_CORRECT_H
+#define FBP_KERNELS_CORRECT_H
 
 #include "activations.h"
 #include "kernels_lines.h"
@@ -20,8 +20,8 @@ INLINE real fold_max(const vec *line)
     return lane[0];
 }
 
-/* First index of the largest of n, exact below 2^24. NaN is never the largest, but the first element stays when it is NaN,
- * because nothing compares larger. */
+/* First index of the largest of n < 2^24 elements. A NaN is never the largest, except as the first element, because nothing
+ * compares larger than it. */
 static ptrdiff_t argmax(const real *x, ptrdiff_t n)
 {
     static const real ramp[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
@@ -41,7 +41,7 @@ static ptrdiff_t argmax(const real *x, ptrdiff_t n)
     return x[0] == x[0] ? (ptrdiff_t)-fold_max(place) : 0;
 }
 
-/* The same of a short row, one by one: a row of 10 is done before the folds above are. */
+/* The same for a short row, element by element: faster than the folds above for 10 elements. */
 static ptrdiff_t argmax_short(const real *x, ptrdiff_t n)
 {
     ptrdiff_t best = 0;
@@ -54,15 +54,15 @@ static ptrdiff_t argmax_short(const real *x, ptrdiff_t n)
     return best;
 }
 
-/* A class is the largest output; with one output, whether the probability is above one half (z above zero). */
-static int row_hit(const real *output, const real *t, ptrdiff_t n, int logits)
+/* The predicted class is the largest output; with one output, whether its probability is above one half (z above zero). */
+static int is_correct(const real *output, const real *t, ptrdiff_t n, int logits)
 {
     if (n == 1)
         return (output[0] > (logits ? 0 : (real)0.5)) == (t[0] > (real)0.5);
     return n <= LINE ? argmax_short(output, n) == argmax_short(t, n) : argmax(output, n) == argmax(t, n);
 }
 
-/* Lane r = argmax of row r of a block of short rows, as a real. */
+/* Lane r = argmax of row r of a block of short rows. */
 INLINE vec argmax_across(const real *x, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)
 {
     columns c;
@@ -77,37 +77,39 @@ INLINE vec argmax_across(const real *x, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t l
     return best;
 }
 
-/* Not part of its caller, whose frame would have to hold the columns for single rows too. */
-static __attribute__((noinline)) void hits_across(uint8_t *hit, const real *output, const real *t, ptrdiff_t rows,
-                                                  ptrdiff_t n, ptrdiff_t ld)
+/* Not inlined: its caller's frame would have room for the columns even for single rows. */
+static __attribute__((noinline)) void correct_across(uint8_t *correct, const real *output, const real *t, ptrdiff_t rows,
+                                                     ptrdiff_t n, ptrdiff_t ld)
 {
     real predicted[LANES], wanted[LANES];
     v_store(predicted, argmax_across(output, rows, n, ld));
     v_store(wanted, argmax_across(t, rows, n, ld));
     for (ptrdiff_t r = 0; r < rows; r++)
-        hit[r] = predicted[r] == wanted[r];
+        correct[r] = predicted[r] == wanted[r];
 }
 
-static void hit_rows(uint8_t *hit, const real *output, const real *t, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld, int logits)
+static void correct_rows(uint8_t *correct, const real *output, const real *t, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld,
+                         int logits)
 {
     for (ptrdiff_t first = 0; first < batch; first += LANES) {
         const ptrdiff_t rows = smaller(batch - first, LANES);
-        if (n > 1 && lies_across(rows, n))
-            hits_across(hit + first, output + first * ld, t + first * ld, rows, n, ld);
+        if (n > 1 && fits_across(rows, n))
+            correct_across(correct + first, output + first * ld, t + first * ld, rows, n, ld);
         else
             for (ptrdiff_t b = first; b < first + rows; b++)
-                hit[b] = (uint8_t)row_hit(output + b * ld, t + b * ld, n, logits);
+                correct[b] = (uint8_t)is_correct(output + b * ld, t + b * ld, n, logits);
     }
 }
 
-/* Losses of signs: a row is a hit if no output is on the wrong side, or on neither. parameter as in perceptron_term. */
-static void sign_rows(uint8_t *hit, const real *z, const real *t, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld, real parameter)
+/* For losses of signs: a row is correct if every output is on the right side of zero. parameter as in perceptron_term. */
+static void correct_sign_rows(uint8_t *correct, const real *z, const real *t, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld,
+                              real parameter)
 {
     for (ptrdiff_t b = 0; b < batch; b++, z += ld, t += ld) {
         int right = 1;
         for (ptrdiff_t j = 0; j < n; j++)
             right &= real_fma(t[j], 1 + parameter, -parameter) * z[j] > 0;
-        hit[b] = (uint8_t)right;
+        correct[b] = (uint8_t)right;
     }
 }
 
