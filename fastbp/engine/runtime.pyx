@@ -130,6 +130,9 @@ cdef enum:
     THREADS_OF_A_CORE = 4   # more threads than this gain nothing
     LEAST_BOUND = 64        # but a small machine allows this many, so that tests can compare thread counts
 
+# Counted once: to ask the system takes longer than a prediction of one row.
+cdef int most_threads = max(LEAST_BOUND, THREADS_OF_A_CORE * (os.cpu_count() or 1))
+
 fbp_watch_forks()
 
 
@@ -140,7 +143,7 @@ def has_openmp():
 
 cdef int bounded_threads(long long n_threads) noexcept:
     """Limit the threads to a number that the machine can use: memory and time of a call grow with it."""
-    return <int>min(n_threads, <long long>max(LEAST_BOUND, THREADS_OF_A_CORE * (os.cpu_count() or 1)))
+    return <int>min(n_threads, <long long>most_threads)
 
 
 def set_num_threads(n):
