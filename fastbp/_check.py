@@ -65,10 +65,14 @@ def rows(
 
     A C-contiguous, aligned array of a type that the engine converts is used in place.
     """
-    array = np.asarray(x) if isinstance(x, np.memmap) else x
-    if in_form(array, dtype, n_inputs) or not usable(array):
-        return inputs(array, n_inputs, dtype, name, values)
-    return checked_rows(array, None, n_inputs, dtype, name, values)
+    if not in_form(x, dtype, n_inputs):
+        x = np.asarray(x) if isinstance(x, np.memmap) else x
+        if usable(x) and not in_form(x, dtype, n_inputs):
+            return checked_rows(x, None, n_inputs, dtype, name, values)
+        return inputs(x, n_inputs, dtype, name, values)
+    if values and not all_finite(x):
+        raise InputError(not_finite(x, name))
+    return x
 
 
 def mapped_rows(
@@ -186,7 +190,10 @@ def _classes(y: NDArray[Any], n_outputs: int, name: str) -> NDArray[Any]:
     y = _converted(y, INT64)
     low, high = extremes(y)
     if low < 0 or high >= n_outputs:
-        row = int(np.flatnonzero((y < 0) | (y >= n_outputs))[0])
+        wrong = np.flatnonzero((y < 0) | (y >= n_outputs))
+        if not len(wrong):
+            raise changed_labels(y, n_outputs)
+        row = int(wrong[0])
         raise LabelError(
             f"{name}: got class {y[row]} in row {row}, wanted integers 0..{n_outputs - 1}, "
             f"as the network has {n_outputs} outputs"

@@ -84,6 +84,8 @@ TargetDomain = Literal["real", "unit", "distribution", "one_hot", "sign", "bit",
 # (outputs, targets) to the loss of each row and its gradient by the outputs.
 LossFunction = Callable[[NDArray[Any], NDArray[Any]], tuple[Any, Any]]
 Weights = NDArray[np.float64] | None
+# A tuple: `isinstance` with `a | b` makes the union anew in every call.
+ROWS = (np.ndarray, Rows)
 
 
 @dataclass(frozen=True)
@@ -127,14 +129,29 @@ class Loss:
         self, model: Model, x: AnyRows | Blocks, y: NDArray[Any], weights: Weights, n_threads: int
     ) -> tuple[float, int]:
         """Return the weighted sum of the rows' losses, and how many rows are right."""
+        if isinstance(x, ROWS):
+            return self._evaluate_rows(model, x, y, weights, n_threads)
         total, n_correct = 0.0, 0
-        for part, rows in _parts(x):
+        for part, rows in x.blocks():
             some = None if weights is None else weights[part]
-            sums = model.evaluate(self.name, rows, y[part], n_threads, self.parameter, some, total)
-            if sums is None:
-                raise _check.changed_labels(y, model.n_outputs)
-            total, n_correct = sums[0], n_correct + sums[1]
+            total, right = self._evaluate_rows(model, rows, y[part], some, n_threads, total)
+            n_correct += right
         return total, n_correct
+
+    def _evaluate_rows(
+        self,
+        model: Model,
+        x: AnyRows,
+        y: NDArray[Any],
+        weights: Weights,
+        n_threads: int,
+        total: float = 0.0,
+    ) -> tuple[float, int]:
+        """Return `total` and the weighted losses summed, and how many rows are right."""
+        sums = model.evaluate(self.name, x, y, n_threads, self.parameter, weights, total)
+        if sums is None:
+            raise _check.changed_labels(y, model.n_outputs)
+        return sums
 
     def _gradients(
         self,
@@ -432,7 +449,7 @@ def count_correct(outputs: NDArray[Any], targets: NDArray[Any]) -> int:
 
 
 def _parts(x: AnyRows | Blocks) -> Iterable[tuple[slice, AnyRows]]:
-    return [(slice(None), x)] if isinstance(x, np.ndarray | Rows) else x.blocks()
+    return [(slice(None), x)] if isinstance(x, ROWS) else x.blocks()
 
 
 def _outputs(model: Model, x: AnyRows | Blocks, n_threads: int) -> NDArray[Any]:

@@ -54,7 +54,7 @@ class Run:
         updated: Model | None = None,
         parameter: float = 0,
         count: StepCount | None = None,
-        **numbers: float,
+        **hyperparameters: float,
     ) -> None: ...
     @property
     def trains(self) -> bool: ...

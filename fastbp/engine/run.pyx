@@ -54,7 +54,7 @@ cdef class StepCount:
 cdef class Run:
     """A training run of one model, with its workspace and optimizer state.
 
-    Model
+    Parameters
     ----------
     model : Model
     loss, rule : str
@@ -66,8 +66,8 @@ cdef class Run:
         Most threads a step may use.
     parameter : float
         The loss's parameter (`loss_delta` in fbp.h); the label smoothing of cross-entropy.
-    numbers
-        Other hyperparameters: fields of fbp_update, clip_norm and max_norm (0: none).
+    **hyperparameters
+        The others: fields of fbp_update, clip_norm and max_norm (0: none).
     count : StepCount or None
         A counter that the run's steps are added to.
 
@@ -99,7 +99,7 @@ cdef class Run:
     cdef public int64_t step, age
 
     def __init__(self, Model model, loss, rule, double momentum=0, double l2=0, Py_ssize_t batch_size=1,
-                 long long n_threads=1, Model updated=None, double parameter=0, StepCount count=None, **numbers):
+                 long long n_threads=1, Model updated=None, double parameter=0, StepCount count=None, **hyperparameters):
         cdef Plan *p = &self.plan
         self.model = model
         self.updated = model if updated is None else updated
@@ -113,8 +113,8 @@ cdef class Run:
         p.kernels, p.nodes, p.n_nodes = model.kernels(), self.nodes, model.n_nodes
         p.loss, p.parameter = <fbp_loss>code_of(LOSSES, loss, "loss"), parameter
         p.to_logits = fbp_loss_from_logits(p.loss, p.nodes[p.n_nodes - 1].activation.code)
-        p.clip_norm, p.max_norm = numbers.pop("clip_norm", 0), numbers.pop("max_norm", 0)
-        p.update = update_of(rule, {"momentum": momentum, "l2": l2, **numbers})
+        p.clip_norm, p.max_norm = hyperparameters.pop("clip_norm", 0), hyperparameters.pop("max_norm", 0)
+        p.update = update_of(rule, {"momentum": momentum, "l2": l2, **hyperparameters})
         p.hold = update_of("gradient", {"clip_value": p.update.clip_value})
         self.make_state()
 

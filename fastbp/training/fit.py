@@ -6,7 +6,6 @@ stderr over all steps of all epochs.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
 from types import TracebackType
@@ -77,12 +76,13 @@ class Callbacks:
 
     def _resumable(self) -> Iterator[tuple[str, Any]]:
         """Iterate over names and callbacks: of two of a class the second is ``<class>.1``."""
-        seen: Counter[str] = Counter()
+        seen: dict[str, int] = {}
         for callback in self._callbacks:
             if hasattr(callback, "resume_state"):
                 name = type(callback).__name__
-                yield f"{name}.{seen[name]}", callback
-                seen[name] += 1
+                number = seen.get(name, 0)
+                yield f"{name}.{number}", callback
+                seen[name] = number + 1
 
 
 class NoBar:

@@ -51,7 +51,7 @@ class Remembered(NamedTuple):
     missed : tuple of int
         Steps before that one that each layer was frozen in, since all was zero; () is none.
     frozen : tuple of bool
-        Whether each layer is frozen in the run.
+        Whether each layer is frozen in the run; () if none is.
     """
 
     memory: str
@@ -108,8 +108,11 @@ class OptimizerMemory:
     def missed(self, n_steps: int) -> tuple[int, ...]:
         """Return the steps before `n_steps` that each layer was frozen in, since all was zero."""
         last = self.last
+        if not last.frozen:
+            return last.missed
         steps = n_steps - last.first
-        return tuple(m + f * steps for m, f in zip(last.missed, last.frozen, strict=True))
+        missed = last.missed or (0,) * len(last.frozen)
+        return tuple(m + f * steps for m, f in zip(missed, last.frozen, strict=True))
 
     def attach(
         self, run: Run, optimizer: Optimizer, n_steps: int, layers: Sequence[Weighted]
@@ -122,14 +125,17 @@ class OptimizerMemory:
         before = self.last
         same = optimizer.memory == before.memory
         begins = before.begins if same else n_steps
-        missed = (self.missed(n_steps) if same else ()) or (0,) * len(layers)
+        missed = self.missed(n_steps) if same else ()
         if same:
             run.state[...] = before.values
         run.age = n_steps - begins
-        for layer, steps in zip(layers, missed, strict=True):
-            run.set_missed(layer._node, steps)
+        if missed:
+            for layer, steps in zip(layers, missed, strict=True):
+                run.set_missed(layer._node, steps)
         frozen = tuple(not layer.trainable for layer in layers)
-        now = Remembered(optimizer.memory, begins, run.state, n_steps, missed, frozen)
+        now = Remembered(
+            optimizer.memory, begins, run.state, n_steps, missed, frozen if any(frozen) else ()
+        )
         self._last = (now, run, None if same else before)
 
 
@@ -250,8 +256,7 @@ class TrainingState:
         ):
             raise ValueError("the steps that layers were frozen in are out of their range")
         missed = tuple(map(int, missed))
-        frozen = (False,) * len(missed)  # in the steps since
-        self.memory.last = Remembered(memory, int(begins), values, n_steps, missed, frozen)
+        self.memory.last = Remembered(memory, int(begins), values, n_steps, missed)
         self.steps.n, self.dropout_seed = n_steps, dropout_seed
         self.generator.state = described["generator"]
         self.history, self.unfinished = History._of(columns, int(epochs), stopped), unfinished
