@@ -1,4 +1,4 @@
-"""The affine map x' = (x - mean) M ahead of a network: applied, pulled back, folded into layers.
+"""The affine map x' = (x - mean) M before the first layer: applied, pulled back, folded.
 
 A map of each column by itself keeps only the diagonal of M. All is computed in float64, matrix
 products by the engine, so that the map of a row depends neither on the rows around it nor on
@@ -72,7 +72,7 @@ class Affine:
 
     @property
     def mean(self) -> NDArray[np.float64]:
-        """What is subtracted, float64 [n_inputs]; read-only."""
+        """The vector that is subtracted, float64 [n_inputs]; read-only."""
         return self._fitted()[0]
 
     @property

@@ -383,7 +383,7 @@ class Network:
         lines = [f"{'layer':<7}{'shape':<15}{'activation':<12}{'parameters':>10}"]
         if self._preprocessing is not None:
             name = f"{self._preprocessing.n_inputs} to {self._preprocessing.n_outputs}"
-            lines.append(f"{'ahead':<7}{name:<15}{'affine map':<22}")
+            lines.append(f"{'input':<7}{name:<15}{'affine map':<22}")
         for i, layer in enumerate(self.weighted_layers):
             shape, count = layer.weight.shape, layer.weight.size + layer.bias.size
             name = " x ".join(map(str, shape))

@@ -314,7 +314,7 @@ def _deltas_of_sums(
 
 
 def _residuals(layers: Iterable[Layer]) -> Iterator[Residual]:
-    """Iterate over those among the layers and within, from the inside out."""
+    """Iterate over the residual layers, nested ones first."""
     for layer in layers:
         if isinstance(layer, Residual):
             yield from _residuals(layer.layers)
@@ -393,7 +393,7 @@ def _rest(dw: Sequence[Any] | Array) -> list[str]:
 
 
 def _cells(row: Iterable[Any]) -> Iterator[str]:
-    """Iterate over the row's words and numbers, these with decimals as long as they say enough."""
+    """Iterate over the cells of a row as text; numbers get as many decimals as they need."""
     for value in row:
         if isinstance(value, str):
             yield f"{value:>12}"

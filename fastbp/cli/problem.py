@@ -1,4 +1,4 @@
-"""What the command line trains on: a training and a test part, and what their numbers mean."""
+"""The data that the command line trains on: a training and a test part, and their meaning."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ __all__ = [
 FORMAT = "fastbp"
 FORMAT_VERSION = 1
 
-# What the names of the network's own tensors begin with, in a checkpoint too.
+# The prefixes of the network's own tensors, in a checkpoint too.
 OF_THE_NETWORK = ("layers.", "preprocessing.")
 
 Tensors = dict[str, NDArray[Any]]
@@ -149,7 +149,7 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, str], Tensors]:
         with safe_open(path, framework="numpy") as file:
             metadata = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    # What the library raises for bytes it cannot read differs by the place of the damage.
+    # The library raises other errors for damage in other places.
     except (SafetensorError, ValueError, TypeError, KeyError, OverflowError) as error:
         raise CorruptModelError(f"{path} is not a readable safetensors file: {error}") from error
     _require_whole(path, metadata, tensors)
