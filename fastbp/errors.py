@@ -10,6 +10,7 @@ __all__ = [
     "DTypeError",
     "DivergenceError",
     "FastbpError",
+    "FormatVersionError",
     "InputError",
     "LabelError",
     "MissingDependencyError",
@@ -47,6 +48,10 @@ class BusyError(FastbpError, RuntimeError):
 
 class CorruptModelError(FastbpError, ValueError):
     """A file that is not a whole, unchanged fastbp model."""
+
+
+class FormatVersionError(FastbpError, ValueError):
+    """A file of a version of the format that this fastbp does not read."""
 
 
 class MissingDependencyError(FastbpError, ImportError):

@@ -526,7 +526,8 @@ def _rebuilt(architecture: dict[str, Any], tensors: modelfile.Tensors) -> Networ
     """
     n_inputs = _check.positive_int(architecture["n_inputs"], "n_inputs")
     dtype = _check.floating_dtype(architecture["dtype"])
-    layers = network_layers([modelfile.layer_of(**layer) for layer in architecture["layers"]])
+    n_weighted = sum(name.startswith("layers.") for name in tensors) // 2
+    layers = network_layers(modelfile.layers_of(architecture["layers"], n_weighted))
     wanted = {name: (shape, dtype) for name, shape in _shapes(n_inputs, layers, dtype).items()}
     if "preprocessing" in architecture:
         shape, float64 = tuple(architecture["preprocessing"]), np.dtype(np.float64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import sys
 from typing import TextIO
@@ -12,6 +13,8 @@ import numpy as np
 
 import fastbp as fb
 
+from ..formats import atomicfile
+from .output import require_output
 from .problem import load_inputs
 
 __all__ = ["add_arguments", "run"]
@@ -27,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write a line for each row, to a file or to stdout."""
+    if arguments.out is not None:
+        require_output(arguments.out, arguments.model, arguments.data)
     network = fb.load(arguments.model)
     features = tuple(json.loads(network.metadata.get("features", "[]")))
     target = network.metadata.get("target", "")
@@ -36,8 +41,9 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.out is None:
         _write_rows(sys.stdout, outputs, network.layers[-1].activation, classes)
         return
-    with open(arguments.out, "w", newline="", encoding="utf-8") as file:
-        _write_rows(file, outputs, network.layers[-1].activation, classes)
+    text = io.StringIO(newline="")
+    _write_rows(text, outputs, network.layers[-1].activation, classes)
+    atomicfile.write(arguments.out, text.getvalue().encode())
 
 
 def _write_rows(file: TextIO, outputs: np.ndarray, activation: str, classes: list[str]) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import fastbp as fb
 
 from .. import _check
-from ..errors import ConfigError
 from ..preprocess import Standardize
+from .output import require_output
 from .problem import Problem, load_problem
 
 __all__ = ["add_arguments", "run"]
@@ -47,8 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Train on the training part, score the test part with the model that is saved."""
     out = Path(arguments.out or Path(arguments.dataset).with_suffix(".safetensors").name)
-    if out.is_dir() or not out.resolve().parent.is_dir():
-        raise ConfigError(f"--out: got {out}, wanted a file in a folder that exists")
+    require_output(out, arguments.dataset)
     problem = load_problem(
         arguments.dataset,
         arguments.target,

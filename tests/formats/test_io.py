@@ -136,7 +136,7 @@ def test_a_later_format_is_named(saved, monkeypatch):
     monkeypatch.setattr(modelfile, "FORMAT_VERSION", 2)
     network.save(path)
     monkeypatch.undo()
-    with pytest.raises(errors.CorruptModelError, match="format version 2; this fastbp reads"):
+    with pytest.raises(errors.FormatVersionError, match="format version 2; this fastbp reads"):
         fb.load(path)
 
 
