@@ -4,8 +4,8 @@
 #     tools/sanitize.sh address -m fuzz --seconds 60      AddressSanitizer and UndefinedBehaviorSanitizer
 #     tools/sanitize.sh thread -m fuzz --seconds 60       ThreadSanitizer; Archer tells it of OpenMP's barriers
 #
-# FOLDER names a build to use again; PLANT=1 plants a race for ThreadSanitizer to find. ThreadSanitizer needs clang and libomp; both a Python
-# environment with the packages of `pip install -e ".[test]"` whose Python can be embedded.
+# FOLDER names a build to use again; PLANT=1 plants a race for ThreadSanitizer to find, which needs clang and libomp. Both need a
+# Python environment with the packages of `pip install -e ".[test]"` whose Python can be embedded.
 set -euo pipefail
 
 kind=$1
