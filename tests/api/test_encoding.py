@@ -48,7 +48,8 @@ def test_of_outputs():
         (lambda: fb.one_hot([0, -1]), errors.LabelError, "labels: got class -1"),
         (lambda: fb.one_hot([0.5, 1.0], 2), errors.LabelError, "labels: got one-dim"),
         (lambda: fb.one_hot([0, 1], 0), errors.ConfigError, "n_classes: got 0"),
-        (lambda: fb.labels([0, 1]), errors.ShapeError, "rows: got shape"),
+        (lambda: fb.labels(1), errors.ShapeError, "rows: got shape"),
+        (lambda: fb.labels([[-1.0], [2.0]]), errors.InputError, "rows: got values from -1 to 2"),
         (lambda: fb.labels([[np.nan, 1]]), errors.InputError, "rows: got nan"),
     ],
 )
