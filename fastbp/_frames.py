@@ -35,6 +35,8 @@ _SHOWN = 8
 def is_frame(x: object) -> bool:
     """Return whether `x` is a table whose columns have names."""
     kind = type(x)
+    if kind is np.ndarray:
+        return False
     return hasattr(kind, "columns") or hasattr(kind, "column_names")
 
 
@@ -118,13 +120,13 @@ def _require_same(found: tuple[str, ...], wanted: tuple[str, ...], name: str) ->
         if column not in found:
             raise ShapeError(
                 f"{name}: got no column {column!r} in a frame of {_shown(found)}, wanted "
-                f"{_shown(wanted)}, the columns that the network was trained on (net.columns)"
+                f"{_shown(wanted)}, the columns that it was fitted to"
             )
     extra = tuple(column for column in found if column not in wanted)
     if extra:
         raise ShapeError(
-            f"{name}: got the columns {_shown(extra)} beside those that the network was trained "
-            f"on, wanted these alone: {name}[list(net.columns)]"
+            f"{name}: got the columns {_shown(extra)} beside those that it was fitted to, wanted "
+            f"these alone: {name}[list(columns)], of the network's columns"
         )
 
 
@@ -176,14 +178,16 @@ def _opened(x: Any, name: str) -> Any:
     nw = _narwhals()
     try:
         frame = nw.from_native(x, eager_only=True)
-        _ = frame.columns
+        columns = frame.columns
     except TypeError as error:
         raise DTypeError(
             f"{name}: got a {type(x).__name__}, wanted an array, or a frame whose rows are in "
             "memory (a lazy one has collect())"
         ) from error
-    except nw.exceptions.DuplicateError as error:
-        raise InputError(f"{name}: got two columns of one name, wanted different ones") from error
+    except nw.exceptions.DuplicateError:  # not of all libraries
+        columns = (None, None)
+    if len(set(columns)) < len(columns):
+        raise InputError(f"{name}: got two columns of one name, wanted different ones")
     return frame
 
 

@@ -368,7 +368,11 @@ def _read(y: Any, name: str) -> tuple[NDArray[Any], Sequence[Label] | None]:
         if _frames.is_frame(y):
             return _frames.array_of(y, name), None
     array = array_kept(y, _check.array_of(y, name))
-    if array.dtype.kind in NUMERIC or array.dtype.kind not in "UTO":
+    if array.dtype.kind == "S":
+        raise DTypeError(
+            f"{name}: got bytes, wanted real numbers, or labels as strings: astype(str)"
+        )
+    if array.dtype.kind not in "UTO":
         return _check.numeric(array, name), _order(y)
     flat = array.astype(object).reshape(-1)
     found = labels_of(flat, name)

@@ -21,7 +21,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import _check
+from . import _check, _frames
 from ._affine import Affine, centred, rows_of
 from .engine.arrays import all_finite
 from .errors import ConfigError, InputError, ShapeError
@@ -52,10 +52,14 @@ class _Fitted(Affine):
         InputError, ShapeError, DTypeError, ConfigError
             `x` is not a finite two-dimensional array of numbers, or has too few rows or columns.
         """
+        columns = None
+        if _frames.is_frame(x):
+            x, columns = _frames.by_name(x, None, "x")
         shape = np.shape(x)
         if len(shape) != 2 or not shape[1]:
             raise ShapeError(f"x: got shape {shape}, wanted (n, n_inputs), a row per example")
         self._set(*self._solve(_check.numbers(x, shape[1])))
+        self.columns = columns
         return self
 
     def _solve(self, x: NDArray[Any]) -> Map:
