@@ -40,6 +40,16 @@ def test_of_outputs():
     assert fb.labels([[0.1, 0.7, 0.2], [-1, -3, -2], [1, 1, 0]]).tolist() == [1, 0, 0]
 
 
+def test_one_sigmoid_output_is_two_classes():
+    network = fb.Network(3, [fb.Dense(1, "sigmoid")], seed=0)
+    x = np.random.default_rng(0).standard_normal((20, 3))
+    outputs = network.predict(x)
+    wanted = (outputs[:, 0] > 0.5).astype(int).tolist()
+    assert fb.labels(outputs).tolist() == fb.labels(outputs[:, 0]).tolist() == wanted
+    assert sum(wanted) not in (0, 20)
+    assert fb.labels([0.5, 0.50001, 0, 1]).tolist() == [0, 1, 0, 1]
+
+
 @pytest.mark.parametrize(
     ("call", "error", "match"),
     [
