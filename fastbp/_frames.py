@@ -68,6 +68,8 @@ def by_name(x: Any, columns: Columns, name: str) -> tuple[NDArray[Any], Columns]
     """
     whole = _whole(x)
     frame = _opened(x, name) if whole is None else None
+    if whole is None and frame is None:  # by place, as far as NumPy understands it
+        return np.asarray(x), None
     found = tuple(x.columns if frame is None else frame.columns)
     if len(set(found)) < len(found):
         raise InputError(f"{name}: got two columns of one name, wanted different ones")
@@ -93,7 +95,7 @@ def array_of(x: Any, name: str) -> NDArray[Any]:
 def only_column(x: Any, name: str) -> Any:
     """Return the column of a frame that has one, as a series of its library; else the frame."""
     frame = _opened(x, name)
-    return frame[:, 0].to_native() if len(frame.columns) == 1 else x
+    return frame[:, 0].to_native() if frame is not None and len(frame.columns) == 1 else x
 
 
 def rows_of(x: Any) -> Any:
@@ -125,13 +127,15 @@ def column_names(value: Any, n_inputs: int) -> Columns:
 
 
 def _require_same(found: tuple[str, ...], wanted: tuple[str, ...], name: str) -> None:
-    for column in wanted:
-        if column not in found:
-            raise ShapeError(
-                f"{name}: got no column {column!r} in a frame of {_shown(found)}, wanted "
-                f"{_shown(wanted)}, the columns that it was fitted to"
-            )
-    extra = tuple(column for column in found if column not in wanted)
+    have, want = set(found), set(wanted)
+    missing = tuple(column for column in wanted if column not in have)
+    extra = tuple(column for column in found if column not in want)
+    if missing:
+        but = f", but with {_shown(extra)}" if extra else ""
+        raise ShapeError(
+            f"{name}: got a frame without the columns {_shown(missing)}{but}, wanted "
+            f"{_shown(wanted)}, those that it was fitted to"
+        )
     if extra:
         raise ShapeError(
             f"{name}: got the columns {_shown(extra)} beside those that it was fitted to, wanted "
@@ -209,12 +213,17 @@ def _column(series: Any, column: object, name: str) -> NDArray[Any]:
 
 
 def _opened(x: Any, name: str) -> Any:
-    """Return the frame as narwhals reads it."""
+    """Return the frame as narwhals reads it; None for an array of a library that it does not know.
+
+    Such as a record batch of pyarrow.
+    """
     nw = _narwhals()
     try:
         frame = nw.from_native(x, eager_only=True)
         _ = frame.columns
     except TypeError as error:
+        if hasattr(type(x), "__array__"):
+            return None
         raise DTypeError(
             f"{name}: got a {type(x).__name__}, wanted an array, or a frame whose rows are in "
             "memory (a lazy one has collect())"

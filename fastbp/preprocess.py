@@ -283,11 +283,12 @@ def one_hot(
     LabelError, ShapeError, DTypeError, ConfigError
         An argument cannot be used.
     """
-    shape, dtype = np.shape(labels), _check.floating_dtype(dtype)
+    labels, dtype = _check.numeric(labels, "labels"), _check.floating_dtype(dtype)
+    shape = labels.shape
     if len(shape) != 1 or not shape[0]:
         raise ShapeError(f"labels: got shape {shape}, wanted (n,), one integer per row")
     if n_classes is None:
-        n_classes = max(2, int(np.max(labels)) + 1)
+        n_classes = max(2, int(np.nan_to_num(labels.max())) + 1)
     columns = max(2, _check.positive_int(n_classes, "n_classes"))
     classes = _check.classes(labels, columns, "labels")
     rows = np.zeros((shape[0], columns), dtype)
