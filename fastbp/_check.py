@@ -163,12 +163,12 @@ def targets(
 
     For one output they may have one dimension. `domain` is `Loss.targets`; see `domain_fault`.
     """
-    array = y if type(y) is np.ndarray and y.dtype.kind in "biuf" else numeric(y, name)
-    shape = array.shape
-    if shape and shape[0] != n_rows:
-        raise ShapeError(f"{name}: got {shape[0]} rows, wanted {n_rows}, as many as x has")
-    if shape != (n_rows, n_outputs) and not (len(shape) == n_outputs == 1):
-        _reject_targets(shape, n_rows, n_outputs, name)
+    if type(y) is np.ndarray and (y.dtype is dtype or y.dtype.kind in "biuf"):
+        array = y
+    else:
+        array = numeric(y, name)
+    if array.shape != (n_rows, n_outputs):
+        _require_targets(array.shape, n_rows, n_outputs, name)
     array, fault = column(array, dtype, domain, name)
     if fault:
         raise LabelError(f"{name}: {fault}")
@@ -444,7 +444,11 @@ def _reject_inputs(shape: tuple[int, ...], n_inputs: int, name: str) -> NoReturn
     raise InputError(f"{name}: got no rows, shape {shape}, wanted at least one")
 
 
-def _reject_targets(shape: tuple[int, ...], n_rows: int, n_outputs: int, name: str) -> NoReturn:
+def _require_targets(shape: tuple[int, ...], n_rows: int, n_outputs: int, name: str) -> None:
+    if shape == (n_rows,) and n_outputs == 1:
+        return
+    if shape and shape[0] != n_rows:
+        raise ShapeError(f"{name}: got {shape[0]} rows, wanted {n_rows}, as many as x has")
     flat = "the same in one dimension" if n_outputs == 1 else "one-dimensional integer classes"
     raise ShapeError(f"{name}: got shape {shape}, wanted ({n_rows}, {n_outputs}), or {flat}")
 

@@ -33,6 +33,15 @@ Label = str | bool | int | float
 Pair = tuple[int, int] | None
 
 NUMERIC = "biuf"
+# The targets of two classes by the domain of a loss, or where that is "real" by the activation.
+PAIRS = {
+    "unit": (0, 1),
+    "sigmoid": (0, 1),
+    "bit": (0, 1),
+    "step": (0, 1),
+    "sign": (-1, 1),
+    "tanh": (-1, 1),
+}
 # A message names so many labels at most.
 _SHOWN = 8
 
@@ -48,12 +57,9 @@ class Classes:
 
     def __init__(self, labels: Sequence[Label] = ()) -> None:
         self.labels = tuple(labels)
+        # Whether each label is equal to its number, so that numbers need no translation.
+        self.counted = self.labels == tuple(range(len(self.labels)))
         self._codes = {label: code for code, label in enumerate(self.labels)}
-
-    @cached_property
-    def counted(self) -> bool:
-        """Whether each label is equal to its number, so that numbers need no translation."""
-        return self.labels == tuple(range(len(self.labels)))
 
     @cached_property
     def array(self) -> NDArray[Any]:
@@ -116,12 +122,11 @@ def encoded(
     ShapeError, DTypeError, InputError
         As for `_check.targets`.
     """
-    order = None
     if type(y) is np.ndarray and y.dtype.kind in NUMERIC:
-        labels = y
+        labels, order = y, None
     else:
         labels, order = _read(y, name)
-    if labels.ndim != 1 or len(labels) != n_rows:
+    if labels.shape != (n_rows,):
         return _check.targets(labels, n_rows, n_outputs, dtype, domain, name), classes
     if n_outputs == 1:
         pair = pair_of(domain, activation)
@@ -133,9 +138,7 @@ def encoded(
 
 def pair_of(domain: str, activation: str) -> Pair:
     """Return the targets of two classes for one output, None if it can only have numbers."""
-    if domain == "real":
-        domain = {"sigmoid": "unit", "step": "bit", "tanh": "sign"}.get(activation, activation)
-    return {"unit": (0, 1), "bit": (0, 1), "sign": (-1, 1)}.get(domain)
+    return PAIRS.get(activation if domain == "real" else domain)
 
 
 def threshold_of(activation: str) -> float:

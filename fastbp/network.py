@@ -116,6 +116,7 @@ class Network:
         self._model, self.layers = build(n_inputs, layers, dtype)
         self.weighted_layers = weighted_layers(self.layers)
         self._n_inputs, self._n_outputs, self._dtype = n_inputs, layers[-1].units, dtype
+        self._activation = self.layers[-1].activation
         self.metadata: dict[str, str] = {}
         self._preprocessing: Affine | None = None
         self._names = Names()
@@ -296,7 +297,7 @@ class Network:
         InputError, ShapeError, DTypeError
             As for `predict`.
         """
-        labels, activation = self.classes, self.layers[-1].activation
+        labels, activation = self.classes, self._activation
         if labels is None and self._n_outputs == 1 and activation not in ("sigmoid", "step"):
             raise ConfigError(
                 f"network: got one {activation} output without classes, wanted one that was "
@@ -525,7 +526,7 @@ class Network:
         return found
 
     def _loss(self, loss: str | Loss | LossFunction) -> Loss:
-        return resolve(loss, self.layers[-1].activation, self._n_outputs)
+        return resolve(loss, self._activation, self._n_outputs)
 
     def _examples(
         self,
@@ -545,7 +546,7 @@ class Network:
     ) -> tuple[_check.AnyRows, NDArray[Any], Names]:
         """Return what `_examples` does, and the names that hold once they are trained on."""
         names = self._names
-        if _frames.is_frame(x):
+        if type(x) is not np.ndarray and _frames.is_frame(x):
             x, columns = _frames.by_name(x, names.columns, "x")
             names = names._replace(columns=columns or names.columns)
         rows = self._rows(x)
@@ -562,7 +563,7 @@ class Network:
     def _encoded(
         self, y: ArrayLike, rows: int, loss: Loss, name: str, names: Names
     ) -> tuple[NDArray[Any], _labels.Classes | None]:
-        activation, classes = self.layers[-1].activation, names.classes
+        activation, classes = self._activation, names.classes
         return _labels.encoded(
             y, rows, self._n_outputs, self._dtype, loss.targets, activation, classes, name
         )
@@ -582,7 +583,8 @@ class Network:
 
     def _rows(self, x: ArrayLike, name: str = "x", values: bool = True) -> _check.AnyRows:
         """Return `x` as the engine reads it; with `values`, finite there."""
-        x = self._by_name(x, name)
+        if type(x) is not np.ndarray:
+            x = self._by_name(x, name)
         affine = self._preprocessing
         if affine is not None:
             diagonal = affine._diagonal()

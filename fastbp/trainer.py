@@ -590,9 +590,9 @@ class Trainer:
     ) -> NDArray[np.float64] | None:
         class_weight, network = self._class_weight, self.network
         if isinstance(class_weight, dict):
-            activation = network.layers[-1].activation
+            domain, activation = self._loss.targets, network._activation
             class_weight = _labels.weights_by_target(
-                class_weight, names.classes, network.n_outputs, self._loss.targets, activation
+                class_weight, names.classes, network.n_outputs, domain, activation
             )
         return _check.row_weights(sample_weight, class_weight, y, network.dtype)
 

@@ -89,7 +89,10 @@ def test_columns_are_matched_by_name_at_every_door(frame):
     [
         (without("age"), r"got a frame without the columns 'age', wanted 'height', 'age'"),
         (COLUMNS | {"extra": X[:, 0]}, r"got the columns 'extra' beside those"),
-        (without("age") | {"Age": X[:, 0]}, "without the columns 'age', but with 'Age', wanted"),
+        (
+            without("age") | {"Age": X[:, 0]},
+            "got a frame without the columns 'age', but with 'Age', wanted",
+        ),
     ],
 )
 def test_other_columns_are_named(frame, columns, match):
