@@ -23,11 +23,11 @@ class FastbpError(Exception):
 
 
 class InputError(FastbpError, ValueError):
-    """Unusable values in ``x``: empty, NaN, infinite or masked."""
+    """Unusable values in ``x``: empty, missing, NaN, infinite or masked."""
 
 
 class LabelError(FastbpError, ValueError):
-    """Unusable values in ``y``: classes out of range, float classes, NaN, bad probabilities."""
+    """Unusable values in ``y``: labels missing, unknown or of two kinds, NaN, bad probabilities."""
 
 
 class ShapeError(FastbpError, ValueError):

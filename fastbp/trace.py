@@ -333,12 +333,12 @@ def _probed(layers: Sequence[Layer]) -> list[Layer]:
 
 
 def one_example(value: ArrayLike, width: int, name: str) -> Array:
-    """Return one example as [1, width]; of `y`, a class as [1]."""
-    array = _check._numeric(value, name)
-    if array.shape in ((width,), (1, width)) or (width == 1 and not array.shape):
-        return array.reshape(1, width)
+    """Return one example as [1, width]; of `y`, a label or the target of one output as [1]."""
+    array = _check.numeric(value, name) if name == "x" else _check.array_of(value, name)
     if name == "y" and array.shape in ((), (1,)):
         return array.reshape(1)
+    if array.shape in ((width,), (1, width)) or (width == 1 and not array.shape):
+        return array.reshape(1, width)
     forms = f"({width},) or (1, {width})" + (", or its class" if name == "y" and width > 1 else "")
     raise ShapeError(f"{name}: got shape {array.shape}, wanted one example: {forms}")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import json
 import sys
 from typing import TextIO
 
@@ -33,24 +32,20 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.out is not None:
         require_output(arguments.out, arguments.model, arguments.data)
     network = fb.load(arguments.model)
-    features = tuple(json.loads(network.metadata.get("features", "[]")))
     target = network.metadata.get("target", "")
-    x = load_inputs(arguments.data, network.n_inputs, features, target)
-    classes = json.loads(network.metadata.get("classes", "[]"))
-    outputs = network.predict(x)
+    x = load_inputs(arguments.data, network.n_inputs, network.columns or (), target)
+    # A class for each row of a network that knows them, or has a softmax layer; else the outputs.
+    if network.classes is not None or network.layers[-1].activation == "softmax":
+        found = network.predict_classes(x).reshape(-1, 1)
+    else:
+        found = network.predict(x)
     if arguments.out is None:
-        _write_rows(sys.stdout, outputs, network.layers[-1].activation, classes)
+        _write_rows(sys.stdout, found)
         return
     text = io.StringIO(newline="")
-    _write_rows(text, outputs, network.layers[-1].activation, classes)
+    _write_rows(text, found)
     atomicfile.write(arguments.out, text.getvalue().encode())
 
 
-def _write_rows(file: TextIO, outputs: np.ndarray, activation: str, classes: list[str]) -> None:
-    """Write a class for each row of a softmax layer, else the outputs."""
-    writer = csv.writer(file, lineterminator="\n")
-    if activation != "softmax":
-        writer.writerows(outputs)
-        return
-    indices = outputs.argmax(axis=1)
-    writer.writerows([classes[i] if classes else i] for i in indices)
+def _write_rows(file: TextIO, rows: np.ndarray) -> None:
+    csv.writer(file, lineterminator="\n").writerows(rows)
