@@ -128,6 +128,17 @@ INLINE vec v_abs(vec a) { return v_from_bits(v_bits(a) & ~((ireal)1 << (FBP_REAL
 /* a with the sign of b. */
 INLINE vec v_copysign(vec a, vec b) { return v_from_bits(v_bits(v_abs(a)) | (v_bits(b) & ((ireal)1 << (FBP_REAL_BITS - 1)))); }
 
+/* Is any lane of a mask set? */
+#if FBP_VEC_BYTES == 64
+INLINE int v_any(ivec mask) { return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0; }
+#elif FBP_VEC_BYTES == 32
+INLINE int v_any(ivec mask) { return !_mm256_testz_si256((__m256i)mask, (__m256i)mask); }
+#elif FBP_VEC_BYTES == 16
+INLINE int v_any(ivec mask) { return vmaxvq_u32((uint32x4_t)mask) != 0; }
+#else
+INLINE int v_any(ivec mask) { return mask != 0; }
+#endif
+
 /* The mask of the first `keep` lanes, 0 <= keep <= LANES. */
 INLINE ivec v_first(ptrdiff_t keep)
 {
