@@ -394,6 +394,14 @@ def _converted(array: NDArray[Any], dtype: np.dtype) -> NDArray[Any]:
         return np.require(array, dtype, ("C", "A"))
 
 
+def shape(value: ArrayLike, name: str) -> tuple[int, ...]:
+    """Return the shape of `value` as an array."""
+    try:
+        return np.shape(value)
+    except ValueError as error:
+        raise ShapeError(f"{name}: got rows of different lengths, wanted an array") from error
+
+
 def not_finite(array: NDArray[Any], name: str, first: int = 0) -> str:
     """Return the text of the error that names the first number which is not finite.
 

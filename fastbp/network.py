@@ -7,6 +7,7 @@ tensors by name.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast, overload
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _check
-from ._affine import Affine, MappedRows, attached, first_layer_inputs, fold
+from ._affine import Affine, MappedRows, attached, first_layer_inputs, fold, folding_error
 from .engine.model import Claim
 from .engine.rows import Rows
 from .engine.runtime import get_num_threads
@@ -339,7 +340,12 @@ class Network:
 
         The map is in its first layer: with W and b the weight and bias, W' = M W and
         b' = b - mean M W, computed in float64. Of a `Residual` it is in the first layer within and
-        in the projection; where the sum is of x' itself, that becomes the projection of x.
+        in the projection; where the sum is of x' itself, that becomes the projection of x. A
+        column that was constant in the rows of the map's fit gets the weight 0.
+
+        In raw rows a mean much larger than the deviation takes up digits. Where rounding could
+        take more than the root of the dtype's eps from a net input (0.03% in float32), the copy
+        keeps its `preprocessing`, and a RuntimeWarning says so.
 
         Raises
         ------
@@ -348,6 +354,17 @@ class Network:
         """
         affine = self._preprocessing
         if affine is None:
+            return self.copy()
+        lost = folding_error(affine, self.layers, self._dtype)
+        most = float(np.sqrt(np.finfo(self._dtype).eps))
+        if not lost <= most:
+            warnings.warn(
+                f"fold: the copy keeps its preprocessing, and predicts the same; in {self._dtype} "
+                f"a folded layer could lose {lost:.2g} of a net input to rounding, more than "
+                f"{most:.2g}, as columns of x have means much larger than their deviations",
+                RuntimeWarning,
+                stacklevel=2,
+            )
             return self.copy()
         twin = self._unset(affine.n_inputs, self.layers, self._dtype)
         twin.metadata = dict(self.metadata)
@@ -421,7 +438,8 @@ class Network:
 
         i counts those layers that have them, as `Network.weighted_layers` does.
 
-        Of a preprocessing also ``preprocessing.mean`` and ``preprocessing.matrix``, in float64.
+        Of a preprocessing also ``preprocessing.mean`` and ``preprocessing.matrix``, in float64, and
+        ``preprocessing.image`` if it was fitted: mean and deviation of the mapped columns.
         """
         found = {
             f"layers.{i}.{name}": np.array(getattr(layer, name), order="C")
@@ -431,6 +449,8 @@ class Network:
         affine = self._preprocessing
         if affine is not None:
             found |= {"preprocessing.mean": affine.mean, "preprocessing.matrix": affine.matrix}
+            if affine._image is not None:
+                found["preprocessing.image"] = affine._image
         return found
 
     def _loss(self, loss: str | Loss | LossFunction) -> Loss:
@@ -532,6 +552,8 @@ def _rebuilt(architecture: dict[str, Any], tensors: modelfile.Tensors) -> Networ
         shape, float64 = tuple(architecture["preprocessing"]), np.dtype(np.float64)
         wanted["preprocessing.mean"] = (shape[:1], float64)
         wanted["preprocessing.matrix"] = (shape, float64)
+        if "preprocessing.image" in tensors:
+            wanted["preprocessing.image"] = ((2, shape[-1]), float64)
     # Compared before anything is allocated: a forged architecture may ask for any size.
     found = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
     if found != wanted:
@@ -542,8 +564,8 @@ def _rebuilt(architecture: dict[str, Any], tensors: modelfile.Tensors) -> Networ
         layer.weight[...] = tensors[f"layers.{i}.weight"]
         layer.bias[...] = tensors[f"layers.{i}.bias"]
     if "preprocessing" in architecture:
-        maps = tensors["preprocessing.mean"], tensors["preprocessing.matrix"]
-        network.preprocessing = Affine(*maps)
+        mean, matrix = (tensors[f"preprocessing.{name}"] for name in ("mean", "matrix"))
+        network.preprocessing = Affine._of(mean, matrix, tensors.get("preprocessing.image"))
     return network
 
 
