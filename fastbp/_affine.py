@@ -72,12 +72,10 @@ class Affine:
         """Set the map; `image` [2, n_outputs] is the mean and deviation of the mapped columns."""
         float64 = np.dtype(np.float64)
         n, shape = math.prod(_check.shape(mean, "mean")), _check.shape(matrix, "matrix")
-        if not n or not shape or shape[0] != n or len(shape) > 2 or 0 in shape:
+        mean = _check.parameter(mean, (max(n, 1),), float64, "mean")
+        if not shape or shape[0] != n or len(shape) > 2 or 0 in shape:
             raise ShapeError(f"matrix: got shape {shape}, wanted ({n}, n_outputs) or ({n},)")
-        checked = (
-            _check.parameter(mean, (n,), float64, "mean"),
-            _check.parameter(matrix, shape, float64, "matrix"),
-        )
+        checked = mean, _check.parameter(matrix, shape, float64, "matrix")
         self._mean, self._matrix = (np.array(array, order="C") for array in checked)
         self._mean.flags.writeable = self._matrix.flags.writeable = False
         if image is not None:
@@ -139,7 +137,10 @@ class Affine:
             The new weights are not finite in the network's dtype, or M has not a number for each
             output; nothing has changed.
         """
-        layer = network.layers[-1]
+        layers = getattr(network, "layers", None)
+        if not isinstance(layers, tuple):
+            raise ConfigError(f"network: got {network!r}, wanted a Network")
+        layer = layers[-1]
         if not isinstance(layer, Dense) or layer.activation != "linear":
             raise ConfigError(f"last layer: got {layer!r}, wanted a linear Dense")
         if self.matrix.ndim != 1:

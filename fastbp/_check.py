@@ -6,7 +6,8 @@ in two compiled look-ups; anything else is converted once.
 """
 
 import operator
-from collections.abc import Collection, Iterable, Iterator
+import os
+from collections.abc import Collection, Iterator
 from typing import Any, NoReturn, Protocol
 
 import numpy as np
@@ -50,7 +51,7 @@ def inputs(
 ) -> NDArray[Any]:
     """Return `x` as a C-contiguous [n >= 1, n_inputs] array of `dtype`; with `values`, finite."""
     if not in_form(x, dtype, n_inputs):
-        x = _converted(_numeric(x, name), dtype)
+        x = _converted(numeric(x, name), dtype)
         if x.ndim != 2 or x.shape[1] != n_inputs or not x.shape[0]:
             _reject_inputs(x.shape, n_inputs, name)
     if values and not all_finite(x):
@@ -163,7 +164,7 @@ def targets(
     if type(y) is np.ndarray and (y.dtype is INT64 or y.dtype is dtype):
         array = y
     else:
-        array = _numeric(y, name)
+        array = numeric(y, name)
     shape = array.shape
     if shape and shape[0] != n_rows:
         raise ShapeError(f"{name}: got {shape[0]} rows, wanted {n_rows}, as many as x has")
@@ -287,7 +288,7 @@ def parameter(value: ArrayLike, shape: tuple[int, ...], dtype: np.dtype, name: s
 
 def shaped(value: ArrayLike, shape: tuple[int, ...], dtype: np.dtype, name: str) -> NDArray[Any]:
     """Return `value` as an array of `shape` and `dtype`."""
-    array = _converted(_numeric(value, name), dtype)
+    array = _converted(numeric(value, name), dtype)
     if array.shape != shape:
         raise ShapeError(f"{name}: got shape {array.shape}, wanted {shape}")
     return array
@@ -295,7 +296,7 @@ def shaped(value: ArrayLike, shape: tuple[int, ...], dtype: np.dtype, name: str)
 
 def weights(value: ArrayLike, n_rows: int, dtype: np.dtype, name: str) -> NDArray[Any]:
     """Return `value` as a float64 array [n_rows] of numbers >= 0 that are finite in `dtype`."""
-    array = _converted(_numeric(value, name), DTYPES["float64"])
+    array = _converted(numeric(value, name), DTYPES["float64"])
     if array.shape != (n_rows,):
         raise ShapeError(
             f"{name}: got shape {array.shape}, wanted ({n_rows},), a weight for each row of x"
@@ -374,7 +375,8 @@ def _classes_of(y: NDArray[Any]) -> NDArray[Any]:
     )
 
 
-def _numeric(value: ArrayLike, name: str) -> NDArray[Any]:
+def numeric(value: ArrayLike, name: str) -> NDArray[Any]:
+    """Return `value` as an array of real numbers, of any type and shape."""
     if isinstance(value, np.ndarray) and isinstance(value, np.ma.MaskedArray):
         raise InputError(f"{name}: got a masked array, wanted one whose gaps are filled or dropped")
     try:
@@ -402,11 +404,22 @@ def shape(value: ArrayLike, name: str) -> tuple[int, ...]:
         raise ShapeError(f"{name}: got rows of different lengths, wanted an array") from error
 
 
+def table(value: ArrayLike, name: str) -> NDArray[Any]:
+    """Return `value` as an array of rows, whatever they are of."""
+    shape(value, name)
+    array = np.asarray(value)
+    if not array.ndim:
+        raise ShapeError(f"{name}: got {value!r}, wanted an array with a row per example")
+    return array
+
+
 def not_finite(array: NDArray[Any], name: str, first: int = 0) -> str:
     """Return the text of the error that names the first number which is not finite.
 
     `first` is the index of the array's first row.
     """
+    if not array.ndim:
+        return f"{name}: got {array}, wanted finite numbers"
     bad = np.argwhere(~np.isfinite(array))
     if not len(bad):  # it has been written to since it was looked at
         return f"{name}: got a number that is not finite, wanted finite numbers"
@@ -446,7 +459,10 @@ def optional_int(value: Any, name: str) -> int | None:
 
 def callbacks(value: Any, method: str) -> tuple[Any, ...]:
     """Return `value` as a tuple of objects that have `method`."""
-    found = tuple(value) if isinstance(value, Iterable) else (value,)
+    try:
+        found = tuple(value)
+    except TypeError:
+        found = (value,)
     for callback in found:
         if not callable(getattr(callback, method, None)):
             raise ConfigError(f"callbacks: got {callback!r}, wanted an object with {method}(...)")
@@ -455,12 +471,29 @@ def callbacks(value: Any, method: str) -> tuple[Any, ...]:
 
 def number(value: Any, name: str, below: float = np.inf) -> float:
     """Return `value` as a float, 0 <= value < below."""
-    if isinstance(value, NUMBERS) and not isinstance(value, bool):
-        result = float(value)
-        if 0 <= result < below:
-            return result
+    result = _float(value)
+    if 0 <= result < below:
+        return result
     wanted = "a finite number >= 0" if below == np.inf else f"a number in [0, {below:g})"
     raise ConfigError(f"{name}: got {value!r}, wanted {wanted}")
+
+
+def real(value: Any, name: str) -> float:
+    """Return `value` as a finite float."""
+    result = _float(value)
+    if not np.isfinite(result):
+        raise ConfigError(f"{name}: got {value!r}, wanted a finite number")
+    return result
+
+
+def _float(value: Any) -> float:
+    """Return any kind of real number as a float; NaN for anything else, bools included."""
+    if not isinstance(value, NUMBERS) or isinstance(value, bool):
+        return np.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return np.inf
 
 
 def positive(value: Any, name: str) -> float:
@@ -469,6 +502,17 @@ def positive(value: Any, name: str) -> float:
     if not result:
         raise ConfigError(f"{name}: got {value!r}, wanted a number > 0")
     return result
+
+
+def path(value: Any, name: str = "path") -> str:
+    """Return `value` as the name of a file; an integer, to `open` an open file, is none."""
+    try:
+        found = os.fsdecode(value)
+        if b"\0" not in os.fsencode(found):
+            return found
+    except (TypeError, UnicodeError):
+        pass
+    raise ConfigError(f"{name}: got {value!r}, wanted the name of a file, str or os.PathLike")
 
 
 def flag(value: Any, name: str) -> bool:

@@ -239,7 +239,7 @@ class Checkpoint:
     def __init__(
         self, path: str | os.PathLike[str], every: int = 1, best: str | None = None
     ) -> None:
-        self._path = os.path.abspath(path)
+        self._path = os.path.abspath(_check.path(path))
         self._every = _check.positive_int(every, "every")
         self._best = _monitor(best, "best")
 

@@ -167,6 +167,8 @@ def gradient_check(
     """
     penalties = Objective(l1=l1, l2=l2, penalize_bias=penalize_bias)
     eps, tolerance = _check.positive(eps, "eps"), _check.positive(tolerance, "tolerance")
+    if not isinstance(network, Network):
+        raise ConfigError(f"network: got {network!r}, wanted a Network")
     net = network.copy("float64")
     resolved = net._loss(loss)
     _, pairs = net.gradients(x, y, loss, sample_weight=sample_weight)
@@ -203,7 +205,7 @@ def check_loss(
     outputs : array_like
         [n, n_outputs], away from kinks; taken as float64.
     targets : array_like
-        What the function takes for them.
+        [n, ...], what the function takes for them.
     eps, tolerance : float
         As for `gradient_check`.
 
@@ -226,13 +228,13 @@ def check_loss(
     True
     """
     eps, tolerance = _check.positive(eps, "eps"), _check.positive(tolerance, "tolerance")
-    if not callable(function):
-        raise ConfigError(f"function: got {function!r}, wanted f(outputs, targets)")
-    y = np.array(_check.parameter(outputs, np.shape(outputs), np.dtype(np.float64), "outputs"))
+    loss, shape = CustomLoss(function), _check.shape(outputs, "outputs")
+    y = np.array(_check.parameter(outputs, shape, np.dtype(np.float64), "outputs"))
     if y.ndim != 2 or not y.size:
         raise ShapeError(f"outputs: got shape {y.shape}, wanted (n, n_outputs)")
-    t = np.asarray(targets)
-    loss = CustomLoss(function)
+    t = _check.numeric(targets, "targets")
+    if t.shape[:1] != y.shape[:1]:
+        raise ShapeError(f"targets: got shape {t.shape}, wanted {len(y)} rows, as outputs has")
     analytic = loss.measure(y, t)[1]
 
     def objective() -> float:

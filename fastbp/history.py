@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from . import _check
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -64,7 +66,7 @@ class History(Mapping[str, list[float]]):
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write one line per epoch, with a header; epochs are counted from 1."""
-        with open(path, "w", newline="", encoding="utf-8") as file:
+        with open(_check.path(path), "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["epoch", *self._columns])
             writer.writerows(

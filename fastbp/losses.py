@@ -349,6 +349,11 @@ class CustomLoss(Loss):
     name = "custom"
     function: LossFunction
 
+    def __post_init__(self) -> None:
+        """Check the function."""
+        if not callable(self.function) or isinstance(self.function, type):
+            raise ConfigError(f"function: got {self.function!r}, wanted f(outputs, targets)")
+
     @property
     def parameter(self) -> float:
         """None that the engine would take."""

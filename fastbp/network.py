@@ -367,7 +367,7 @@ class Network:
             )
             return self.copy()
         twin = self._unset(affine.n_inputs, self.layers, self._dtype)
-        twin.metadata = dict(self.metadata)
+        twin.metadata = self._notes()
         fold(affine, self.layers, twin.layers)
         return twin
 
@@ -375,7 +375,7 @@ class Network:
         """Return an independent network with the same parameters, in `dtype` if given."""
         wanted = self._dtype if dtype is None else _check.floating_dtype(dtype)
         twin = self._unset(self._n_inputs, self.layers, wanted)
-        twin.metadata, twin._preprocessing = dict(self.metadata), self._preprocessing
+        twin.metadata, twin._preprocessing = self._notes(), self._preprocessing
         for mine, other in zip(self.weighted_layers, twin.weighted_layers, strict=True):
             other.weight[...] = mine.weight
             other.bias[...] = mine.bias
@@ -421,17 +421,24 @@ class Network:
 
     def _architecture(self) -> dict[str, Any]:
         """Return what `_rebuilt` needs besides the tensors, as JSON can hold it."""
-        if not all(isinstance(text, str) for item in self.metadata.items() for text in item):
-            raise ConfigError(f"metadata: got {self.metadata!r}, wanted strings by strings")
         described = {
             "n_inputs": self._n_inputs,
             "layers": [modelfile.description(layer) for layer in self.layers],
             "dtype": self.dtype.name,
-            "metadata": self.metadata,
+            "metadata": self._notes(),
         }
         if self._preprocessing is not None:
             described["preprocessing"] = list(self._preprocessing.matrix.shape)
         return described
+
+    def _notes(self) -> dict[str, str]:
+        """Return a copy of `metadata`, which the user may have set to anything."""
+        notes = self.metadata
+        if not isinstance(notes, dict) or not all(
+            isinstance(text, str) for item in notes.items() for text in item
+        ):
+            raise ConfigError(f"metadata: got {notes!r}, wanted a dict of strings by strings")
+        return dict(notes)
 
     def _tensors(self) -> modelfile.Tensors:
         """Return copies of the parameters: ``layers.<i>.weight`` and ``layers.<i>.bias``.

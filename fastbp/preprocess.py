@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from . import _check
 from ._affine import Affine, centred, rows_of
 from .engine.arrays import all_finite
-from .errors import ConfigError, InputError, ShapeError
+from .errors import ConfigError, InputError, LabelError, ShapeError
 
 __all__ = [
     "PCA",
@@ -144,9 +144,7 @@ class MinMax(_Fitted):
 
     def __post_init__(self) -> None:
         """Check the range."""
-        bounds = (self.low, self.high)
-        numbers = all(isinstance(b, _check.NUMBERS) and not isinstance(b, bool) for b in bounds)
-        if not (numbers and -np.inf < self.low < self.high < np.inf):
+        if not _check.real(self.low, "low") < _check.real(self.high, "high"):
             raise ConfigError(f"range: got {self.low!r} to {self.high!r}, wanted low < high")
 
     def _solve(self, x: NDArray[Any], columns: _Columns) -> Map:
@@ -230,7 +228,7 @@ class Whiten(_Fitted):
     def _solve(self, x: NDArray[Any], columns: _Columns) -> Map:
         deviations, directions, varies = _principal(x, columns, self.n_components)
         # Where all is constant epsilon must not blow rounding errors up either.
-        scale = np.where(varies, np.hypot(deviations, np.sqrt(self.epsilon)), 1.0)
+        scale = np.where(varies, np.hypot(deviations, np.sqrt(float(self.epsilon))), 1.0)
         matrix, spread = directions / scale, np.where(varies, deviations / scale, 0.0)
         if self.zca:
             matrix, spread = matrix @ directions.T, np.sqrt(directions**2 @ spread**2)
@@ -261,8 +259,8 @@ def polynomial_features(x: ArrayLike, degree: int) -> NDArray[Any]:
     InputError, ShapeError, DTypeError, ConfigError
         An argument cannot be used, or a product is not finite.
     """
-    shape, degree = np.shape(x), _check.positive_int(degree, "degree")
-    if len(shape) != 2:
+    shape, degree = _check.shape(x, "x"), _check.positive_int(degree, "degree")
+    if len(shape) != 2 or not shape[1]:
         raise ShapeError(f"x: got shape {shape}, wanted (n, n_inputs), a row per example")
     x = rows_of(x, shape[1])
     terms = (combinations_with_replacement(range(shape[1]), d + 1) for d in range(degree))
@@ -298,13 +296,17 @@ def one_hot(
     LabelError, ShapeError, DTypeError, ConfigError
         An argument cannot be used.
     """
-    shape, dtype = np.shape(labels), _check.floating_dtype(dtype)
+    array, dtype = _check.numeric(labels, "labels"), _check.floating_dtype(dtype)
+    shape = array.shape
     if len(shape) != 1 or not shape[0]:
         raise ShapeError(f"labels: got shape {shape}, wanted (n,), one integer per row")
     if n_classes is None:
-        n_classes = max(2, int(np.max(labels)) + 1)
+        if array.dtype.kind not in "biu" or not 0 <= array.max() < 2**31 - 1:
+            found = f"{array.dtype} up to {array.max()}"
+            raise LabelError(f"labels: got {found}, wanted integers 0..{2**31 - 2}")
+        n_classes = int(array.max()) + 1
     columns = max(2, _check.positive_int(n_classes, "n_classes"))
-    classes = _check.targets(labels, shape[0], columns, dtype, "real", "labels")
+    classes = _check.targets(array, shape[0], columns, dtype, "real", "labels")
     rows = np.zeros((shape[0], columns), dtype)
     rows[np.arange(shape[0]), classes] = 1
     return rows
@@ -328,7 +330,7 @@ def labels(rows: ArrayLike) -> NDArray[np.int64]:
     ShapeError, InputError, DTypeError
         `rows` is not a finite array of this shape.
     """
-    shape = np.shape(rows)
+    shape = _check.shape(rows, "rows")
     if len(shape) != 2 or shape[1] < 2:
         raise ShapeError(f"rows: got shape {shape}, wanted (n, n_classes >= 2)")
     values = _check.inputs(rows, shape[1], _check.DTYPES["float64"], "rows")

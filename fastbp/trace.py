@@ -334,7 +334,7 @@ def _probed(layers: Sequence[Layer]) -> list[Layer]:
 
 def one_example(value: ArrayLike, width: int, name: str) -> Array:
     """Return one example as [1, width]; of `y`, a class as [1]."""
-    array = _check._numeric(value, name)
+    array = _check.numeric(value, name)
     if array.shape in ((width,), (1, width)) or (width == 1 and not array.shape):
         return array.reshape(1, width)
     if name == "y" and array.shape in ((), (1,)):

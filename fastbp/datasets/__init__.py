@@ -71,10 +71,10 @@ def load_mnist(folder: str | PathLike[str] | None = None) -> tuple[Pair, Pair]:
     InputError
         A file is truncated, is not an IDX file, or images and labels do not match.
     """
-    folder = folder if folder is not None else os.environ.get("FASTBP_DATA")
-    if not folder:
+    given = os.environ.get("FASTBP_DATA") if folder is None else _check.path(folder, "folder")
+    if not given:
         raise ConfigError("MNIST: got no folder, wanted one here or in the variable FASTBP_DATA")
-    return _mnist_part(Path(folder), "train"), _mnist_part(Path(folder), "t10k")
+    return _mnist_part(Path(given), "train"), _mnist_part(Path(given), "t10k")
 
 
 def train_test_split(
@@ -95,12 +95,17 @@ def train_test_split(
     Returns
     -------
     x_train, x_test, y_train, y_test : np.ndarray
+
+    Raises
+    ------
+    ShapeError, InputError, ConfigError
+        An argument cannot be used.
     """
-    x, y = np.asarray(x), np.asarray(y)
+    x, y = _check.table(x, "x"), _check.table(y, "y")
     if len(x) != len(y):
         raise ShapeError(f"y: got {len(y)} rows, wanted {len(x)}, as many as x has")
-    if not 0 < test_fraction < 1:
-        raise ConfigError(f"test_fraction: got {test_fraction}, wanted a number between 0 and 1")
+    test_fraction = _check.number(test_fraction, "test_fraction", below=1)
+    _check.positive(test_fraction, "test_fraction")
     if len(x) < 2:
         raise InputError(f"x: got {len(x)} rows, wanted 2 or more, one for each part")
     order = np.random.Generator(np.random.PCG64(_check.seed(seed))).permutation(len(x))

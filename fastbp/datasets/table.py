@@ -7,7 +7,8 @@ from os import PathLike
 
 import numpy as np
 
-from ..errors import ConfigError, DTypeError, InputError, LabelError
+from .. import _check
+from ..errors import DTypeError, InputError, LabelError
 from .csv import CsvFile
 
 _MANY_CLASSES = 100  # integers with more distinct values than this are quantities, not classes
@@ -100,8 +101,8 @@ def encode_target(
     classes : tuple of str
         Empty for regression.
     """
-    if task not in (None, "classification", "regression"):
-        raise ConfigError(f"task: got {task!r}, wanted 'classification' or 'regression'")
+    if task is not None:
+        _check.choice(task, ("classification", "regression"), "task")
     if values.dtype.kind not in "iubfU":
         raise DTypeError(f"target: got dtype {values.dtype}, wanted numbers or text")
     numbers = _as_numbers(values)

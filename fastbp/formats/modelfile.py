@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _check
 from ..activations import resolve
 from ..errors import CorruptModelError
 from ..gates import Gated, Maxout, Residual
@@ -81,7 +82,7 @@ def write(
     if training is not None:
         metadata["training"] = json.dumps(training, sort_keys=True)
     metadata["sha256"] = _digest(metadata, tensors)
-    _replace(Path(os.path.realpath(path)), to_bytes(tensors, metadata))
+    _replace(Path(os.path.realpath(_check.path(path))), to_bytes(tensors, metadata))
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Tensors]:
@@ -130,7 +131,7 @@ def require_writable(path: str | os.PathLike[str]) -> None:
     OSError
         The folder does not exist or is not writable, or there is something else than a file.
     """
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(_check.path(path)))
     _require_file(target)
     temporary = _beside(target)
     with open(temporary, "xb"):
@@ -143,6 +144,7 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, str], Tensors]:
     from safetensors import SafetensorError, safe_open
 
     # Opened here first for the OSError of a missing or unreadable file.
+    path = _check.path(path)
     with open(path, "rb"):
         pass
     try:
