@@ -96,6 +96,16 @@ def test_columns_of_other_sizes_share_one_norm():
     np.testing.assert_allclose(moved, -gradient / (5e50 * np.sqrt(2)), rtol=1e-14)
 
 
+def test_squares_beyond_float64_are_limited_to_the_same_bits(use_isa):
+    rng = np.random.default_rng(0)
+    gradient = 10.0 ** rng.uniform(-300, 250, 40) * rng.choice([-1, 0, 1], 40)
+    found = set()
+    for isa in fb.engine.runtime.isas():
+        use_isa(isa)
+        found.add(moved_by(gradient, "float64", clip_norm=1e-20, max_norm=1e-22).tobytes())
+    assert len(found) == 1
+
+
 def test_limits_that_bind_nowhere_change_no_bit():
     plain, loose = trainer(), trainer(**LIMITS["loose"])
     for owner in (plain, loose):
