@@ -88,11 +88,11 @@ def stripes(n, *deviations):
 
 @pytest.mark.parametrize("mean", [0, 1e6])
 @pytest.mark.parametrize("turned", [False, True])
-@pytest.mark.parametrize("n", [64, 200_000])
+@pytest.mark.parametrize("n", [64, 20_000])
 def test_a_direction_counts_as_constant_only_within_rounding(n, turned, mean):
-    x = stripes(n, 1e5, 0.5)[turned] + mean
+    x = stripes(n, 1e6, 0.5)[turned] + mean
     ratio = np.sqrt(n / (n - 1))
-    assert PCA().fit(x).variances == pytest.approx([1e10 * ratio**2, 0.25 * ratio**2], rel=1e-6)
+    assert PCA().fit(x).variances == pytest.approx([1e12 * ratio**2, 0.25 * ratio**2], rel=1e-6)
     for p in (Whiten(), Whiten(zca=True)):
         z = p.fit(x).transform(x)
         np.testing.assert_allclose(np.cov(z.T), np.eye(2), rtol=0, atol=1e-6)
@@ -115,7 +115,7 @@ def test_squares_beyond_float64(size):
 
 
 def test_many_rows_far_from_zero_are_not_constant():
-    x = 1.7e9 + stripes(200_000, 1e-2)[0]
+    x = 1.7e9 + stripes(40_000, 1e-2)[0]
     assert Standardize().fit(x).transform(x).std() == pytest.approx(1, rel=1e-4)
     ulps = np.where(np.arange(1000) % 2, np.nextafter(0.3, 1), 0.3)[:, None]
     assert Standardize().fit(ulps).matrix == 1  # of which rounding is the only difference
