@@ -7,6 +7,7 @@ the number of threads.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, Protocol, cast
@@ -22,7 +23,16 @@ from .errors import ConfigError, InputError, ShapeError
 from .gates import Residual
 from .layers import Dense, Layer, Weighted
 
-__all__ = ["Affine", "MappedRows", "attached", "centred", "first_layer_inputs", "fold", "rows_of"]
+__all__ = [
+    "Affine",
+    "MappedRows",
+    "attached",
+    "centred",
+    "first_layer_inputs",
+    "fold",
+    "folding_error",
+    "rows_of",
+]
 
 Parameters = tuple[NDArray[Any], NDArray[Any]]
 
@@ -60,22 +70,32 @@ class Affine:
     columns: _frames.Columns = None
     _mean: NDArray[np.float64] | None = None
     _matrix: NDArray[np.float64] | None = None
+    _image: NDArray[np.float64] | None = None
 
     def __init__(self, mean: ArrayLike, matrix: ArrayLike) -> None:
         self._set(mean, matrix)
 
-    def _set(self, mean: ArrayLike, matrix: ArrayLike) -> None:
-        n, float64 = np.size(mean), np.dtype(np.float64)
-        shape = np.shape(matrix)
-        if not n or not shape or shape[0] != n or len(shape) > 2 or 0 in shape:
+    def _set(self, mean: ArrayLike, matrix: ArrayLike, image: ArrayLike | None = None) -> None:
+        """Set the map; `image` [2, n_outputs] is the mean and deviation of the mapped columns."""
+        float64 = np.dtype(np.float64)
+        n, shape = math.prod(_check.shape(mean, "mean")), _check.shape(matrix, "matrix")
+        mean = _check.parameter(mean, (max(n, 1),), float64, "mean")
+        if not shape or shape[0] != n or len(shape) > 2 or 0 in shape:
             raise ShapeError(f"matrix: got shape {shape}, wanted ({n}, n_outputs) or ({n},)")
-        checked = (
-            _check.parameter(mean, (n,), float64, "mean"),
-            _check.parameter(matrix, shape, float64, "matrix"),
-        )
+        checked = mean, _check.parameter(matrix, shape, float64, "matrix")
         self._mean, self._matrix = (np.array(array, order="C") for array in checked)
         self._mean.flags.writeable = self._matrix.flags.writeable = False
+        if image is not None:
+            image = np.array(_check.parameter(image, (2, shape[-1]), float64, "image"), order="C")
+        self._image = image
         self.__dict__.pop("_model", None)
+
+    @classmethod
+    def _of(cls, mean: ArrayLike, matrix: ArrayLike, image: ArrayLike | None) -> Affine:
+        """Return a map with its image; see `_set`."""
+        own = object.__new__(cls)
+        own._set(mean, matrix, image)
+        return own
 
     @property
     def mean(self) -> NDArray[np.float64]:
@@ -122,14 +142,28 @@ class Affine:
         ------
         ConfigError
             The last layer is not linear, or M is not diagonal.
+        InputError, ShapeError
+            The new weights are not finite in the network's dtype, or M has not a number for each
+            output; nothing has changed.
         """
-        layer = network.layers[-1]
+        layers = getattr(network, "layers", None)
+        if not isinstance(layers, tuple):
+            raise ConfigError(f"network: got {network!r}, wanted a Network")
+        layer = layers[-1]
         if not isinstance(layer, Dense) or layer.activation != "linear":
             raise ConfigError(f"last layer: got {layer!r}, wanted a linear Dense")
         if self.matrix.ndim != 1:
             raise ConfigError(f"matrix: got shape {self.matrix.shape}, wanted a diagonal")
-        layer.weight = layer.weight / self.matrix
-        layer.bias = layer.bias / self.matrix + self.mean
+        if len(self.matrix) != layer.units:
+            raise ShapeError(
+                f"matrix: got {len(self.matrix)} columns, wanted {layer.units}, one per output"
+            )
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            weight, bias = layer.weight / self.matrix, layer.bias / self.matrix + self.mean
+        dtype = layer.weight.dtype
+        bias = _check.parameter(bias, bias.shape, dtype, "folded bias")
+        layer.weight = _check.parameter(weight, weight.shape, dtype, "folded weight")
+        layer.bias = bias
 
     def __repr__(self) -> str:
         """Return how many columns go in and out."""
@@ -143,6 +177,13 @@ class Affine:
     @cached_property
     def _model(self) -> Model:
         return _linear(self.matrix)
+
+    @property
+    def _mapped(self) -> NDArray[np.float64]:
+        """Mean and deviation of x', [2, n_outputs]: 0 and 1 if the map was not fitted."""
+        if self._image is not None:
+            return self._image
+        return np.repeat([[0.0], [1.0]], self.n_outputs, axis=1)
 
     def _diagonal(self) -> Parameters | None:
         """Return mean and diagonal, which the engine applies while it gathers; None without one."""
@@ -217,9 +258,12 @@ def rows_of(x: ArrayLike, n_inputs: int, name: str = "x") -> NDArray[Any]:
     return _check.inputs(x, n_inputs, dtype, name)
 
 
-def centred(x: NDArray[Any], mean: NDArray[np.float64]) -> Iterator[tuple[slice, NDArray[Any]]]:
-    """Iterate over blocks of rows: their place, and ``x - mean`` in float64."""
+def centred(
+    x: NDArray[Any], mean: NDArray[np.float64], least: int = 1
+) -> Iterator[tuple[slice, NDArray[Any]]]:
+    """Iterate over blocks of rows, `least` or more: their place, and ``x - mean`` in float64."""
     rows = max(1, BLOCK // x.shape[1] // PASS_ROWS) * PASS_ROWS
+    rows = max(rows, least)
     for first in range(0, len(x), rows):
         part = slice(first, first + rows)
         yield part, x[part] - mean
@@ -248,7 +292,7 @@ def attached(value: Any, n_outputs: int) -> Affine | None:
             f"preprocessing: got a map to {value.n_outputs} columns, wanted {n_outputs}, as many "
             "as the first layer takes"
         )
-    copied = Affine(value.mean, value.matrix)
+    copied = Affine._of(value.mean, value.matrix, value._image)
     copied.columns = value.columns
     return copied
 
@@ -266,6 +310,67 @@ def fold(affine: Affine, layers: Iterable[Layer], twins: Iterable[Layer]) -> Non
         A raw row is as wide as the sum, which has no projection then.
     """
     _fold_first(affine, layers, twins, "layers")
+
+
+def folding_error(affine: Affine, layers: Iterable[Layer], dtype: np.dtype[Any]) -> float:
+    """Return the largest share of a net input that rounding may take in folded `layers` of `dtype`.
+
+    With u the unit roundoff, the sum over raw columns ``x W'`` and ``b'`` are each rounded to u of
+    their terms, and W' and b' once more; against it stands the size of the net input itself, the
+    same sum over ``x' W`` and b. Columns are taken at their mean and deviation in the rows that
+    the map was fitted to; of a map that was not fitted, x' has mean 0 and deviation 1.
+    """
+    return max(
+        _rounding_share(affine, weight, bias, dtype) for weight, bias in _first_parameters(layers)
+    )
+
+
+def _first_parameters(layers: Iterable[Layer]) -> Iterator[Parameters]:
+    """Iterate over weights and biases that take what the map gives."""
+    first = next(iter(layers))
+    if isinstance(first, Residual):
+        n, sum_of = first.units, first.projection
+        yield (np.eye(n), np.zeros(n)) if sum_of is None else (sum_of.weight, sum_of.bias)
+        yield from _first_parameters(first.layers)
+    else:
+        own = cast(Weighted, first)
+        yield own.weight, own.bias
+
+
+def _rounding_share(
+    affine: Affine, weight: NDArray[Any], bias: NDArray[Any], dtype: np.dtype[Any]
+) -> float:
+    info = np.finfo(dtype)
+    centre, spread = affine._mapped
+    mapped_size = (np.abs(centre) + spread)[None, :]
+    raw_size = _raw_size(affine)[None, :]
+    flat, offset = (
+        np.abs(a).astype(np.float64).reshape(n, -1) for a, n in ((weight, len(weight)), (bias, 1))
+    )
+    size = (_product(mapped_size, flat) + offset)[0]
+    folded = [a.reshape(-1, size.size) for a in _through(affine, weight, bias)]
+    with np.errstate(over="ignore", under="ignore"):
+        stored = [a.astype(dtype).astype(np.float64) for a in folded]
+    if not all(np.isfinite(a).all() for a in stored):
+        return np.inf
+    lost = [  # the engine takes denormal numbers for zero
+        np.abs(np.where(np.abs(s) < info.tiny, 0.0, s) - f) + info.eps / 2 * np.abs(f)
+        for s, f in zip(stored, folded, strict=True)
+    ]
+    error = (_product(raw_size, lost[0]) + lost[1])[0]
+    return float(np.max(error / np.where(size > 0, size, 1.0)))
+
+
+def _raw_size(affine: Affine) -> NDArray[np.float64]:
+    """Return |mean| + deviation of each raw column, the deviation of those that vary in x'."""
+    mean, matrix, (centre, spread) = affine.mean, affine.matrix, affine._mapped
+    if matrix.ndim == 1:
+        inverse = 1 / np.where(matrix == 0, np.inf, matrix)
+        size: NDArray[np.float64] = np.abs(mean + centre * inverse) + np.abs(spread * inverse)
+        return size
+    back: NDArray[np.float64] = np.linalg.pinv(matrix * (spread > 0))
+    deviation: NDArray[np.float64] = np.sqrt(np.square(back * spread[:, None]).sum(axis=0))
+    return np.abs(mean) + deviation
 
 
 def _fold_first(affine: Affine, mine: Iterable[Layer], twin: Iterable[Layer], path: str) -> None:
@@ -294,10 +399,14 @@ def _fold_sum(affine: Affine, mine: Residual, twin: Residual, path: str) -> None
 
 
 def _through(affine: Affine, weight: NDArray[Any], bias: NDArray[Any]) -> Parameters:
-    """Return M W and b - mean M W, computed in float64."""
+    """Return M W and b - mean M W, computed in float64; a constant x' is part of the bias alone."""
     flat, matrix = weight.astype(np.float64).reshape(len(weight), -1), affine.matrix
+    centre, spread = affine._mapped
+    varies = spread > 0
+    constant = _product(np.where(varies, 0.0, centre)[None, :], flat)[0]
+    matrix = matrix * varies
     flat = matrix[:, None] * flat if matrix.ndim == 1 else _product(matrix, flat)
-    shift = _product(affine.mean[None, :], flat)[0]
+    shift = _product(affine.mean[None, :], flat)[0] - constant
     return flat.reshape(len(flat), *weight.shape[1:]), bias - shift.reshape(bias.shape)
 
 

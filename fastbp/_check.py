@@ -6,7 +6,8 @@ in two compiled look-ups; anything else is converted once.
 """
 
 import operator
-from collections.abc import Collection, Iterable, Iterator
+import os
+from collections.abc import Collection, Iterator
 from typing import Any, NoReturn, Protocol
 
 import numpy as np
@@ -420,11 +421,30 @@ def _converted(array: NDArray[Any], dtype: np.dtype) -> NDArray[Any]:
         return np.require(array, dtype, ("C", "A"))
 
 
+def shape(value: ArrayLike, name: str) -> tuple[int, ...]:
+    """Return the shape of `value` as an array."""
+    try:
+        return np.shape(value)
+    except ValueError as error:
+        raise ShapeError(f"{name}: got rows of different lengths, wanted an array") from error
+
+
+def table(value: ArrayLike, name: str) -> NDArray[Any]:
+    """Return `value` as an array of rows, whatever they are of."""
+    shape(value, name)
+    array = np.asarray(value)
+    if not array.ndim:
+        raise ShapeError(f"{name}: got {value!r}, wanted an array with a row per example")
+    return array
+
+
 def not_finite(array: NDArray[Any], name: str, first: int = 0) -> str:
     """Return the text of the error that names the first number which is not finite.
 
     `first` is the index of the array's first row.
     """
+    if not array.ndim:
+        return f"{name}: got {array}, wanted finite numbers"
     bad = np.argwhere(~np.isfinite(array))
     if not len(bad):  # it has been written to since it was looked at
         return f"{name}: got a number that is not finite, wanted finite numbers"
@@ -468,7 +488,10 @@ def optional_int(value: Any, name: str) -> int | None:
 
 def callbacks(value: Any, method: str) -> tuple[Any, ...]:
     """Return `value` as a tuple of objects that have `method`."""
-    found = tuple(value) if isinstance(value, Iterable) else (value,)
+    try:
+        found = tuple(value)
+    except TypeError:
+        found = (value,)
     for callback in found:
         if not callable(getattr(callback, method, None)):
             raise ConfigError(f"callbacks: got {callback!r}, wanted an object with {method}(...)")
@@ -477,12 +500,29 @@ def callbacks(value: Any, method: str) -> tuple[Any, ...]:
 
 def number(value: Any, name: str, below: float = np.inf) -> float:
     """Return `value` as a float, 0 <= value < below."""
-    if isinstance(value, NUMBERS) and not isinstance(value, bool):
-        result = float(value)
-        if 0 <= result < below:
-            return result
+    result = _float(value)
+    if 0 <= result < below:
+        return result
     wanted = "a finite number >= 0" if below == np.inf else f"a number in [0, {below:g})"
     raise ConfigError(f"{name}: got {value!r}, wanted {wanted}")
+
+
+def real(value: Any, name: str) -> float:
+    """Return `value` as a finite float."""
+    result = _float(value)
+    if not np.isfinite(result):
+        raise ConfigError(f"{name}: got {value!r}, wanted a finite number")
+    return result
+
+
+def _float(value: Any) -> float:
+    """Return any kind of real number as a float; NaN for anything else, bools included."""
+    if not isinstance(value, NUMBERS) or isinstance(value, bool):
+        return np.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return np.inf
 
 
 def positive(value: Any, name: str) -> float:
@@ -491,6 +531,17 @@ def positive(value: Any, name: str) -> float:
     if not result:
         raise ConfigError(f"{name}: got {value!r}, wanted a number > 0")
     return result
+
+
+def path(value: Any, name: str = "path") -> str:
+    """Return `value` as the name of a file; an integer, to `open` an open file, is none."""
+    try:
+        found = os.fsdecode(value)
+        if b"\0" not in os.fsencode(found):
+            return found
+    except (TypeError, UnicodeError):
+        pass
+    raise ConfigError(f"{name}: got {value!r}, wanted the name of a file, str or os.PathLike")
 
 
 def flag(value: Any, name: str) -> bool:

@@ -239,7 +239,7 @@ class Checkpoint:
     def __init__(
         self, path: str | os.PathLike[str], every: int = 1, best: str | None = None
     ) -> None:
-        self._path = os.path.abspath(path)
+        self._path = os.path.abspath(_check.path(path))
         self._every = _check.positive_int(every, "every")
         self._best = _monitor(best, "best")
 
@@ -306,19 +306,28 @@ class GradientNorm:
 
     def on_epoch_end(self, trainer: Trained, history: History) -> str | None:
         """Compute the norm and compare."""
-        network, penalties, total = trainer.network, trainer._objective, 0.0
+        network, penalties, norms = trainer.network, trainer._objective, [0.0]
         _, pairs = network.gradients(*self._rows, trainer._loss)
         for layer, (dw, db) in zip(network.weighted_layers, pairs, strict=True):
             if layer.trainable:
                 gradient = zip((dw, db), penalties.slopes(layer), strict=True)
-                total += sum(float(np.sum(np.square(g + s, dtype=np.float64))) for g, s in gradient)
-        self.norm = float(np.sqrt(total))
+                norms += [_norm(g + s) for g, s in gradient]
+        self.norm = _norm(np.array(norms))
         short = self.norm < self._bound
         return f"gradient norm {self.norm:.4g} < {self._bound:g}" if short else None
 
     def on_fit_end(self, trainer: Trained, history: History) -> None:
         """Let go of the rows."""
         del self._rows
+
+
+def _norm(values: NDArray[Any]) -> float:
+    """Return the Euclidean norm; no square overflows or underflows."""
+    values = values.astype(np.float64)
+    largest = float(np.abs(values).max())
+    if not 0 < largest < np.inf:
+        return largest
+    return largest * float(np.sqrt(np.sum((values / largest) ** 2)))
 
 
 def _monitor(name: Any, option: str = "monitor") -> str | None:

@@ -38,6 +38,8 @@ class LayerCheck:
         Its gradient by backpropagation and by the central difference.
     wrong, checked : int
         Parameters with an error above the tolerance, and all of them.
+    nonzero : int
+        Parameters of which one of the two gradients is not zero; only these say anything.
     """
 
     layer: str
@@ -47,6 +49,7 @@ class LayerCheck:
     numerical: float
     wrong: int
     checked: int
+    nonzero: int
 
     def _hint(self) -> str:
         """Return what the pattern of the wrong gradients says about their cause."""
@@ -60,7 +63,11 @@ class LayerCheck:
 
 @dataclass(frozen=True)
 class GradientCheck:
-    """The result of `gradient_check`; ``str`` gives it as a table."""
+    """The result of `gradient_check`; ``str`` gives it as a table.
+
+    Where all gradients are zero, as of a network whose units are dead, there is nothing to be
+    wrong: the check passes, `all_zero` is true, and the table says so, of single layers too.
+    """
 
     layers: tuple[LayerCheck, ...]
     tolerance: float
@@ -75,10 +82,18 @@ class GradientCheck:
         """Whether no error is above the tolerance."""
         return self.max_error <= self.tolerance
 
+    @property
+    def all_zero(self) -> bool:
+        """Whether no gradient, by either way, is anything but zero."""
+        return not any(layer.nonzero for layer in self.layers)
+
     def __str__(self) -> str:
         """Return the verdict and one line per layer."""
+        verdict = "passed" if self.passed else "FAILED"
+        if self.all_zero:
+            verdict += ", but ALL GRADIENTS ARE ZERO, which shows nothing"
         lines = [
-            f"gradient check {'passed' if self.passed else 'FAILED'}: largest relative error "
+            f"gradient check {verdict}: largest relative error "
             f"{self.max_error:.1e}, tolerance {self.tolerance:.1e}",
             f"{'layer':<26}{'wrong':>13}{'error':>9}  {'worst':<16}"
             f"{'analytic':>14}{'numerical':>14}",
@@ -91,7 +106,15 @@ class GradientCheck:
             )
         # A wrong delta spoils all layers below it, so the cause is in the last wrong one.
         failed = [row for row in self.layers if row.wrong]
-        return "\n".join(lines + [f"start at {row.layer}: {row._hint()}" for row in failed[-1:]])
+        lines += [f"start at {row.layer}: {row._hint()}" for row in failed[-1:]]
+        # What stops the gradient stops it for all layers below.
+        zero = [row for row in self.layers if not row.nonzero]
+        lines += [
+            f"all gradients of {row.layer} are zero: look for dead or saturated units above its "
+            "weights, weights of zero, or rows at the minimum"
+            for row in zero[-1:]
+        ]
+        return "\n".join(lines)
 
 
 def gradient_check(
@@ -144,6 +167,8 @@ def gradient_check(
     """
     penalties = Objective(l1=l1, l2=l2, penalize_bias=penalize_bias)
     eps, tolerance = _check.positive(eps, "eps"), _check.positive(tolerance, "tolerance")
+    if not isinstance(network, Network):
+        raise ConfigError(f"network: got {network!r}, wanted a Network")
     net = network.copy("float64")
     resolved = net._loss(loss)
     _, pairs = net.gradients(x, y, loss, sample_weight=sample_weight)
@@ -180,7 +205,7 @@ def check_loss(
     outputs : array_like
         [n, n_outputs], away from kinks; taken as float64.
     targets : array_like
-        What the function takes for them.
+        [n, ...], what the function takes for them.
     eps, tolerance : float
         As for `gradient_check`.
 
@@ -203,17 +228,17 @@ def check_loss(
     True
     """
     eps, tolerance = _check.positive(eps, "eps"), _check.positive(tolerance, "tolerance")
-    if not callable(function):
-        raise ConfigError(f"function: got {function!r}, wanted f(outputs, targets)")
-    y = np.array(_check.parameter(outputs, np.shape(outputs), np.dtype(np.float64), "outputs"))
+    loss, shape = CustomLoss(function), _check.shape(outputs, "outputs")
+    y = np.array(_check.parameter(outputs, shape, np.dtype(np.float64), "outputs"))
     if y.ndim != 2 or not y.size:
         raise ShapeError(f"outputs: got shape {y.shape}, wanted (n, n_outputs)")
-    t = np.asarray(targets)
-    loss = CustomLoss(function)
-    analytic = loss.measure(y.copy(), t)[1]
+    t = _check.numeric(targets, "targets")
+    if t.shape[:1] != y.shape[:1]:
+        raise ShapeError(f"targets: got shape {t.shape}, wanted {len(y)} rows, as outputs has")
+    analytic = loss.measure(y, t)[1]
 
     def objective() -> float:
-        return float(loss.measure(y.copy(), t)[0].sum())
+        return float(loss.measure(y, t)[0].sum())
 
     numerical = _central_differences(objective, y, eps)
     check = _compare("loss", ("outputs",), [analytic], [numerical], tolerance)
@@ -245,7 +270,7 @@ def _compare(
 ) -> LayerCheck:
     """Return the worst entry of the named arrays."""
     floor = _FLOOR * max(float(np.abs(a).max()) for a in analytic + numerical)
-    found, wrong, checked = [], 0, 0
+    found, wrong, checked, nonzero = [], 0, 0, 0
     for name, a, n in zip(names, analytic, numerical, strict=True):
         scale = np.maximum(np.maximum(np.abs(a), np.abs(n)), max(floor, np.finfo(float).tiny))
         # A NaN compares as smaller than anything; it must count as the largest error.
@@ -255,4 +280,5 @@ def _compare(
         found.append((float(error[index]), place, float(a[index]), float(n[index])))
         wrong += int(np.count_nonzero(error > tolerance))
         checked += error.size
-    return LayerCheck(layer, *max(found, key=lambda entry: entry[0]), wrong, checked)
+        nonzero += int(np.count_nonzero((a != 0) | (n != 0)))
+    return LayerCheck(layer, *max(found, key=lambda entry: entry[0]), wrong, checked, nonzero)

@@ -58,6 +58,10 @@ class Constant:
 
     value: float
 
+    def __post_init__(self) -> None:
+        """Refuse a value that is no finite number."""
+        _check.real(self.value, "value")
+
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[Any]:
         """Return an array of `shape` filled with the value."""
         return np.full(shape, self.value, dtype=np.float64)
@@ -85,8 +89,9 @@ class Uniform:
     scale: float
 
     def __post_init__(self) -> None:
-        """Refuse a scale that is no finite number >= 0."""
-        _check.number(self.scale, "scale")
+        """Refuse a scale that is no finite number >= 0, or whose range is not finite."""
+        if not np.isfinite(2 * _check.number(self.scale, "scale")):
+            raise ConfigError(f"scale: got {self.scale!r}, wanted a number below 8.9e307")
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[Any]:
         """Draw an array of `shape`."""
@@ -177,7 +182,8 @@ class Orthogonal:
         """Draw a weight of `shape`."""
         n_in, n_out = _weight_shape(self, shape)
         q, r = np.linalg.qr(rng.standard_normal((max(n_in, n_out), min(n_in, n_out))))
-        q *= np.where(np.diagonal(r) < 0, -self.gain, self.gain)
+        gain = float(self.gain)
+        q *= np.where(np.diagonal(r) < 0, -gain, gain)
         return q if n_in >= n_out else q.T
 
 

@@ -28,7 +28,8 @@ perceptron when every output has the sign of its target.
 A loss of your own is a function ``f(outputs, targets)`` that returns the loss of each row, [n], and
 the gradient of each row's loss by its outputs, [n, n_outputs]; the engine takes the mean over rows,
 times `sample_weight` if there is one. It sees y [n, n_outputs] in the network's dtype, and the
-targets as [n, n_outputs] of that dtype, or as int64 classes [n] if they were given so::
+targets as [n, n_outputs] of that dtype, or as int64 classes [n] if they were given so, both as
+copies that it may write to::
 
     def cubic(y, t):
         d = np.abs(y - t)
@@ -348,6 +349,11 @@ class CustomLoss(Loss):
     name = "custom"
     function: LossFunction
 
+    def __post_init__(self) -> None:
+        """Check the function."""
+        if not callable(self.function) or isinstance(self.function, type):
+            raise ConfigError(f"function: got {self.function!r}, wanted f(outputs, targets)")
+
     @property
     def parameter(self) -> float:
         """None that the engine would take."""
@@ -363,14 +369,15 @@ class CustomLoss(Loss):
     ) -> tuple[NDArray[np.float64], NDArray[Any]]:
         """Return the losses [n], float64, and the gradient [n, n_outputs], of the outputs' dtype.
 
-        Numbers that are not finite pass: they are what a diverging network gives.
+        The function gets copies, so that it may write to them. Numbers that are not finite pass:
+        they are what a diverging network gives.
 
         Raises
         ------
         ConfigError, ShapeError, DTypeError
             The function gives something else.
         """
-        given = self.function(outputs, targets)
+        given = self.function(outputs.copy(), targets.copy())
         if not isinstance(given, tuple | list) or len(given) != 2:
             raise ConfigError(
                 f"loss: got {type(given).__name__} from the function, wanted a pair: the loss of "

@@ -7,6 +7,7 @@ tensors by name.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, cast, overload
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _check, _frames, _labels
-from ._affine import Affine, MappedRows, attached, first_layer_inputs, fold
+from ._affine import Affine, MappedRows, attached, first_layer_inputs, fold, folding_error
 from .engine.model import Claim
 from .engine.rows import Rows
 from .engine.runtime import get_num_threads
@@ -426,7 +427,12 @@ class Network:
 
         The map is in its first layer: with W and b the weight and bias, W' = M W and
         b' = b - mean M W, computed in float64. Of a `Residual` it is in the first layer within and
-        in the projection; where the sum is of x' itself, that becomes the projection of x.
+        in the projection; where the sum is of x' itself, that becomes the projection of x. A
+        column that was constant in the rows of the map's fit gets the weight 0.
+
+        In raw rows a mean much larger than the deviation takes up digits. Where rounding could
+        take more than the root of the dtype's eps from a net input (0.03% in float32), the copy
+        keeps its `preprocessing`, and a RuntimeWarning says so.
 
         Raises
         ------
@@ -436,8 +442,19 @@ class Network:
         affine = self._preprocessing
         if affine is None:
             return self.copy()
+        lost = folding_error(affine, self.layers, self._dtype)
+        most = float(np.sqrt(np.finfo(self._dtype).eps))
+        if not lost <= most:
+            warnings.warn(
+                f"fold: the copy keeps its preprocessing, and predicts the same; in {self._dtype} "
+                f"a folded layer could lose {lost:.2g} of a net input to rounding, more than "
+                f"{most:.2g}, as columns of x have means much larger than their deviations",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            return self.copy()
         twin = self._unset(affine.n_inputs, self.layers, self._dtype)
-        twin.metadata, twin._names = dict(self.metadata), self._names
+        twin.metadata, twin._names = self._notes(), self._names
         fold(affine, self.layers, twin.layers)
         return twin
 
@@ -445,7 +462,7 @@ class Network:
         """Return an independent network with the same parameters, in `dtype` if given."""
         wanted = self._dtype if dtype is None else _check.floating_dtype(dtype)
         twin = self._unset(self._n_inputs, self.layers, wanted)
-        twin.metadata, twin._preprocessing = dict(self.metadata), self._preprocessing
+        twin.metadata, twin._preprocessing = self._notes(), self._preprocessing
         twin._names = self._names
         for mine, other in zip(self.weighted_layers, twin.weighted_layers, strict=True):
             other.weight[...] = mine.weight
@@ -492,13 +509,11 @@ class Network:
 
     def _architecture(self) -> dict[str, Any]:
         """Return what `_rebuilt` needs besides the tensors, as JSON can hold it."""
-        if not all(isinstance(text, str) for item in self.metadata.items() for text in item):
-            raise ConfigError(f"metadata: got {self.metadata!r}, wanted strings by strings")
         described = {
             "n_inputs": self._n_inputs,
             "layers": [modelfile.description(layer) for layer in self.layers],
             "dtype": self.dtype.name,
-            "metadata": self.metadata,
+            "metadata": self._notes(),
         }
         if self._names.columns is not None:
             described["columns"] = list(self._names.columns)
@@ -508,12 +523,22 @@ class Network:
             described["preprocessing"] = list(self._preprocessing.matrix.shape)
         return described
 
+    def _notes(self) -> dict[str, str]:
+        """Return a copy of `metadata`, which the user may have set to anything."""
+        notes = self.metadata
+        if not isinstance(notes, dict) or not all(
+            isinstance(text, str) for item in notes.items() for text in item
+        ):
+            raise ConfigError(f"metadata: got {notes!r}, wanted a dict of strings by strings")
+        return dict(notes)
+
     def _tensors(self) -> modelfile.Tensors:
         """Return copies of the parameters: ``layers.<i>.weight`` and ``layers.<i>.bias``.
 
         i counts those layers that have them, as `Network.weighted_layers` does.
 
-        Of a preprocessing also ``preprocessing.mean`` and ``preprocessing.matrix``, in float64.
+        Of a preprocessing also ``preprocessing.mean`` and ``preprocessing.matrix``, in float64, and
+        ``preprocessing.image`` if it was fitted: mean and deviation of the mapped columns.
         """
         found = {
             f"layers.{i}.{name}": np.array(getattr(layer, name), order="C")
@@ -523,6 +548,8 @@ class Network:
         affine = self._preprocessing
         if affine is not None:
             found |= {"preprocessing.mean": affine.mean, "preprocessing.matrix": affine.matrix}
+            if affine._image is not None:
+                found["preprocessing.image"] = affine._image
         return found
 
     def _loss(self, loss: str | Loss | LossFunction) -> Loss:
@@ -663,6 +690,8 @@ def _rebuilt(architecture: dict[str, Any], tensors: modelfile.Tensors) -> Networ
         shape, float64 = tuple(architecture["preprocessing"]), np.dtype(np.float64)
         wanted["preprocessing.mean"] = (shape[:1], float64)
         wanted["preprocessing.matrix"] = (shape, float64)
+        if "preprocessing.image" in tensors:
+            wanted["preprocessing.image"] = ((2, shape[-1]), float64)
     # Compared before anything is allocated: a forged architecture may ask for any size.
     found = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
     if found != wanted:
@@ -675,8 +704,8 @@ def _rebuilt(architecture: dict[str, Any], tensors: modelfile.Tensors) -> Networ
         layer.weight[...] = tensors[f"layers.{i}.weight"]
         layer.bias[...] = tensors[f"layers.{i}.bias"]
     if "preprocessing" in architecture:
-        maps = tensors["preprocessing.mean"], tensors["preprocessing.matrix"]
-        network.preprocessing = Affine(*maps)
+        mean, matrix = (tensors[f"preprocessing.{name}"] for name in ("mean", "matrix"))
+        network.preprocessing = Affine._of(mean, matrix, tensors.get("preprocessing.image"))
     network._names = Names(_frames.column_names(columns, network.n_inputs), classes)
     return network
 

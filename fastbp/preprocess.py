@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import chain, combinations_with_replacement
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from . import _check, _frames
 from ._affine import Affine, centred, rows_of
 from .engine.arrays import all_finite
-from .errors import ConfigError, InputError, ShapeError
+from .errors import ConfigError, InputError, LabelError, ShapeError
 
 __all__ = [
     "PCA",
@@ -38,7 +38,9 @@ __all__ = [
     "polynomial_features",
 ]
 
-Map = tuple[NDArray[np.float64], NDArray[np.float64]]
+# Mean, M, and of the mapped rows, [2, n_outputs], the mean and the deviation of each column.
+Map = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+EPS = float(np.finfo(np.float64).eps)
 
 
 class _Fitted(Affine):
@@ -55,14 +57,15 @@ class _Fitted(Affine):
         columns = None
         if _frames.is_frame(x):
             x, columns = _frames.by_name(x, None, "x")
-        shape = np.shape(x)
+        shape = _check.shape(x, "x")
         if len(shape) != 2 or not shape[1]:
             raise ShapeError(f"x: got shape {shape}, wanted (n, n_inputs), a row per example")
-        self._set(*self._solve(_check.numbers(x, shape[1])))
+        rows = _check.numbers(x, shape[1])
+        self._set(*self._solve(rows, _Columns(rows)))
         self.columns = columns
         return self
 
-    def _solve(self, x: NDArray[Any]) -> Map:
+    def _solve(self, x: NDArray[Any], columns: _Columns) -> Map:
         raise NotImplementedError
 
 
@@ -70,13 +73,17 @@ class _Fitted(Affine):
 class Center(_Fitted):
     """Each column less its mean."""
 
-    def _solve(self, x: NDArray[Any]) -> Map:
-        return _mean(x), np.ones(x.shape[1])
+    def _solve(self, x: NDArray[Any], columns: _Columns) -> Map:
+        deviation = columns.deviation(x)
+        return columns.mean, np.ones(x.shape[1]), np.array([0 * deviation, deviation])
 
 
 @dataclass(eq=False)
 class Standardize(_Fitted):
     """Each column to mean 0 and deviation 1; a constant one keeps its unit.
+
+    A column is constant if its deviation is one unit in the last place of its largest value or
+    less, however many rows there are.
 
     Parameters
     ----------
@@ -102,22 +109,23 @@ class Standardize(_Fitted):
         if self.farthest is not None:
             _check.positive(self.farthest, "farthest")
 
-    def _solve(self, x: NDArray[Any]) -> Map:
-        mean = _mean(x)
+    def _solve(self, x: NDArray[Any], columns: _Columns) -> Map:
+        own = columns.deviation(x)
+        mean, deviation, largest, reach = columns.mean, own, columns.largest, columns.reach
         if self.shared:
-            mean[:] = mean.mean()
-        variance = sum((block**2).sum(axis=0) for _, block in centred(x, mean)) / len(x)
-        if self.shared:
-            variance[:] = variance.mean()
-        # Rounding alone may leave a constant column a deviation above zero.
-        rounding = len(x) * np.finfo(np.float64).eps
-        constant = variance <= rounding * variance + (rounding * mean) ** 2
-        scale = np.sqrt(variance)
+            middle = float(mean.mean())
+            reach = np.maximum(columns.high - middle, middle - columns.low)
+            spread = np.hypot(own, mean - middle)
+            unit = float(spread.max()) or 1.0
+            spread = unit * np.sqrt(np.mean((spread / unit) ** 2))
+            mean, deviation, largest, reach = (
+                np.full_like(mean, value) for value in (middle, spread, largest.max(), reach.max())
+            )
+        scale = deviation
         if self.farthest is not None:
-            distance = np.maximum(x.max(axis=0) - mean, mean - x.min(axis=0))
-            distance = np.full_like(mean, distance.max()) if self.shared else distance
-            scale = np.maximum(scale, distance / self.farthest)
-        return mean, 1 / np.where(constant, 1.0, scale)
+            scale = np.maximum(scale, reach / self.farthest)
+        matrix = 1 / np.where(deviation <= EPS * largest, 1.0, scale)
+        return mean, matrix, np.array([(columns.mean - mean) * matrix, own * matrix])
 
 
 @dataclass(eq=False)
@@ -140,15 +148,15 @@ class MinMax(_Fitted):
 
     def __post_init__(self) -> None:
         """Check the range."""
-        numbers = all(isinstance(bound, int | float) for bound in (self.low, self.high))
-        if not (numbers and -np.inf < self.low < self.high < np.inf):
+        if not _check.real(self.low, "low") < _check.real(self.high, "high"):
             raise ConfigError(f"range: got {self.low!r} to {self.high!r}, wanted low < high")
 
-    def _solve(self, x: NDArray[Any]) -> Map:
-        low, high = (bound.astype(np.float64) for bound in (x.min(axis=0), x.max(axis=0)))
-        width = np.where(high > low, high - low, 1.0)
-        scale = (self.high - self.low) / width
-        return low - self.low / scale, scale
+    def _solve(self, x: NDArray[Any], columns: _Columns) -> Map:
+        varies = columns.high > columns.low
+        scale = (self.high - self.low) / np.where(varies, columns.high - columns.low, 1.0)
+        middle = np.where(varies, self.low + (self.high - self.low) / 2, self.low)
+        half = np.where(varies, (self.high - self.low) / 2, 0.0)
+        return columns.low - self.low / scale, scale, np.array([middle, half])
 
 
 @dataclass(eq=False)
@@ -156,7 +164,8 @@ class PCA(_Fitted):
     """Projection on the principal components, the directions of the largest variance.
 
     The largest entry of each direction is made positive. NumPy's linear algebra finds them, from
-    the covariance.
+    the centred rows and not from their covariance, which loses variances below 1e-16 of the
+    largest.
 
     Parameters
     ----------
@@ -180,16 +189,20 @@ class PCA(_Fitted):
         """Check the number."""
         _check.optional_int(self.n_components, "n_components")
 
-    def _solve(self, x: NDArray[Any]) -> Map:
-        mean, self.variances, directions, _ = _principal(x, self.n_components)
-        return mean, directions
+    def _solve(self, x: NDArray[Any], columns: _Columns) -> Map:
+        deviations, directions, varies = _principal(x, columns, self.n_components)
+        with np.errstate(over="ignore", under="ignore"):
+            self.variances = deviations**2
+        spread = np.where(varies, deviations, 0.0)
+        return columns.mean, directions, np.array([0 * spread, spread])
 
 
 @dataclass(eq=False)
 class Whiten(_Fitted):
     """Columns that are uncorrelated and of variance 1 (with n - 1 in the denominator).
 
-    Directions in which the data do not vary keep their unit.
+    Directions in which the data do not vary keep their unit: those whose deviation is as small as
+    the rounding errors of the largest, however many rows there are.
 
     Parameters
     ----------
@@ -216,11 +229,15 @@ class Whiten(_Fitted):
         _check.flag(self.zca, "zca")
         _check.number(self.epsilon, "epsilon")
 
-    def _solve(self, x: NDArray[Any]) -> Map:
-        mean, variances, directions, constant = _principal(x, self.n_components)
+    def _solve(self, x: NDArray[Any], columns: _Columns) -> Map:
+        deviations, directions, varies = _principal(x, columns, self.n_components)
         # Where all is constant epsilon must not blow rounding errors up either.
-        matrix = directions / np.sqrt(np.where(constant, 1.0, variances + self.epsilon))
-        return mean, matrix @ directions.T if self.zca else matrix
+        scale = np.where(varies, np.hypot(deviations, np.sqrt(float(self.epsilon))), 1.0)
+        matrix, spread = directions / scale, np.where(varies, deviations / scale, 0.0)
+        if self.zca:
+            matrix, spread = matrix @ directions.T, np.sqrt(directions**2 @ spread**2)
+            spread[columns.high == columns.low] = 0
+        return columns.mean, matrix, np.array([0 * spread, spread])
 
 
 def polynomial_features(x: ArrayLike, degree: int) -> NDArray[Any]:
@@ -246,8 +263,8 @@ def polynomial_features(x: ArrayLike, degree: int) -> NDArray[Any]:
     InputError, ShapeError, DTypeError, ConfigError
         An argument cannot be used, or a product is not finite.
     """
-    shape, degree = np.shape(x), _check.positive_int(degree, "degree")
-    if len(shape) != 2:
+    shape, degree = _check.shape(x, "x"), _check.positive_int(degree, "degree")
+    if len(shape) != 2 or not shape[1]:
         raise ShapeError(f"x: got shape {shape}, wanted (n, n_inputs), a row per example")
     x = rows_of(x, shape[1])
     terms = (combinations_with_replacement(range(shape[1]), d + 1) for d in range(degree))
@@ -288,7 +305,10 @@ def one_hot(
     if len(shape) != 1 or not shape[0]:
         raise ShapeError(f"labels: got shape {shape}, wanted (n,), one integer per row")
     if n_classes is None:
-        n_classes = max(2, int(np.nan_to_num(labels.max())) + 1)
+        if labels.dtype.kind not in "biu" or not 0 <= labels.max() < 2**31 - 1:
+            found = f"{labels.dtype} up to {labels.max()}"
+            raise LabelError(f"labels: got {found}, wanted integers 0..{2**31 - 2}")
+        n_classes = int(labels.max()) + 1
     columns = max(2, _check.positive_int(n_classes, "n_classes"))
     classes = _check.classes(labels, columns, "labels")
     rows = np.zeros((shape[0], columns), dtype)
@@ -339,29 +359,60 @@ def labels(rows: ArrayLike) -> NDArray[np.int64]:
     return above
 
 
-def _mean(x: NDArray[Any]) -> NDArray[np.float64]:
-    mean: NDArray[np.float64] = x.mean(axis=0, dtype=np.float64)
-    return mean
+class _Columns:
+    """Of each column of `x`: its ends, its mean, and how far it gets from that and from zero."""
+
+    def __init__(self, x: NDArray[Any]) -> None:
+        self.low, self.high = (bound.astype(np.float64) for bound in (x.min(0), x.max(0)))
+        self.largest = np.maximum(-self.low, self.high)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = x.mean(axis=0, dtype=np.float64)
+            if not np.isfinite(mean).all():
+                mean = (x * 2.0**-64).mean(axis=0, dtype=np.float64) * 2.0**64
+            # The sum of many rows has lost digits of the mean: of a constant column it is not
+            # the constant, but what is left after it has been subtracted puts that right.
+            mean += sum(block.sum(axis=0) for _, block in centred(x, mean)) / len(x)
+            self.reach = np.maximum(self.high - mean, mean - self.low)
+            ranges = self.high - self.low
+        if not np.isfinite(ranges).all():
+            raise InputError(
+                f"x: got the range {self.low.min():g} to {self.high.max():g}, whose width is not "
+                "finite in float64, wanted smaller numbers"
+            )
+        self.mean = mean
+
+    def deviation(self, x: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the deviation of each column, n in the denominator; 0 if it is but rounding."""
+        # Powers of two, so that squares neither overflow nor underflow and no digit changes.
+        exponent = np.frexp(self.reach)[1]
+        blocks = (np.ldexp(block, -exponent) for _, block in centred(x, self.mean))
+        variance = sum((block**2).sum(axis=0) for block in blocks) / len(x)
+        deviation: NDArray[np.float64] = np.ldexp(np.sqrt(variance), exponent)
+        return np.where(deviation <= EPS * self.largest, 0.0, deviation)
 
 
-def _principal(x: NDArray[Any], n_components: int | None) -> tuple[NDArray[Any], ...]:
-    """Return mean, falling variances, their directions as columns, and which are but rounding."""
-    rows, columns = x.shape
-    most = min(rows, columns)
+def _principal(
+    x: NDArray[Any], columns: _Columns, n_components: int | None
+) -> tuple[NDArray[Any], ...]:
+    """Return falling deviations, their directions as columns, and which are more than rounding."""
+    rows, width = x.shape
+    most = min(rows, width)
     if rows < 2 or (n_components or 1) > most:
         raise ConfigError(
-            f"n_components: got {n_components} for {rows} rows and {columns} columns, wanted at "
+            f"n_components: got {n_components} for {rows} rows and {width} columns, wanted at "
             "most the smaller of the two, and two rows or more"
         )
-    mean = _mean(x)
-    covariance = np.zeros((columns, columns))
-    for _, block in centred(x, mean):
-        covariance += block.T @ block
-    variances, directions = np.linalg.eigh(covariance / (rows - 1))
-    chosen = slice(None, -1 - (n_components or most), -1)
-    variances, directions = np.maximum(variances[chosen], 0), directions[:, chosen]
+    exponent = int(np.frexp(columns.reach.max())[1])
+    triangle = np.empty((0, width))  # R of the QR decomposition of the rows so far
+    for _, block in centred(x, columns.mean, 4 * width):
+        rows_so_far = np.vstack([triangle, np.ldexp(block, -exponent)])
+        triangle = cast(NDArray[np.float64], np.linalg.qr(rows_so_far, mode="r"))
+    _, deviations, directions = np.linalg.svd(triangle, full_matrices=False)
+    chosen = slice(n_components or most)
+    deviations, directions = deviations[chosen] / np.sqrt(rows - 1), directions[chosen].T
     largest = np.abs(directions).argmax(axis=0)
     directions = directions * np.sign(directions[largest, np.arange(directions.shape[1])])
-    rounding = max(rows, columns) * np.finfo(np.float64).eps
-    least = rounding * variances[0] + np.square(rounding * mean).max()
-    return mean, variances, directions, variances <= least
+    # What rounds off in the decomposition, and in the numbers of each column.
+    lost = EPS * np.linalg.norm(directions * np.ldexp(columns.largest, -exponent)[:, None], axis=0)
+    varies = deviations > np.maximum(width * EPS * deviations[0], lost)
+    return np.ldexp(deviations, exponent), directions, varies

@@ -290,7 +290,8 @@ class Warmup(Schedule):
     """
 
     def __init__(self, after: float | Callable[[int], float], total: int) -> None:
-        self.after = after if callable(after) else _check.number(after, "after")
+        own = callable(after) and not isinstance(after, type)
+        self.after = after if own else _check.number(after, "after")
         self.total = _check.positive_int(total, "total")
 
     @property

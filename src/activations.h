@@ -73,7 +73,7 @@ INLINE vec v_poly(vec x, const real *table, const int n)
 }
 
 /* 2^n for an integer n in the normal range. */
-INLINE vec v_power_of_two(ivec n) { return v_from_bits((n + EXPONENT_BIAS) << MANTISSA_BITS); }
+INLINE vec v_power_of_two(ivec n) { return v_from_bits(v_exponent(n + EXPONENT_BIAS)); }
 
 /* 2^n a, in two factors, so that a result near the ends of the range overflows or underflows gradually. */
 INLINE vec v_scale(vec a, ivec n) { return a * v_power_of_two(n >> 1) * v_power_of_two(n - (n >> 1)); }
@@ -108,7 +108,7 @@ INLINE vec v_log_sum(vec u, vec scaled, vec low)
 {
     const ivec sqrt_half = v_bits(v_set1((real)0.70710678118654752440));
     const ivec k = (v_bits(u) - sqrt_half) >> MANTISSA_BITS;
-    const vec m = v_from_bits(v_bits(u) - (k << MANTISSA_BITS)), f = m - v_set1(1);
+    const vec m = v_from_bits(v_bits(u) - v_exponent(k)), f = m - v_set1(1);
     const vec s = f / (v_set1(2) + f), z = s * s;
     /* k as a real: k < 2^MANTISSA_BITS is added to the bits of the magic number, which is then subtracted as a real */
     const vec exponent = v_from_bits(k + v_bits(v_set1(ROUND_MAGIC))) - v_set1(ROUND_MAGIC) - scaled;

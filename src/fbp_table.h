@@ -62,7 +62,7 @@ typedef struct {
     void (*apply_gradient)(void *w, fbp_state state, const void *g, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldw,
                            const fbp_update *update);
 
-    /* out[n] = sums of the squares of the columns of a[rows][ld], rows ascending. */
+    /* out[n] = sums of the squares of the columns of a[rows][ld], rows ascending, stored as fbp_norm.h has it. */
     void (*column_squares)(double *out, const void *a, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld);
 
     /* Scales the columns of w[rows][ldw] whose norm is above max_norm down to it. The rows of squares[n_sums][ld_sums] add up

@@ -15,7 +15,9 @@
  * adagrad   v += g^2, w -= lr * g / (sqrt(v) + eps)
  * rmsprop   v = a * v + (1 - a) * g^2, w -= lr * g / (sqrt(v) + eps)
  * adam      m = mu * m + (1 - mu) * g, v as in rmsprop, w *= 1 - lr * weight_decay,
- *           w -= lr * step_correction * m / (sqrt(v) * root_correction + eps) */
+ *           w -= lr * step_correction * m / (sqrt(v) * root_correction + eps)
+ *
+ * A v whose squares would leave the range of its type is stored as minus its root. */
 typedef struct {
     fbp_rule rule;
     int penalize_bias, decay_bias;                     /* do l1 and l2 apply to a bias, does the weight decay? */

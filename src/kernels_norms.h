@@ -2,10 +2,24 @@
 #ifndef FBP_KERNELS_NORMS_H
 #define FBP_KERNELS_NORMS_H
 
+#include "kernels_scale.h"
 #include "kernels_set.h"
 #include "vec.h"
 
 #include <assert.h>
+
+/* Minus the square root of the norm of a column whose squares leave the range of double; the sum itself if all are zero. */
+INLINE double root_of_norm(const real *a, ptrdiff_t rows, ptrdiff_t ld)
+{
+    double largest = 0, sum = 0;
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        const double size = __builtin_fabs((double)a[r * ld]);
+        largest = largest < size ? size : largest;
+    }
+    for (ptrdiff_t r = 0; largest > 0 && r < rows; r++)
+        sum += a[r * ld] / largest * (a[r * ld] / largest);
+    return 0 - __builtin_sqrt(largest) * __builtin_sqrt(__builtin_sqrt(sum));
+}
 
 /* In double, where the square of a float is exact. The sum of a column is one chain over its rows, whatever the width of
  * vectors. */
@@ -17,6 +31,9 @@ void KERNEL(column_squares)(double *out, const void *a, ptrdiff_t rows, ptrdiff_
             const double value = ((const real *)a)[r * ld + j];
             out[j] += value * value;
         }
+    for (ptrdiff_t j = 0; FBP_REAL_BITS == 64 && j < n; j++)
+        if (out[j] == out[j] && !fbp_squares_hold(out[j])) /* NaN stays */
+            out[j] = root_of_norm((const real *)a + j, rows, ld);
 }
 
 void KERNEL(limit_columns)(void *w_, const double *squares, ptrdiff_t n_sums, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldw,
@@ -24,19 +41,17 @@ void KERNEL(limit_columns)(void *w_, const double *squares, ptrdiff_t n_sums, pt
 {
     assert(n % LINE == 0);
     for (ptrdiff_t j = 0; j < n; j += LINE) {
-        real *w = (real *)w_ + j, factor[LINE];
+        real *w = (real *)w_ + j, factor[LINE], rest[LINE];
         int above = 0;
         for (int i = 0; i < LINE; i++) {
-            double sum = 0;
-            for (ptrdiff_t s = 0; s < n_sums; s++)
-                sum += squares[s * ld_sums + j + i];
-            const int over = sum > max_norm * max_norm;
-            factor[i] = over ? (real)(max_norm / __builtin_sqrt(sum)) : 1;
+            const double ratio = fbp_limit_ratio(max_norm, squares + j + i, n_sums, ld_sums);
+            const int over = ratio < 1;
+            factor[i] = scale_factor(over ? ratio : 1, rest + i);
             above |= over;
         }
         for (ptrdiff_t r = 0; above && r < rows; r++, w += ldw)
             for (int i = 0; i < LINE; i += LANES)
-                v_store(w + i, v_load(w + i) * v_load(factor + i));
+                v_store(w + i, v_load(w + i) * v_load(factor + i) * v_load(rest + i));
     }
 }
 

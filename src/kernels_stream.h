@@ -21,7 +21,7 @@ ptrdiff_t KERNEL(active_rows)(int32_t *index, const void *x_, ptrdiff_t batch, p
             for (int i = 0; i < LINE; i++) {
                 ireal bits;
                 memcpy(&bits, (const real *)x_ + b * ldx + k + i, sizeof bits);
-                any[i] |= bits & ~((ireal)1 << (FBP_REAL_BITS - 1)); /* -0 is 0 */
+                any[i] |= bits & ~SIGN_BIT; /* -0 is 0 */
             }
 #pragma GCC unroll 16
         for (int i = 0; i < LINE; i++) {

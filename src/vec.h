@@ -17,11 +17,13 @@ typedef float real;
 typedef int32_t ireal;
 #define FBP_DTYPE f32
 enum { MANTISSA_BITS = 23, EXPONENT_BIAS = 127 };
+#define SIGN_BIT INT32_MIN
 #else
 typedef double real;
 typedef int64_t ireal;
 #define FBP_DTYPE f64
 enum { MANTISSA_BITS = 52, EXPONENT_BIAS = 1023 };
+#define SIGN_BIT INT64_MIN
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
@@ -62,12 +64,14 @@ INLINE void v_store(real *p, vec a) { *(unaligned_vec *)p = a; }
 INLINE vec v_set1(real a) { return a - (vec){0}; }
 INLINE ivec v_bits(vec a) { return (ivec)a; }
 INLINE vec v_from_bits(ivec a) { return (vec)a; }
+INLINE ivec v_exponent(ivec n) { return n << MANTISSA_BITS; } /* n where a number's exponent is */
 INLINE ivec v_less(vec a, vec b) { return a < b; }
 INLINE vec v_select(ivec mask, vec yes, vec no) { return (vec)((mask & (ivec)yes) | (~mask & (ivec)no)); }
 /* The mask of the lanes with a < b, both below 2^31. */
 INLINE ivec v_below(uvec a, uint32_t b) { return __builtin_convertvector((small_ivec)a < (int32_t)b, ivec); }
 #else
 INLINE ivec v_below(uvec a, uint32_t b) { return -(ivec)(a < b); }
+INLINE ivec v_exponent(ivec n) { return (ivec)((uint64_t)n << MANTISSA_BITS); }
 INLINE vec v_set1(real a) { return a; }
 INLINE ivec v_bits(vec a)
 {
@@ -123,10 +127,21 @@ INLINE vec v_max(vec a, vec b) { return a > b ? a : b; }
 INLINE vec v_sqrt(vec a) { return FBP_REAL_BITS == 32 ? (real)__builtin_sqrtf((float)a) : (real)__builtin_sqrt(a); }
 #endif
 
-INLINE vec v_abs(vec a) { return v_from_bits(v_bits(a) & ~((ireal)1 << (FBP_REAL_BITS - 1))); }
+INLINE vec v_abs(vec a) { return v_from_bits(v_bits(a) & ~SIGN_BIT); }
 
 /* a with the sign of b. */
-INLINE vec v_copysign(vec a, vec b) { return v_from_bits(v_bits(v_abs(a)) | (v_bits(b) & ((ireal)1 << (FBP_REAL_BITS - 1)))); }
+INLINE vec v_copysign(vec a, vec b) { return v_from_bits(v_bits(v_abs(a)) | (v_bits(b) & SIGN_BIT)); }
+
+/* Is any lane of a mask set? */
+#if FBP_VEC_BYTES == 64
+INLINE int v_any(ivec mask) { return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0; }
+#elif FBP_VEC_BYTES == 32
+INLINE int v_any(ivec mask) { return !_mm256_testz_si256((__m256i)mask, (__m256i)mask); }
+#elif FBP_VEC_BYTES == 16
+INLINE int v_any(ivec mask) { return vmaxvq_u32((uint32x4_t)mask) != 0; }
+#else
+INLINE int v_any(ivec mask) { return mask != 0; }
+#endif
 
 /* The mask of the first `keep` lanes, 0 <= keep <= LANES. */
 INLINE ivec v_first(ptrdiff_t keep)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import _check
 from ..errors import ConfigError, InputError
 from .arrayfile import Pair, load_npz, read_idx
 from .split import train_test_split
@@ -71,10 +72,10 @@ def load_mnist(folder: str | PathLike[str] | None = None) -> tuple[Pair, Pair]:
     InputError
         A file is truncated, is not an IDX file, or images and labels do not match.
     """
-    folder = folder if folder is not None else os.environ.get("FASTBP_DATA")
-    if not folder:
+    given = os.environ.get("FASTBP_DATA") if folder is None else _check.path(folder, "folder")
+    if not given:
         raise ConfigError("MNIST: got no folder, wanted one here or in the variable FASTBP_DATA")
-    return _mnist_part(Path(folder), "train"), _mnist_part(Path(folder), "t10k")
+    return _mnist_part(Path(given), "train"), _mnist_part(Path(given), "t10k")
 
 
 def _mnist_part(folder: Path, part: str) -> Pair:

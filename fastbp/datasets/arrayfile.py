@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import _check
 from ..errors import DTypeError, InputError, ShapeError
 
 _IDX_DTYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
@@ -37,7 +38,7 @@ def read_idx(path: str | PathLike[str]) -> np.ndarray:
     InputError
         The magic number is wrong, or the file is shorter or longer than its header says.
     """
-    content = _read_bytes(Path(path))
+    content = _read_bytes(Path(_check.path(path)))
     magic, n_axes = content[:4], content[3] if len(content) > 3 else 0
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _IDX_DTYPES or not n_axes:
         raise InputError(
@@ -102,7 +103,7 @@ def pick_xy(arrays: dict[str, np.ndarray], path: str | PathLike[str]) -> Pair:
 def read_arrays(path: str | PathLike[str]) -> dict[str, np.ndarray]:
     """Return all arrays of an ``.npz`` file by name; object arrays (pickles) are refused."""
     try:
-        loaded = np.load(path, allow_pickle=False)
+        loaded = np.load(_check.path(path), allow_pickle=False)
         if not isinstance(loaded, np.ndarray):
             with loaded:
                 return {name: loaded[name] for name in loaded.files}

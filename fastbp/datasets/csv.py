@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import _check
 from ..errors import ConfigError, InputError
 
 _DELIMITERS = ",;\t"
@@ -40,7 +41,7 @@ class CsvFile:
     """
 
     def __init__(self, path: str | PathLike[str], column: str | int | None = None) -> None:
-        self.path = Path(path)
+        self.path = Path(_check.path(path))
         try:
             self.delimiter = self._likely_delimiter()
             head = list(islice(self._lines(), 2))
@@ -55,6 +56,8 @@ class CsvFile:
 
     def index(self, column: str | int) -> int:
         """Return the position of a column given by name, or by number (negative: from the end)."""
+        if not isinstance(column, str | int) or isinstance(column, bool):
+            raise ConfigError(f"target: got {column!r}, wanted the name or position of a column")
         if str(column) in self.columns:
             return self.columns.index(str(column))
         try:

@@ -7,8 +7,9 @@ from os import PathLike
 
 import numpy as np
 
+from .. import _check
 from .._labels import Label
-from ..errors import ConfigError, DTypeError, InputError, LabelError
+from ..errors import DTypeError, InputError, LabelError
 from .csv import CsvFile
 
 _MANY_CLASSES = 100  # integers with more distinct values than this are quantities, not classes
@@ -103,8 +104,8 @@ def encode_target(
     classes : tuple of str, bool, int or float
         As they are in `values`, so that 7 and 7.0 written as text are two; empty for regression.
     """
-    if task not in (None, "classification", "regression"):
-        raise ConfigError(f"task: got {task!r}, wanted 'classification' or 'regression'")
+    if task is not None:
+        _check.choice(task, ("classification", "regression"), "task")
     if values.dtype.kind not in "iubfU":
         raise DTypeError(f"target: got dtype {values.dtype}, wanted numbers or text")
     numbers = _as_numbers(values)

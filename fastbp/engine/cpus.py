@@ -50,7 +50,7 @@ def available_cpus(root: Path = Path("/")) -> int:
                 f"FASTBP_NUM_THREADS: got {own!r}, wanted a whole number of at least 1"
             )
         return int(own)
-    limits = [_affinity(), _cgroup_quota(root), _omp_num_threads()]
+    limits = [_affinity(), _cgroup_quota(root), omp_num_threads()]
     return max(1, min(limit for limit in limits if limit is not None))
 
 
@@ -60,7 +60,7 @@ def _affinity() -> int:
     return os.cpu_count() or 1
 
 
-def _omp_num_threads() -> int | None:
+def omp_num_threads() -> int | None:
     """Return the first number of OMP_NUM_THREADS (it may list one per nesting level)."""
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     return int(first) if first.isdecimal() and int(first) > 0 else None

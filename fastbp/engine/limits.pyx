@@ -1,14 +1,12 @@
 """Limits on norms: clip_norm, of the whole gradient, and max_norm, of the weights into a unit. Each takes a pass of its own.
 
-Sums of squares are in double: of each column of a block of weight rows, then of these in the order of layers and rows. The batch
-size alone decides how many rows a block has, so the split of columns among threads does not show.
+Sums of squares are in double, as fbp_norm.h stores them: of each column of a block of weight rows, then of these in the order of
+layers and rows. The batch size alone decides how many rows a block has, so the split of columns among threads does not show.
 """
-
-from libc.math cimport sqrt
 
 from fastbp.engine.backward cimport Block
 from fastbp.engine.forward cimport Node
-from fastbp.engine.runtime cimport fbp_state, fbp_update_block_rows
+from fastbp.engine.runtime cimport fbp_limit_ratio, fbp_state, fbp_update_block_rows
 
 
 cdef Py_ssize_t row_blocks_of(const Plan *p, const Node *node) noexcept nogil:
@@ -48,14 +46,11 @@ cdef void hold_gradient(Plan *p, const char *gradient, Py_ssize_t i) noexcept no
 
 
 cdef double scale_of_gradient(const Plan *p) noexcept nogil:
-    """The factor that scales the held gradient down to clip_norm, 1 if its norm is below; as in PyTorch's clip_grad_norm_."""
-    cdef Py_ssize_t i
-    cdef double total = 0
+    """The factor that scales the held gradient down to clip_norm, 1 if its norm is below."""
+    cdef double scale
     if p.clip_norm == 0:
         return 1
-    for i in range(squares_before(p, p.n_nodes)):
-        total += p.gradient_squares[i]
-    cdef double scale = p.clip_norm / (sqrt(total) + 1e-6)
+    scale = fbp_limit_ratio(p.clip_norm, p.gradient_squares, squares_before(p, p.n_nodes), 1)
     return 1 if scale > 1 else scale
 
 

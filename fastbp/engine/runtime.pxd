@@ -118,6 +118,7 @@ cdef extern from "fbp.h" nogil:
     Py_ssize_t fbp_update_block_lines(Py_ssize_t batch)
     Py_ssize_t fbp_update_block(Py_ssize_t batch, size_t item)
     Py_ssize_t fbp_update_scratch(Py_ssize_t batch, size_t item)
+    double fbp_limit_ratio(double limit, const double *sums, Py_ssize_t n, Py_ssize_t stride)
     int fbp_loss_from_logits(fbp_loss loss, fbp_activation_code activation)
     int fbp_loss_classifies(fbp_loss loss)
     uint64_t fbp_dropout_key(uint64_t seed, int64_t step, Py_ssize_t layer)

@@ -9,7 +9,7 @@ from cpython.buffer cimport PyBuffer_FillInfo
 cimport numpy as cnp
 from libc.string cimport memset
 
-from fastbp.engine.cpus import available_cpus
+from fastbp.engine.cpus import available_cpus, omp_num_threads
 from fastbp.errors import ConfigError
 
 cnp.import_array()
@@ -42,9 +42,12 @@ cdef extern from "fbp.h" nogil:
 cdef extern from *:
     """
     #ifdef _OPENMP
+    #include <omp.h>
     enum { FBP_HAS_OPENMP = 1 };
+    #define FBP_OPENMP_THREADS omp_get_max_threads()
+    #define FBP_OPENMP_CPUS omp_get_num_procs()
     #else
-    enum { FBP_HAS_OPENMP = 0 };
+    enum { FBP_HAS_OPENMP = 0, FBP_OPENMP_THREADS = 1, FBP_OPENMP_CPUS = 1 };
     #endif
     #if defined(__clang__)
     #define FBP_COMPILER "Clang " __clang_version__
@@ -52,7 +55,7 @@ cdef extern from *:
     #define FBP_COMPILER "GCC " __VERSION__
     #endif
     """
-    const int FBP_HAS_OPENMP
+    const int FBP_HAS_OPENMP, FBP_OPENMP_THREADS, FBP_OPENMP_CPUS
     const char *FBP_COMPILER
 
 ACTIVATIONS = {fbp_activation_names[i].decode(): i for i in range(FBP_N_ACTIVATIONS)}
@@ -133,6 +136,9 @@ cdef enum:
 # Counted once: to ask the system takes longer than a prediction of one row.
 cdef int most_threads = max(LEAST_BOUND, THREADS_OF_A_CORE * (os.cpu_count() or 1))
 
+# What a thread's team has in OpenMP if nobody has limited it.
+cdef int usual_team = omp_num_threads() or FBP_OPENMP_CPUS
+
 fbp_watch_forks()
 
 
@@ -144,6 +150,15 @@ def has_openmp():
 cdef int bounded_threads(long long n_threads) noexcept:
     """Limit the threads to a number that the machine can use: memory and time of a call grow with it."""
     return <int>min(n_threads, <long long>most_threads)
+
+
+cdef inline int limited(int n_threads) noexcept:
+    """Lower the number to OpenMP's own, if that was lowered in this thread, as threadpoolctl does it.
+
+    One that was raised is no wish of fastbp's user, whose machine or own number decides.
+    """
+    cdef int most = FBP_OPENMP_THREADS
+    return min(n_threads, most) if most < usual_team else n_threads
 
 
 def set_num_threads(n):
@@ -170,12 +185,13 @@ def get_num_threads():
     """Return how many threads a call uses at most when it is not told otherwise.
 
     The number given to `set_num_threads`, else the cores that this process may use: the least of CPU affinity, cgroup quota and
-    ``OMP_NUM_THREADS``, or ``FASTBP_NUM_THREADS`` instead of these. 1 in a build without OpenMP.
+    ``OMP_NUM_THREADS``, or ``FASTBP_NUM_THREADS`` instead of these; at most what ``threadpoolctl.threadpool_limits``, or another
+    caller of ``omp_set_num_threads``, leaves to the calling thread. 1 in a build without OpenMP.
     """
     global max_threads
     if max_threads == 0:
         max_threads = bounded_threads(available_cpus())
-    return max_threads if FBP_HAS_OPENMP else 1
+    return limited(max_threads) if FBP_HAS_OPENMP else 1
 
 
 cdef int threads_now(int n_threads) except -1:
@@ -185,6 +201,7 @@ cdef int threads_now(int n_threads) except -1:
     from here or from another library: a process has one team for all.
     """
     global startable, tried, warned
+    n_threads = limited(n_threads)
     if n_threads <= 1 or not FBP_HAS_OPENMP:
         return 1
     if fbp_forked_beside_threads():

@@ -13,28 +13,11 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from ..errors import ConfigError
+from .. import _check
 
-__all__ = ["FilePath", "name_of", "require_writable", "write"]
+__all__ = ["FilePath", "require_writable", "write"]
 
 FilePath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
-
-
-def name_of(path: FilePath) -> str:
-    """Return a path as text.
-
-    Raises
-    ------
-    ConfigError
-        It is none: a number, say, which would be an open file of the caller.
-    """
-    try:
-        name = os.fsdecode(path)
-    except TypeError as error:
-        raise ConfigError(f"path: got {path!r}, wanted the path of a file") from error
-    if not name or "\0" in name:
-        raise ConfigError(f"path: got {path!r}, wanted the path of a file")
-    return name
 
 
 def write(path: FilePath, content: bytes) -> None:
@@ -88,7 +71,7 @@ def require_writable(path: FilePath) -> None:
 
 
 def _target(path: FilePath) -> Path:
-    return Path(os.path.realpath(name_of(path)))
+    return Path(os.path.realpath(_check.path(path)))
 
 
 def _beside(target: Path) -> Path:

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _check
 from ..activations import resolve
 from ..errors import ConfigError, CorruptModelError, FormatVersionError
 from ..gates import Gated, Maxout, Residual
 from ..layers import Dense, Layer, Weighted
 from . import atomicfile
-from .atomicfile import FilePath, name_of
+from .atomicfile import FilePath
 
 __all__ = [
     "FORMAT_VERSION",
@@ -121,7 +122,7 @@ def read_checkpoint(
     metadata, tensors = _read(path)
     if "training" not in metadata:
         raise CorruptModelError(
-            f"{name_of(path)} holds a network, but not its training: fastbp.load reads it"
+            f"{_check.path(path)} holds a network, but not its training: fastbp.load reads it"
         )
     rest = {name: array for name, array in tensors.items() if not name.startswith(OF_THE_NETWORK)}
     own = {name: array for name, array in tensors.items() if name not in rest}
@@ -133,7 +134,7 @@ def _read(path: FilePath) -> tuple[dict[str, str], Tensors]:
     from safetensors import SafetensorError
     from safetensors.numpy import load as from_bytes
 
-    name = name_of(path)
+    name = _check.path(path)
     # Read, not mapped: a file that another process cuts meanwhile would end the process.
     with open(name, "rb") as file:
         begin = file.read(8)

@@ -60,7 +60,9 @@ class Batches:
     """
 
     def __init__(self, source: Any, epochs: int, check: Callable[..., Checked]) -> None:
-        if hasattr(source, "__array__") or not (isinstance(source, Iterable) or callable(source)):
+        if hasattr(source, "__array__") or not (
+            isinstance(source, Iterable) or (callable(source) and not isinstance(source, type))
+        ):
             raise ConfigError(
                 f"y: got None with an x of {type(source).__name__}, wanted targets, or as x an "
                 "iterable of (x, y) batches, or a function that returns one"
@@ -76,7 +78,14 @@ class Batches:
     def epoch(self) -> Iterator[Any]:
         """Begin anew."""
         source = self._source
-        return iter(source if isinstance(source, Iterable) else source())
+        if isinstance(source, Iterable):
+            return iter(source)
+        found = source()
+        if not isinstance(found, Iterable):
+            raise ConfigError(
+                f"x: got {found!r} from the function, wanted an iterable of (x, y) batches"
+            )
+        return iter(found)
 
     def checked(self, batch: Any) -> Checked:
         """Return a batch as the engine takes it."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from arrays import same_bits
 from networks import Net, all_threads, train
-from training import classes, trainer
+from training import classes, moved_by, trainer
 
 import fastbp as fb
 from fastbp import errors, reference
@@ -140,6 +140,38 @@ def test_same_bits_for_every_isa_and_number_of_threads(use_isa, dtype, rule, reg
         assert np.count_nonzero(net.model.arena) == used
         assert np.count_nonzero(run.state) == used * (2 if rule == "adam" else 1)
     assert len(digests) == 1
+
+
+# Squares of these leave float32, their means go from one side of its range to the other.
+ADAPTIVE = {
+    "adagrad": fb.Adagrad(0.1, eps=1e-25),
+    "rmsprop": fb.RMSprop(0.1, eps=1e-25),
+    "adam": fb.Adam(0.1, eps=1e-25),
+    "adam, usual eps": fb.Adam(0.1),
+}
+PATHS = {
+    "tiny": [1e-18, 2e-18, 0.0, -1e-18],
+    "tiny and less": [1e-18, 1e-24, 1e-30],
+    "tiny, then one": [1e-18, 1.0, 1e-18],
+    "large": [1e30, -2e30, 1e36],
+    "large, then one": [1e30, 1.0, 1e-18],
+    "at the end of the range": [1e-15, 1.1e-15, 0.9e-15, 1e-15],
+    "the largest": [3e38],
+}
+
+
+@pytest.mark.parametrize("path", list(PATHS))
+@pytest.mark.parametrize("name", list(ADAPTIVE))
+def test_squares_beyond_float32_give_the_step_of_the_formula(isa, use_isa, name, path):
+    use_isa(isa)
+    optimizer, w, m, v = ADAPTIVE[name], *(np.zeros(1) for _ in range(3))
+    for t, g in enumerate(PATHS[path], 1):
+        g = np.float64(np.float32(g))
+        numbers = optimizer.hyperparameters
+        w, m, v = reference_rules.descend(optimizer.rule, w, m, v, g, 0.1, t=t, **numbers)
+    gradients = np.outer(PATHS[path], [1.0, -1.0, 0.0])
+    moved = moved_by(gradients, optimizer=optimizer, batch_size=1)
+    np.testing.assert_allclose(moved, [w[0], -w[0], 0], rtol=1e-5, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["adagrad", "rmsprop", "adam"])

@@ -186,6 +186,13 @@ class TestGradientNorm:
         assert stop.norm == pytest.approx(norms[-1], rel=1e-12)
         assert history.stopped == f"gradient norm {stop.norm:.4g} < 0.02"
 
+    @pytest.mark.parametrize("size", [1e-200, 1.0, 1e200])
+    def test_of_any_size(self, size):
+        stop, net = fb.GradientNorm(1e-250), fb.Network(1, [fb.Dense(2)], "float64", seed=0)
+        loss = lambda y, t: (np.zeros(len(y)), np.full_like(y, size))  # noqa: E731
+        fb.Trainer(net, loss, fb.SGD(0.0)).fit([[1.0]], [[0.0, 0.0]], callbacks=[stop])
+        assert stop.norm / size == pytest.approx(2, rel=1e-14)  # two weights and two biases
+
     def test_changes_nothing_else(self):
         owner, other = trainer(), trainer()
         owner.fit(X, Y, 3, callbacks=[fb.GradientNorm(1e-9)])

@@ -82,6 +82,31 @@ def test_the_function_sees_the_outputs_of_its_rows():
     trainer(network, watching, optimizer=fb.SGD(0.0)).fit(x, t, epochs=2)
 
 
+def test_a_function_that_writes_to_what_it_gets_harms_nothing(dtype):
+    def greedy(outputs, targets):
+        given = half_square(outputs, targets)
+        outputs[...] = -outputs  # another class would be the largest
+        targets[...] = 0
+        return given
+
+    rng = np.random.default_rng(0)
+    for y in (rng.integers(0, 3, 60), rng.random((60, 3)).astype(dtype)):
+        found = []
+        for loss in (half_square, greedy):
+            network, x, _ = regression(dtype)
+            before, owner = y.copy(), trainer(network, loss, batch_size=16)
+            history = owner.fit(x, y, epochs=2, validation_data=(x, y))
+            owner.fit([(x[:8], y[:8])], epochs=1)
+            owner.step(x, y)
+            check = fb.gradient_check(network, x[:4], y[:4], loss)
+            values = [owner.evaluate(x, y), network.gradients(x, y, loss)[0], check.max_error]
+            targets = y if y.ndim == 2 else np.eye(3)[y]
+            values += [fb.check_loss(loss, np.float64(targets) + 1, y).max_error, *history["loss"]]
+            found.append((parameters(network), str(values), str(dict(history)["val_loss"])))
+            assert np.array_equal(y, before)
+        assert found[0] == found[1]
+
+
 def test_gradients_are_those_of_the_function():
     network, x, t = regression("float64")
     weights = np.random.default_rng(2).random(60)

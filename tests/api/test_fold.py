@@ -8,7 +8,7 @@ from gate_networks import SEED, dense, gated, maxout
 
 import fastbp as fb
 from fastbp import errors
-from fastbp.preprocess import PCA, Standardize, Whiten
+from fastbp.preprocess import PCA, Affine, Center, MinMax, Standardize, Whiten
 
 N_INPUTS = 5
 _rng = np.random.default_rng(3)
@@ -40,6 +40,59 @@ def network(first, ahead, dtype="float64"):
         layer.bias = layer.bias + 0.1
     net.metadata["a"] = "b"
     return net
+
+
+FAR = np.random.default_rng(1).random((200, 4)) * [1, 1, 1e-3, 0] + [2.4e6, 0.5, 0, 2.4e6]
+FITTED = [Standardize(), Center(), MinMax(), PCA(), Whiten(), Whiten(zca=True)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("ahead", FITTED, ids=repr)
+def test_a_mean_far_above_the_deviation_is_folded_only_where_digits_allow(ahead, dtype, tmp_path):
+    layers = [fb.Dense(8, "tanh"), fb.Dense(1)]
+    net = fb.Network(4, layers, dtype, seed=0, preprocessing=ahead.fit(FAR))
+    net.save(tmp_path / "net")
+    for each in (net, net.copy(), fb.load(tmp_path / "net")):
+        if dtype == "float32":
+            with pytest.warns(RuntimeWarning, match="fold: the copy keeps its preprocessing"):
+                folded = each.fold()
+            assert (folded is not each, folded.preprocessing is not None) == (True, True)
+            assert np.array_equal(folded.predict(FAR), net.predict(FAR))
+        else:
+            folded = each.fold()
+            assert folded.preprocessing is None
+            np.testing.assert_allclose(folded.predict(FAR), net.predict(FAR), rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("ahead", [*FITTED, Standardize(shared=True)], ids=repr)
+def test_a_constant_column_gets_the_weight_zero(ahead):
+    x = FAR - [2.4e6, 0, 0, 2.4e6 - 7]
+    net = fb.Network(4, [fb.Dense(8, "tanh"), fb.Dense(1)], seed=0, preprocessing=ahead.fit(x))
+    folded = net.fold()
+    np.testing.assert_allclose(folded.layers[0].weight[3], 0, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(folded.predict(x), net.predict(x), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-44, 1e-30, 1e44])
+def test_weights_that_float32_cannot_hold_are_not_folded(scale):
+    net = fb.Network(2, [fb.Dense(3)], seed=0, preprocessing=Affine([0, 0], [scale, scale]))
+    if scale == 1e-30:  # small, but normal
+        assert net.fold().preprocessing is None
+    else:
+        with pytest.warns(RuntimeWarning, match="keeps its preprocessing"):
+            assert net.fold().preprocessing is not None
+
+
+@pytest.mark.parametrize(
+    ("mean", "scale", "error"),
+    [([0.0], [1e-44], errors.InputError), ([0.0, 0.0], [1.0, 1.0], errors.ShapeError)],
+)
+def test_a_fold_into_outputs_that_cannot_be_changes_nothing(mean, scale, error):
+    net = fb.Network(2, [fb.Dense(1)], seed=0)
+    before = net.parameters
+    with pytest.raises(error):
+        Affine(mean, scale).fold_into_outputs(net)
+    assert np.array_equal(net.parameters, before)
 
 
 def assert_folds(net, tolerance=1e-12):

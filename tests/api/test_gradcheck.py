@@ -164,11 +164,25 @@ def test_nan_is_no_pass():
     assert "not a number" in str(check)
 
 
-def test_a_network_without_gradient_passes():
+def test_a_network_without_gradient_passes_and_says_so():
     network, x, _ = problem("mse", "linear")
     for layer in network.layers:
         layer.weight[...] = layer.bias[...] = 0
-    assert fb.gradient_check(network, x, np.zeros((ROWS, 3)), "mse").max_error == 0
+    check = fb.gradient_check(network, x, np.zeros((ROWS, 3)), "mse")
+    assert (check.max_error, check.passed, check.all_zero) == (0, True, True)
+    assert "but ALL GRADIENTS ARE ZERO" in str(check).splitlines()[0]
+    check = fb.check_loss(lambda y, t: (np.zeros(len(y)), 0 * y), np.ones((2, 3)), np.ones((2, 3)))
+    assert (check.passed, check.all_zero) == (True, True)
+
+
+def test_a_layer_below_dead_units_is_named():
+    network, x, y = problem("mse", "linear", hidden="relu")
+    assert "zero" not in str(fb.gradient_check(network, x, y, "mse"))
+    network.layers[1].bias = [-1e3] * 3  # dead for all rows
+    check = fb.gradient_check(network, x, y, "mse")
+    assert (check.passed, check.all_zero) == (True, False)
+    assert [layer.nonzero for layer in check.layers] == [0, 0, 3]  # the biases of the outputs
+    assert "all gradients of 1 Dense(3, 'relu'" in str(check).splitlines()[-1]
 
 
 def test_str_is_a_table():

@@ -79,6 +79,53 @@ def test_a_constant_column_keeps_its_unit(value, dtype, rng):
         assert sorted(z.std(axis=0, ddof=1)) == pytest.approx([0, 1], abs=1e-5)
 
 
+def stripes(n, *deviations):
+    """Uncorrelated columns [n, ...] with exactly these deviations, and a rotation of them."""
+    signs = 1 - 2.0 * (np.arange(n)[:, None] >> np.arange(len(deviations)) & 1)
+    turn = np.linalg.qr(np.random.default_rng(0).standard_normal((len(deviations),) * 2))[0]
+    return (signs * deviations, (signs * deviations) @ turn)
+
+
+@pytest.mark.parametrize("mean", [0, 1e6])
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("n", [64, 20_000])
+def test_a_direction_counts_as_constant_only_within_rounding(n, turned, mean):
+    x = stripes(n, 1e6, 0.5)[turned] + mean
+    ratio = np.sqrt(n / (n - 1))
+    assert PCA().fit(x).variances == pytest.approx([1e12 * ratio**2, 0.25 * ratio**2], rel=1e-6)
+    for p in (Whiten(), Whiten(zca=True)):
+        z = p.fit(x).transform(x)
+        np.testing.assert_allclose(np.cov(z.T), np.eye(2), rtol=0, atol=1e-6)
+
+
+def test_a_variance_below_the_rounding_of_the_largest_is_found():
+    x = stripes(64, 1e9, 1.0)[1]
+    assert np.sqrt(PCA().fit(x).variances * 63 / 64) == pytest.approx([1e9, 1], rel=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e200, 1e307])
+def test_squares_beyond_float64(size):
+    x = stripes(64, 1.0, 0.1)[0] * size
+    for p in (Standardize(), Standardize(shared=True), MinMax(), Whiten(), Whiten(zca=True)):
+        deviations = p.fit(x).transform(x).std(axis=0)
+        wanted = np.array([1.0, 0.1]) * np.sqrt(2 / 1.01) if getattr(p, "shared", 0) else 1
+        assert deviations == pytest.approx(np.broadcast_to(wanted, 2), rel=1e-2)
+    assert abs(PCA().fit(x).matrix) == pytest.approx(np.eye(2), abs=1e-12)
+    assert Center().fit(x + size).mean / size == pytest.approx([1, 1], rel=1e-12)
+
+
+def test_many_rows_far_from_zero_are_not_constant():
+    x = 1.7e9 + stripes(40_000, 1e-2)[0]
+    assert Standardize().fit(x).transform(x).std() == pytest.approx(1, rel=1e-4)
+    ulps = np.where(np.arange(1000) % 2, np.nextafter(0.3, 1), 0.3)[:, None]
+    assert Standardize().fit(ulps).matrix == 1  # of which rounding is the only difference
+
+
+def test_a_range_wider_than_float64_is_an_error():
+    with pytest.raises(errors.InputError, match=r"x: got the range -1\.7e\+308 to 1\.7e\+308"):
+        Standardize().fit([[-1.7e308], [1.7e308]])
+
+
 def test_a_rare_value_is_not_far_away():
     x = np.zeros((10_000, 2), np.float32)
     x[0] = 1, 50
@@ -150,8 +197,8 @@ class TestBesideScikitLearn:
         (lambda: Standardize(shared=1), "shared: got 1"),
         (lambda: Standardize(farthest=0), "farthest: got 0"),
         (lambda: MinMax(1, 1), "range: got 1 to 1"),
-        (lambda: MinMax(0, np.inf), "range: got 0 to inf"),
-        (lambda: MinMax("a", 1), "range: got 'a' to 1"),
+        (lambda: MinMax(0, np.inf), "high: got inf"),
+        (lambda: MinMax("a", 1), "low: got 'a'"),
         (lambda: PCA(0), "n_components: got 0"),
         (lambda: PCA(4).fit(np.eye(5, 3)), "n_components: got 4 for 5 rows and 3"),
         (lambda: PCA().fit(np.ones((1, 3))), "two rows or more"),

@@ -73,6 +73,27 @@ def test_bits_are_those_of_the_scalar_kernels(isa, dtype, rule, extras):
             assert same_bits(a.array, b.array)
 
 
+# Beside these squares overflow, underflow, or their mean crosses the range of the type.
+EXTREME = {"float32": [0, 1e-37, 1e-25, 1e-18, 1e-15, 1, 1e19, 1e30, 3e38]}
+EXTREME["float64"] = [0, 1e-300, 1e-200, 1e-150, 1, 1e154, 1e200, 1e308]
+
+
+@pytest.mark.parametrize("rule", ["adagrad", "rmsprop", "adam"])
+def test_extreme_gradients_give_the_bits_of_the_scalar_kernels(isa, dtype, rule):
+    numbers = {**numbers_of(rule, {}), "eps": 1e-25}
+    sizes = np.array(EXTREME[dtype], dtype)
+    first, second = (a.ravel() for a in np.meshgrid(sizes, -sizes))
+    found = []
+    for name in (isa, "scalar"):
+        w, m, v = (Padded(np.zeros((1, first.size), dtype)) for _ in range(3))
+        for g in (first, second):
+            g = Padded(g[None, :])
+            _kernels.apply_gradient(w.array, m.array, v.array, g.array, rule, name, **numbers)
+        assert np.isfinite(w.values).all()
+        found.append([a.array for a in (w, m, v)])
+    assert all(same_bits(a, b) for a, b in zip(*found, strict=True))
+
+
 def test_clipping_lets_nan_through(isa, dtype):
     w, g = np.zeros((2, 1, 64), dtype)
     g[0, :3] = np.nan, np.inf, -np.inf

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -82,3 +83,25 @@ def test_a_process_that_may_start_few_threads_goes_on_with_these():
         [sys.executable, "-c", LIMITED], capture_output=True, text=True, timeout=100
     )
     assert result.stdout == "trained\n", result.stderr
+
+
+@pytest.mark.skipif(not _runtime.has_openmp(), reason="one thread in any case")
+def test_threadpoolctl_limits_the_threads_of_its_block():
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    before, (x, y) = fb.get_num_threads(), classes()
+    try:
+        fb.set_num_threads(3)
+        with threadpoolctl.threadpool_limits(1):
+            assert fb.get_num_threads() == 1
+            owner = trainer(n_threads=2)
+            owner.fit(x, y)
+            with ThreadPoolExecutor(1) as other:  # OpenMP's limits are those of a thread
+                assert other.submit(fb.get_num_threads).result() == 3
+        assert fb.get_num_threads() == 3
+        with threadpoolctl.threadpool_limits(64):  # no wish for more
+            assert fb.get_num_threads() == 3
+    finally:
+        fb.set_num_threads(before)
+    twin = trainer(n_threads=2)
+    twin.fit(x, y)
+    assert parameters(owner.network) == parameters(twin.network)

@@ -138,7 +138,8 @@ def _scale(before: list[Parameter], numbers: dict, u: float) -> Known:
         return Known(1.0, u)
     clipped = [_clipped(Known(p.g, u), numbers) for p in before if p.layer.trainable]
     squares = sum(float(np.sum(g.value**2)) for g in clipped)
-    scale = Known(min(1.0, numbers["clip_norm"] / (np.sqrt(squares) + 1e-6)), u).rounded(4)
+    norm = float(np.sqrt(squares))
+    scale = Known(min(norm, numbers["clip_norm"]) / norm if norm else 1.0, u).rounded(4)
     return scale.off(DOUBLE * sum(g.value.size for g in clipped))  # a sum, in double
 
 

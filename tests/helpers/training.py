@@ -59,3 +59,14 @@ def assert_refuses(owner, call, error, match):
         call()
     assert isinstance(caught.value, fb.errors.FastbpError)
     assert state(owner) == before
+
+
+def moved_by(gradients, dtype="float32", **options):
+    """Weights, zero at first, after a step with each of these gradients [n_steps, n_outputs]."""
+    gradients = np.atleast_2d(gradients)
+    layer = fb.Dense(gradients.shape[1], weight_init=fb.initializers.Zeros())
+    net, steps = fb.Network(1, [layer], dtype), iter(gradients)
+    owner = fb.Trainer(net, lambda y, t: (np.zeros(1), next(steps)[None, :]), **options)
+    for _ in gradients:
+        owner.step([[1.0]], np.zeros((1, gradients.shape[1])))
+    return net.layers[0].weight[0].astype(np.float64)

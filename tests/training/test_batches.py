@@ -151,7 +151,7 @@ def test_an_error_of_the_source_undoes_the_epoch():
     for wrong, error, match in [
         (source, OSError, "the disk is gone"),
         (nothing, InputError, "no batch"),
-        (lambda: 3, TypeError, "not iterable"),
+        (lambda: 3, ConfigError, "x: got 3 from the function"),
         ([batches[0][0]], ConfigError, "batch 0: got ndarray"),
     ]:
         owner = trainer()
