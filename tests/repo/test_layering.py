@@ -34,7 +34,7 @@ FLOORS = [
     callbacks
     training.batches
     training.fit training.runs training training.objective
-    training.state
+    training.state training.divergence
     training.custom
     history plot
     network preprocess
@@ -43,6 +43,7 @@ FLOORS = [
     layers
     losses testing activations initializers
     optimizers schedules
+    _monitor
     datasets _check
     engine.builder engine.config
     engine.run engine.probe

@@ -91,10 +91,10 @@ ACTS = {
 
 def outcome(trainer):
     """All that training changes, without the times."""
-    seconds = trainer.history._columns.pop("seconds", None)
+    seconds = trainer.history.pop("seconds", None)
     found = state(trainer), trainer.history.stopped
     if seconds is not None:
-        trainer.history._columns["seconds"] = seconds
+        trainer.history.update(seconds=seconds)
     return found
 
 
