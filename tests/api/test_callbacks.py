@@ -196,8 +196,11 @@ class TestGradientNorm:
 @pytest.mark.parametrize(
     ("make", "match"),
     [
-        (lambda: fb.EarlyStopping(0), "patience: got 0"),
-        (lambda: fb.EarlyStopping(3, monitor="accuracy"), "monitor: got 'accuracy'"),
+        (lambda: fb.EarlyStopping(-1), "patience: got -1"),
+        (lambda: fb.EarlyStopping(3, monitor=3), "monitor: got 3"),
+        (lambda: fb.EarlyStopping(3, monitor="speed"), "mode: got None with monitor='speed'"),
+        (lambda: fb.EarlyStopping(3, mode="least"), "mode: got 'least'"),
+        (lambda: fb.EarlyStopping(3, baseline=np.inf), "baseline: got inf"),
         (lambda: fb.EarlyStopping(3, min_delta=-1), "min_delta: got -1"),
         (lambda: fb.EarlyStopping(3, restore_best=1), "restore_best: got 1"),
         (lambda: fb.TargetLoss(np.nan), "value: got nan"),
