@@ -379,12 +379,14 @@ class Trainer:
             rates = self.optimizer.learning_rates(self.n_steps, 1, self.history.epochs)
             run, good = self._runs.of_step(rows, self._threads())
             run.bind(examples, y, weights)
+            # The first step of an epoch takes a snapshot: it may be the only one.
+            run.guards = state.open_epoch.steps > 0
             good.begin(False)
             loss, n_correct, done = run.steps(0, 1, rates)
             if not done and run.fault == "label":
                 raise _check.changed_labels(y, self.network.n_outputs)
             rate = float(rates[0])
-            if not (done and good.live_is_finite()):
+            if not (done and (run.proved or good.live_is_finite())):
                 step = self.n_steps - done
                 error = diverged(self.network, examples, y, run.state, None, step, rate)
                 self._runs.undo_step()

@@ -50,7 +50,7 @@ FLOORS = [
     engine.workspace engine.team
     engine.costmodel engine.stream
     engine.split engine.wide
-    engine.limits engine.signals
+    engine.limits engine.signals engine.guard
     engine.plan engine.kernels
     engine.model engine.backward
     engine.forward engine.arrays engine.rows
