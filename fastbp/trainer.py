@@ -381,7 +381,8 @@ class Trainer:
             run.bind(examples, y, weights)
             # The first step of an epoch takes a snapshot: it may be the only one.
             run.guards = state.open_epoch.steps > 0
-            good.begin(False)
+            if run.done < 2:  # later steps begin alike
+                good.begin(False)
             loss, n_correct, done = run.steps(0, 1, rates)
             if not done and run.fault == "label":
                 raise _check.changed_labels(y, self.network.n_outputs)
@@ -389,7 +390,8 @@ class Trainer:
             if not (done and (run.proved or good.live_is_finite())):
                 step = self.n_steps - done
                 error = diverged(self.network, examples, y, run.state, None, step, rate)
-                self._runs.undo_step()
+                if done:
+                    self._runs.undo_step()
                 raise error
             state.open_epoch.add(loss, n_correct, y, rate, perf_counter() - begin)
             return loss / rows

@@ -61,6 +61,11 @@ class CustomRun:
         self._run.snapshot = value
 
     @property
+    def done(self) -> int:
+        """As of `Run`."""
+        return self._run.done
+
+    @property
     def guards(self) -> bool:
         """As of `Run`."""
         return self._run.guards

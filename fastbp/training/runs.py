@@ -88,7 +88,7 @@ class Runs:
     def undo_step(self) -> None:
         """Put everything back to before the last step of the run of `of_step`, and end that run."""
         if self._of_step is not None:
-            self._of_step[1].undo_epoch()
+            self._of_step[1].undo_step()
             self._of_step = None
 
     def before_step(self) -> NDArray[Any] | None:

@@ -466,6 +466,17 @@ class LastGood:
         self._confirm_steps()
         self._go_to(self._start)
 
+    def undo_step(self) -> None:
+        """Put everything back to before the last step, if that took the snapshot.
+
+        `begin` was called before the run's first two steps: from then on what is remembered is in
+        the same arrays.
+        """
+        training = self._training
+        steps, progress = training.steps.n - 1, training.optimizer.progress
+        self._start = self._start._replace(steps=steps, progress=progress)
+        self.undo_epoch()
+
     def _confirm_steps(self) -> None:
         """Confirm if steps were done that an error has kept from being reported."""
         if self._training.steps.n != self._start.steps:

@@ -9,7 +9,7 @@ import pytest
 from training import assert_refuses, classes, classifier, parameters, state, trainer
 
 import fastbp as fb
-from fastbp import errors
+from fastbp import errors, testing
 
 X, Y = classes()
 T = X[:, :1] - X[:, 1:2]
@@ -66,12 +66,54 @@ def test_an_update_that_is_not_finite_is_undone(optimizer, slope, what, n_before
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_a_new_optimizer_whose_first_update_is_undone_leaves_the_memory_of_the_last(call):
-    loss, owner = Steep(), None
+    loss = Steep()
     owner = regression(fb.SGD(0.1, momentum=0.9), loss)
     loss.slope = 1.0
     owner.step(X, T)
     owner.optimizer, loss.slope = fb.Adam(0.1), 1e22
     assert_refuses(owner, partial(call(owner), X, T), errors.DivergenceError, "optimizer state")
+
+
+SIZES = [10.0**power for power in range(0, 40, 6)]
+RULES = {
+    "sgd": lambda: fb.SGD(1.0),
+    "momentum": lambda: fb.SGD(1.0, momentum=0.9),
+    "adam": lambda: fb.Adam(1.0),
+    "adagrad": lambda: fb.Adagrad(1.0),
+    "rmsprop": lambda: fb.RMSprop(1.0),
+}
+
+
+PROOFS = [(rule, "batch-split", 40, 1) for rule in RULES]
+PROOFS += [(rule, "streaming", 4, 1) for rule in RULES]
+PROOFS += [("adam", "streaming", 4, 2), ("adam", "batch-split", 40, 2), ("sgd", "wide", 12, 2)]
+
+
+@pytest.mark.parametrize(("rule", "regime", "rows", "n_threads"), PROOFS)
+def test_an_update_that_is_proved_to_be_finite_is(rule, regime, rows, n_threads):
+    """Of inputs and targets of any size; and what is not proved is undone if it is not finite."""
+    proofs = []
+    for size in SIZES:
+        layers = [fb.Dense(130, "leaky_relu"), fb.Dense(9, "tanh", dropout=0.5), fb.Dense(1)]
+        network = fb.Network(5, layers, seed=0)
+        owner = trainer(network, "mae", optimizer=RULES[rule](), n_threads=n_threads, l2=1e-3)
+        weights = np.full(rows, min(size, 1e38))
+        with testing.forced(regime) as seen:
+            owner.step(X[:rows], T[:rows])
+            before = state(owner)
+            try:
+                owner.step(X[:rows], T[:rows], weights)
+            except errors.DivergenceError:
+                proofs.append("undone")
+                assert state(owner) == before
+                continue
+        assert {cell.regime for cell in seen} == {regime}
+        proofs.append("proved" if owner._runs._of_step[0].proved else "looked at")
+        assert np.isfinite(owner.network.parameters).all()
+        assert np.isfinite(owner._state.memory.values).all()
+    assert proofs[:2] == ["proved"] * 2
+    assert proofs[-1] != "proved"
+    assert proofs == sorted(proofs, key=["proved", "looked at", "undone"].index)
 
 
 def test_the_loss_of_the_engine_too():
