@@ -289,7 +289,7 @@ class TimeLimit:
     Parameters
     ----------
     seconds : float
-        From the begin of `fit`, > 0.
+        From the begin of `fit`, or from the first `Trainer.end_epoch` of a loop, > 0.
 
     Raises
     ------
