@@ -173,6 +173,7 @@ class EarlyStopping:
     def _take_up(self, trainer: Trained, history: History) -> None:
         """Let training go on from its last weights, if the network has the best ones unchanged."""
         arena, best, last = trainer.network._model.arena, self._best_weights, self._last_weights
+        self._taken_up = False
         if best is not None and last is not None and np.array_equal(arena, best):
             self._taken_up = True
             arena[...] = last

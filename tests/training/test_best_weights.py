@@ -131,6 +131,21 @@ def test_a_call_that_fails_before_its_first_step_leaves_the_best_weights():
     assert_refuses(owner, call, errors.ConfigError, r"learning_rate\(36\): got -1.0")
 
 
+def test_a_call_that_fails_after_an_interrupted_one_leaves_what_that_has_left():
+    class Interrupting:
+        def on_region_end(self, trainer):
+            raise KeyboardInterrupt
+
+    owner, stop = trainer(optimizer=fb.SGD(0.9, momentum=0.9)), fb.EarlyStopping(99)
+    owner.fit(X, Y, 9, VALIDATION, [stop])
+    with pytest.raises(KeyboardInterrupt):
+        owner.fit(X, Y, 1, VALIDATION, [stop, Interrupting()])
+    assert owner.n_steps > 36
+    owner.optimizer.learning_rate = lambda step: -1.0
+    call = partial(owner.fit, X, Y, 1, VALIDATION, [stop])
+    assert_refuses(owner, call, errors.ConfigError, "got -1.0")
+
+
 def test_reset_forgets():
     owner, stop = trainer(), fb.EarlyStopping(99)
     owner.fit(X, Y, 3, callbacks=[stop])
