@@ -323,7 +323,8 @@ class ReduceOnPlateau(Schedule):
     def progress(self, value: Mapping[str, Any]) -> None:
         self.current, self.best = float(value["current"]), float(value["best"])
         self.bad_epochs = int(value["bad_epochs"])
-        self._cooldown_left, self._column = int(value["cooldown_left"]), str(value["column"])
+        self._cooldown_left = _check.whole(value["cooldown_left"], "cooldown_left")
+        self._column = str(value["column"])
 
     def __repr__(self) -> str:
         """Return the call that makes this schedule."""

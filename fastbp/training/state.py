@@ -350,6 +350,9 @@ class TrainingState:
         n_steps, dropout_seed = int(described["n_steps"]), int(described["dropout_seed"])
         if not (0 <= begins <= n_steps < 2**62 and 0 <= dropout_seed < 2**64):
             raise ValueError("the numbers of steps and the seed are out of their range")
+        n_watched, n_open = int(described["n_watched"]), int(described["open_epoch"]["steps"])
+        if not (0 <= n_watched <= epochs and 0 <= n_open <= n_steps):
+            raise ValueError("the numbers of epochs are out of their range")
         layers = self.network.weighted_layers
         if missed and not (
             len(missed) == len(layers) and all(0 <= m <= n_steps - begins for m in missed)
@@ -360,7 +363,7 @@ class TrainingState:
         self.steps.n, self.dropout_seed = n_steps, dropout_seed
         self.generator.state = described["generator"]
         self.history, self.unfinished = History._of(columns, int(epochs), stopped), unfinished
-        self.n_watched = int(described["n_watched"])
+        self.n_watched = n_watched
         for name, value in vars(self.open_epoch).items():
             setattr(self.open_epoch, name, type(value)(described["open_epoch"][name]))
 
