@@ -389,7 +389,7 @@ class Trainer:
             rate = float(rates[0])
             if not (done and (run.proved or good.live_is_finite())):
                 step = self.n_steps - done
-                error = diverged(self.network, examples, y, run.state, None, step, rate)
+                error = diverged(self.network, examples, y, None, step, rate, bool(done))
                 if done:
                     self._runs.undo_step()
                 raise error

@@ -147,12 +147,14 @@ class BatchFit(Epochs):
         self._n_rows += len(self._x)
         return float(rates[0])
 
-    def _failure(self, index: int, step: int, rate: float) -> DivergenceError | LabelError:
+    def _failure(
+        self, index: int, step: int, rate: float, updated: bool = False
+    ) -> DivergenceError | LabelError:
         state = self._state
         if self.run.fault == "label":
             return _check.changed_labels(self._y, state.network.n_outputs)
         x, y, epoch = self._x, self._y, state.history.epochs + 1
-        error = diverged(state.network, x, y, self.run.state, epoch, step, rate)
+        error = diverged(state.network, x, y, epoch, step, rate, updated)
         self._good.restore()
         return error
 

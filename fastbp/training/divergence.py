@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from .._check import AnyRows
 from ..engine.rows import Rows
 from ..errors import DivergenceError
+from ..layers import Layer
 from ..network import Network
 
 __all__ = ["diverged"]
@@ -22,10 +23,10 @@ def diverged(
     network: Network,
     x: AnyRows,
     y: NDArray[Any],
-    state: NDArray[Any],
     epoch: int | None,
     step: int,
     learning_rate: float,
+    updated: bool = False,
 ) -> DivergenceError:
     """Return the error, while everything still is as the failing step left it.
 
@@ -35,13 +36,13 @@ def diverged(
         With the parameters that gave the loss, or that the step has made.
     x, y : ndarray
         The rows and targets of the step.
-    state : ndarray
-        What the optimizer remembers.
     epoch, step, learning_rate
         As in `DivergenceError`.
+    updated : bool
+        Whether the loss was finite, and what the update has made is not.
     """
     rows = x.converted(network.dtype) if isinstance(x, Rows) else x
-    what, layer = _culprit(network, rows, y, state)
+    what, layer = _made(network) if updated else _culprit(network, rows, y)
     where = f"step {step}" if epoch is None else f"epoch {epoch}, step {step}"
     last = len(network.layers) - 1
     named = {
@@ -59,21 +60,29 @@ def diverged(
     )
 
 
-def _culprit(
-    network: Network, x: NDArray[Any], y: NDArray[Any], state: NDArray[Any]
-) -> tuple[str, int]:
-    """Return the first of what is not finite, and of weights and outputs the layer."""
+def _made(network: Network) -> tuple[str, int]:
+    """Return what an update has made that is not finite, and of weights the layer."""
+    for i, layer in enumerate(network.layers):
+        if not _is_finite(layer):
+            return "weights", i
+    return "optimizer state", 0
+
+
+def _is_finite(layer: Layer) -> bool:
+    arrays = [array for inner in layer._weighted() for array in (inner.weight, inner.bias)]
+    return all(np.isfinite(array).all() for array in arrays)
+
+
+def _culprit(network: Network, x: NDArray[Any], y: NDArray[Any]) -> tuple[str, int]:
+    """Return the first of what is not finite in a loss, and of weights and outputs the layer."""
     if not np.isfinite(x).all():
         return "inputs", 0
     outputs = network._model.activations(x, 1)
     for i, (layer, output) in enumerate(zip(network.layers, outputs, strict=True)):
-        arrays = [array for inner in layer._weighted() for array in (inner.weight, inner.bias)]
-        if not all(np.isfinite(array).all() for array in arrays):
+        if not _is_finite(layer):
             return "weights", i
         if not np.isfinite(output).all():
             return "outputs", i
-    if not np.isfinite(state).all():
-        return "optimizer state", 0
     return ("loss" if np.isfinite(y).all() else "targets"), 0
 
 

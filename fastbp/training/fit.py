@@ -319,7 +319,7 @@ class Epochs:
             record, done, stop_reason = self._train(bar)
             state.moment.measured = record.keys() - {"learning_rate", "seconds"}
             if not self._good.live_is_finite():
-                raise self._failure(done - 1, state.steps.n - 1, record["learning_rate"])
+                raise self._failure(done - 1, state.steps.n - 1, record["learning_rate"], True)
             if self._validate is not None:
                 record |= {f"val_{name}": value for name, value in self._validate().items()}
         except DivergenceError:  # everything is back at a good start
@@ -339,7 +339,9 @@ class Epochs:
         """
         raise NotImplementedError
 
-    def _failure(self, index: int, step: int, rate: float) -> DivergenceError | LabelError:
+    def _failure(
+        self, index: int, step: int, rate: float, updated: bool = False
+    ) -> DivergenceError | LabelError:
         """Return the error of a step, `index` of this epoch, the state to go on from restored."""
         raise NotImplementedError
 
@@ -406,13 +408,15 @@ class Fit(Epochs):
             stop_reason,
         )
 
-    def _failure(self, index: int, step: int, rate: float) -> DivergenceError | LabelError:
+    def _failure(
+        self, index: int, step: int, rate: float, updated: bool = False
+    ) -> DivergenceError | LabelError:
         state = self._state
         if self.run.fault == "label":
             return _check.changed_labels(self._y, state.network.n_outputs)
         rows = self.run.order[index * self._batch_size : (index + 1) * self._batch_size]
         x, y, epoch = self._x[rows], self._y[rows], state.history.epochs + 1
-        error = diverged(state.network, x, y, self.run.state, epoch, step, rate)
+        error = diverged(state.network, x, y, epoch, step, rate, updated)
         self._good.restore()
         return error
 
