@@ -243,7 +243,7 @@ class Calls(RuleBasedStateMachine):
             self._fit(epochs, error=error, callbacks=[hook])
         if hook.fired is not None:
             steps, done = hook.fired
-            if when == "region" and error is hooks.DeliberateError:  # the epoch is undone
+            if when == "region" and error is DeliberateError:  # the epoch is undone
                 steps = self.before[0] + (done - self.before[1]) * self.plain.steps_of_an_epoch
             assert (steps, done) == (self.trainer.n_steps, self.trainer.history.epochs)
 
