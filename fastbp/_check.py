@@ -486,15 +486,19 @@ def optional_int(value: Any, name: str) -> int | None:
     return None if value is None else positive_int(value, name)
 
 
-def callbacks(value: Any, method: str) -> tuple[Any, ...]:
-    """Return `value` as a tuple of objects that have `method`."""
+def callbacks(value: Any, methods: Collection[str]) -> tuple[Any, ...]:
+    """Return `value` as a tuple of functions and of objects that have one of `methods`."""
     try:
         found = tuple(value)
     except TypeError:
         found = (value,)
     for callback in found:
-        if not callable(getattr(callback, method, None)):
-            raise ConfigError(f"callbacks: got {callback!r}, wanted an object with {method}(...)")
+        has = callable(callback) or any(callable(getattr(callback, m, None)) for m in methods)
+        if isinstance(callback, type) or not has:
+            raise ConfigError(
+                f"callbacks: got {callback!r}, wanted a function of (trainer, history), or an "
+                f"object with one of {', '.join(methods)}"
+            )
     return found
 
 
@@ -507,22 +511,34 @@ def number(value: Any, name: str, below: float = np.inf) -> float:
     raise ConfigError(f"{name}: got {value!r}, wanted {wanted}")
 
 
-def real(value: Any, name: str) -> float:
-    """Return `value` as a finite float."""
+def whole(value: Any, name: str) -> int:
+    """Return `value` as an int of at least 0 that fits the engine's 32 bits."""
+    number = _integer(value)
+    if number is None or not 0 <= number < 2**31:
+        raise ConfigError(f"{name}: got {value!r}, wanted an integer from 0 to {2**31 - 1}")
+    return number
+
+
+def real(value: Any, name: str, finite: bool = True) -> float:
+    """Return `value` as a float of either sign; NaN and infinities only if not `finite`."""
     result = _float(value)
-    if not np.isfinite(result):
-        raise ConfigError(f"{name}: got {value!r}, wanted a finite number")
-    return result
+    if np.isfinite(result) or (not finite and _is_number(value)):
+        return result
+    raise ConfigError(f"{name}: got {value!r}, wanted a {'finite ' if finite else ''}number")
 
 
 def _float(value: Any) -> float:
     """Return any kind of real number as a float; NaN for anything else, bools included."""
-    if not isinstance(value, NUMBERS) or isinstance(value, bool):
+    if not _is_number(value):
         return np.nan
     try:
         return float(value)
     except OverflowError:
         return np.inf
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, NUMBERS) and not isinstance(value, bool)
 
 
 def positive(value: Any, name: str) -> float:

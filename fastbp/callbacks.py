@@ -1,19 +1,29 @@
 """What `Trainer.fit` calls while it trains, and the ready-made rules for when to stop.
 
-A callback is any object with ``on_epoch_end(trainer, history)``. It may have more:
+A callback is a function of ``(trainer, history)``, called at the end of each epoch, or an object
+with any of these methods, called in this order:
 
 - ``on_fit_begin(trainer, x, y, validation_data)``, before the first step, with the data as the
-  caller of `fit` gave them; what it raises leaves the trainer as it was;
-- ``on_region_end(trainer)``, about every 50 ms within an epoch;
-- ``on_fit_end(trainer, history)``, when training ends without an error;
+  caller of `fit` gave them; what it raises leaves the trainer as it was. `Trainer.row_weights` has
+  the weights of the rows;
+- ``on_region_end(trainer)``, about every 50 ms within an epoch; what it raises, if it is no
+  interrupt, undoes the epoch;
+- ``on_epoch_end(trainer, history)``, when an epoch has been recorded: the moment to measure more,
+  and to add it with ``history.record(name, value)``;
+- ``on_epoch_recorded(trainer, history)``, when all have done so: the moment to decide. The rules
+  here and the schedule do it then, so their place in the list does not matter;
+- ``on_restore(trainer, history)``, when training ends without an error: the moment to put other
+  weights into the network, as `EarlyStopping` does;
+- ``on_fit_end(trainer, history)``, after that: the network is what `fit` leaves;
 - ``on_checkpoint(trainer, history)``, when all callbacks have seen an epoch, or after the last one
   the end of training: the moment to save, pickle or copy the trainer;
 - ``resume_state``, a property: a dict of the numbers and texts by which it decides. It is saved
   with a trainer whose `fit` has not ended, and assigned, after ``on_fit_begin``, by a `fit` that
   goes on from there.
 
-What is true, returned by ``on_epoch_end`` or ``on_region_end``, stops training; a string is also
-the reason that `History.stopped` gives, else that is the name of the class.
+What is true, returned by ``on_epoch_end``, ``on_epoch_recorded`` or ``on_region_end``, stops
+training; a string is also the reason that `History.stopped` gives, else that is the name of the
+class or the function.
 """
 
 from __future__ import annotations
@@ -26,6 +36,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check
+from ._monitor import Monitor, worst
 from .errors import ConfigError
 from .formats.atomicfile import require_writable
 from .history import History
@@ -33,6 +44,7 @@ from .losses import Loss
 from .network import Network
 from .training.fit import Callback
 from .training.objective import Objective
+from .training.state import TrainingState, parameters_of
 
 __all__ = ["Callback", "Checkpoint", "EarlyStopping", "GradientNorm", "TargetLoss", "TimeLimit"]
 
@@ -43,6 +55,7 @@ class Trained(Protocol):
     """What the callbacks here ask of a trainer."""
 
     _loss: Loss
+    _state: TrainingState
     _objective: Objective
 
     @property
@@ -57,37 +70,53 @@ class Trained(Protocol):
 
 
 class EarlyStopping:
-    """Stop when the loss has not improved for some epochs, and take back the best weights.
+    """Stop when a value has not improved for some epochs, and take back the best weights.
 
     Prechelt, "Early stopping - but when?", 1998.
 
-    It goes on with what it has found if the last `fit` of the trainer did not come to its end:
-    after an error, an interrupt, or `Trainer.load` of a file written within a fit.
+    It goes on with what it has found when the same trainer is trained on: a loop of
+    ``fit(epochs=1)``, or of `Trainer.step` and `Trainer.end_epoch`, ends as one call of many epochs
+    does, to the last bit. So the network has the best weights after each `fit`, and the next one
+    goes on from the last ones. It begins anew with another trainer or another column, after it has
+    stopped training, and after `reset`. It also goes on with what another one has found if the last
+    `fit` of the trainer did not come to its end: after an error, an interrupt, or `Trainer.load` of
+    a file written within a fit.
 
     Parameters
     ----------
     patience : int
-        Epochs in a row without an improvement after which training stops.
-    monitor : {"val_loss", "loss"}, optional
-        What has to improve. Default: "val_loss" if `fit` is given validation data, else "loss".
+        Epochs in a row without an improvement after which training stops; 0 is as 1.
+    monitor : str, optional
+        The column of `History` that has to improve: "loss", "val_accuracy", one that a callback
+        records. Default: "val_loss" if there is validation data, else "loss".
     min_delta : float
-        An improvement is a loss below the best by more than this.
+        An improvement is a value better than the best by more than this.
     restore_best : bool
         Whether the network ends with the weights of its best epoch, bit for bit, however `fit`
-        ends but for an error. This keeps one more copy of the parameters, and two while a better
-        one is made. The optimizer's state stays that of the last step.
+        ends but for an error. The optimizer's state stays that of the last step.
+    mode : {"min", "max"}, optional
+        Which value is the best. Default: as the name of the column says.
+    baseline : float, optional
+        Only values better than this end a row of epochs without an improvement.
 
     Attributes
     ----------
     best : float
-        The best loss of the last call of `fit`.
+        The best value; infinity before there is one, or minus infinity with the mode "max".
     best_epoch : int
         Its epoch, as `History.epochs` counts them.
+
+    Notes
+    -----
+    The values of "loss" and "accuracy" are means over the steps of an epoch, and the weights of an
+    epoch are those at its end, as is usual. An epoch of one step, such as one of
+    ``batch_size=None``, has measured them with the weights before that step, so these are its
+    weights. Up to three copies of the parameters are held while the best ones are to be restored.
 
     Raises
     ------
     ConfigError
-        An option is out of its range; in `fit`, "val_loss" without validation data.
+        An option is out of its range; in `fit`, the epochs have no such column.
     """
 
     def __init__(
@@ -96,39 +125,95 @@ class EarlyStopping:
         monitor: str | None = None,
         min_delta: float = 0.0,
         restore_best: bool = True,
+        mode: str | None = None,
+        baseline: float | None = None,
     ) -> None:
-        self._patience = _check.positive_int(patience, "patience")
-        self._monitor = _monitor(monitor)
+        self._patience = _check.whole(patience, "patience")
+        self._monitor = Monitor(monitor, mode)
         self._min_delta = _check.number(min_delta, "min_delta")
         self._restore_best = _check.flag(restore_best, "restore_best")
-        self.best, self.best_epoch = np.inf, 0
+        self._baseline = None if baseline is None else _check.real(baseline, "baseline")
+        self._history: History | None = None  # of the trainer that it goes on with
+        self._name = ""
+        self._takes_over = True  # what another one has found in a fit that did not end
+        self._forget(0)
+
+    def reset(self) -> None:
+        """Forget what was found: the next call begins anew, from the weights that it finds."""
+        self._forget(0)
+        self._history, self._takes_over = None, False
+
+    def _forget(self, epochs: int) -> None:
+        self.best, self.best_epoch, self._wait = worst(self._monitor.mode), epochs, 0
+        # In the engine's layout: the best, and the last ones while the network has the best.
         self._best_weights: NDArray[Any] | None = None
+        self._last_weights: NDArray[Any] | None = None
+        self._stopped = self._taken_up = False
+
+    @property
+    def best_weights(self) -> NDArray[Any] | None:
+        """The weights of the best epoch, as `Network.parameters` takes them; a copy.
+
+        None before there are any, and with ``restore_best=False``. After an interrupt, a divergence
+        or an error in a callback the network has other weights, and the best are at hand:
+        ``network.parameters = stopping.best_weights``.
+        """
+        flat = self._best_weights
+        return None if flat is None else parameters_of(self._network, flat)
 
     def on_fit_begin(self, trainer: Trained, x: Any, y: Any, validation_data: Validation) -> None:
-        """Forget what an earlier call found."""
-        self._name = _monitored(self._monitor, validation_data)
-        self.best, self.best_epoch, self._best_weights = np.inf, trainer.history.epochs, None
+        """See what is watched; forget what was found in another training."""
+        validated = validation_data is not None
+        self._monitor.require(trainer._state.moment.columns, validated)
+        name, history = self._monitor.column(validated), trainer.history
+        if self._history is not history or self._name != name or self._stopped:
+            self._forget(history.epochs)
+        self._name, self._history, self._network = name, history, trainer.network
 
-    def on_epoch_end(self, trainer: Trained, history: History) -> str | None:
+    def _take_up(self, trainer: Trained, history: History) -> None:
+        """Let training go on from its last weights, if the network has the best ones unchanged."""
+        arena, best, last = trainer.network._model.arena, self._best_weights, self._last_weights
+        self._taken_up = False
+        if best is not None and last is not None and np.array_equal(arena, best):
+            self._taken_up = True
+            arena[...] = last
+
+    def _call_off(self, trainer: Trained, history: History) -> None:
+        """Undo `_take_up`: the call has failed before its first step."""
+        if self._taken_up:
+            trainer.network._model.arena[...] = self._best_weights
+            self._taken_up = False
+
+    def on_epoch_recorded(self, trainer: Trained, history: History) -> str | None:
         """Keep the weights if they are the best; count the epochs since."""
-        value = history[self._name][-1]
-        if value < self.best - self._min_delta:
+        value = self._monitor.value(self._name, history._last())
+        self._last_weights, self._taken_up, self._takes_over = None, False, True
+        wait = self._wait + 1
+        if self._monitor.better(value, self.best, self._min_delta):
             # A new copy: the old one is what `fit` goes on from if an interrupt comes here.
             if self._restore_best:
-                self._best_weights = trainer.network._model.arena.copy()
+                self._best_weights = trainer._state.weights_of(self._name).copy()
             self.best, self.best_epoch = value, history.epochs
-        if history.epochs - self.best_epoch < self._patience:
+            if self._baseline is None or self._monitor.better(value, self._baseline):
+                wait = 0
+        self._wait = wait
+        if not wait or wait < self._patience:
             return None
+        self._stopped = True
         return (
             f"{self._name} no better than {self.best:.4g} of epoch {self.best_epoch} "
-            f"for {self._patience} epochs"
+            f"for {wait} epochs"
         )
 
-    def on_fit_end(self, trainer: Trained, history: History) -> None:
+    def _before_restore(self, trainer: Trained, history: History) -> None:
+        """Note the last weights, unless training is over."""
+        if self._best_weights is not None and not self._stopped:
+            self._last_weights = trainer.network._model.arena.copy()
+
+    def on_restore(self, trainer: Trained, history: History) -> None:
         """Put the best weights back."""
         if self._best_weights is not None:
             trainer.network._model.arena[...] = self._best_weights
-            self._best_weights = None
 
     @property
     def resume_state(self) -> dict[str, Any]:
@@ -137,44 +222,64 @@ class EarlyStopping:
             "monitor": self._name,
             "best": self.best,
             "best_epoch": self.best_epoch,
+            "wait": self._wait,
             "best_weights": self._best_weights,
         }
 
     @resume_state.setter
     def resume_state(self, value: dict[str, Any]) -> None:
-        if value["monitor"] == self._name:
+        if value["monitor"] == self._name and self._takes_over:
             self.best, self.best_epoch = value["best"], value["best_epoch"]
-            self._best_weights = value["best_weights"]
+            self._wait, self._best_weights = value["wait"], value["best_weights"]
 
 
 class TargetLoss:
-    """Stop when the loss of an epoch is at most `value`.
+    """Stop when a value of an epoch has reached a target: a loss at most `value`, by default.
+
+    The loss that it reports is one that the network has. That of an epoch of one step, such as one
+    of ``batch_size=None``, was measured with the weights before the step, so the network ends with
+    these; the optimizer's state stays that of the last step.
 
     Parameters
     ----------
     value : float
-        The loss to reach.
-    monitor : {"val_loss", "loss"}, optional
-        As for `EarlyStopping`.
+        The value to reach, of either sign.
+    monitor, mode : str, optional
+        As for `EarlyStopping`; with the mode "max" the value is to be at least `value`.
 
     Raises
     ------
     ConfigError
-        An option is out of its range; in `fit`, "val_loss" without validation data.
+        An option is out of its range; in `fit`, the epochs have no such column.
     """
 
-    def __init__(self, value: float, monitor: str | None = None) -> None:
-        self._value = _check.number(value, "value")
-        self._monitor = _monitor(monitor)
+    def __init__(self, value: float, monitor: str | None = None, mode: str | None = None) -> None:
+        self._value = _check.real(value, "value")
+        self._monitor = Monitor(monitor, mode)
+        self._measured: NDArray[Any] | None = None
 
     def on_fit_begin(self, trainer: Trained, x: Any, y: Any, validation_data: Validation) -> None:
         """Settle what is watched."""
-        self._name = _monitored(self._monitor, validation_data)
+        validated = validation_data is not None
+        self._monitor.require(trainer._state.moment.columns, validated)
+        self._name, self._measured = self._monitor.column(validated), None
 
-    def on_epoch_end(self, trainer: Trained, history: History) -> str | None:
+    def on_epoch_recorded(self, trainer: Trained, history: History) -> str | None:
         """Compare."""
-        value = history[self._name][-1]
-        return f"{self._name} {value:.4g} <= {self._value:g}" if value <= self._value else None
+        value = self._monitor.value(self._name, history._last())
+        if value != self._value and not self._monitor.better(value, self._value):
+            return None
+        weights = trainer._state.weights_of(self._name)
+        if weights is not trainer.network._model.arena:
+            self._measured = weights.copy()
+        sign = "<=" if self._monitor.mode == "min" else ">="
+        return f"{self._name} {value:.4g} {sign} {self._value:g}"
+
+    def _undo_last_step(self, trainer: Trained, history: History) -> None:
+        """Go back to the weights that were measured; rules that keep the best may come after."""
+        if self._measured is not None:
+            trainer.network._model.arena[...] = self._measured
+            self._measured = None
 
 
 class TimeLimit:
@@ -185,7 +290,7 @@ class TimeLimit:
     Parameters
     ----------
     seconds : float
-        From the begin of `fit`, > 0.
+        From the begin of `fit`, or from the first `Trainer.end_epoch` of a loop, > 0.
 
     Raises
     ------
@@ -216,7 +321,8 @@ class Checkpoint:
     Without `best` the file is written after every `every`-th epoch and once more when training has
     ended. With `best` it is written only after those of these epochs that are better than all
     before them, also than those of earlier calls of `fit` if there is a file: use two for both.
-    Each file takes the place of the last one, which stays whole until then.
+    Then the network in it has the weights that the best value was measured with, as after
+    `EarlyStopping`. Each file takes the place of the last one, which stays whole until then.
 
     Parameters
     ----------
@@ -224,47 +330,70 @@ class Checkpoint:
         Of the file.
     every : int
         Epochs, as `History.epochs` counts them, from one file to the next.
-    best : {"val_loss", "loss"}, optional
-        What has to be lower than before.
+    best : str, optional
+        The column of `History` that has to be better than before.
+    mode : {"min", "max"}, optional
+        As for `EarlyStopping`.
 
     Raises
     ------
     ConfigError
-        An option is out of its range; in `fit`, "val_loss" without validation data, or the trainer
+        An option is out of its range; in `fit`, the epochs have no such column, or the trainer
         cannot be saved (see `Trainer.save`).
     OSError
         In `fit`, before the first step: the file cannot be written.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], every: int = 1, best: str | None = None
+        self,
+        path: str | os.PathLike[str],
+        every: int = 1,
+        best: str | None = None,
+        mode: str | None = None,
     ) -> None:
         self._path = os.path.abspath(_check.path(path))
         self._every = _check.positive_int(every, "every")
-        self._best = _monitor(best, "best")
+        self._monitor = Monitor(best, mode, "best")
+        self._best = best
+        self._weights: NDArray[Any] | None = None  # to be saved, in the engine's layout
 
     def on_fit_begin(self, trainer: Trained, x: Any, y: Any, validation_data: Validation) -> None:
         """See whether the file can be written, and what is to be improved on."""
-        _monitored(self._best, validation_data, "best")
+        if self._best is not None:
+            self._monitor.require(trainer._state.moment.columns, validation_data is not None)
         trainer._packed()
         require_writable(self._path)
-        self._least, self._due = np.inf, False
+        self._most, self._due = worst(self._monitor.mode), False
         if self._best is not None and os.path.exists(self._path):
-            due = trainer.history.get(self._best, [])[self._every - 1 :: self._every]
-            self._least = min((value for value in due if value == value), default=np.inf)
+            for value in trainer.history.get(self._best, [])[self._every - 1 :: self._every]:
+                if self._monitor.better(value, self._most):
+                    self._most = value
 
-    def on_epoch_end(self, trainer: Trained, history: History) -> None:
-        """Note whether this epoch is to be saved."""
-        self._due = history.epochs % self._every == 0
+    def on_epoch_recorded(self, trainer: Trained, history: History) -> None:
+        """Note whether this epoch is to be saved, and if it is the best one with which weights."""
+        self._due, self._weights = history.epochs % self._every == 0, None
         if self._due and self._best is not None:
-            value = history[self._best][-1]
-            self._due = value < self._least
-            self._least = min(value, self._least)
+            value = self._monitor.value(self._best, history._last())
+            self._due = self._monitor.better(value, self._most)
+            if self._due:
+                self._most = value
+                self._weights = trainer._state.weights_of(self._best).copy()
 
     def on_checkpoint(self, trainer: Trained, history: History) -> None:
         """Save."""
-        if self._due:
+        if not self._due:
+            return
+        if self._weights is None:
             trainer.save(self._path)
+            return
+        arena = trainer.network._model.arena
+        now = arena.copy()
+        try:
+            arena[...] = self._weights
+            trainer.save(self._path)
+        finally:
+            arena[...] = now
+        self._weights = None
 
     def on_fit_end(self, trainer: Trained, history: History) -> None:
         """Have the end saved."""
@@ -274,9 +403,9 @@ class Checkpoint:
 class GradientNorm:
     """Stop when the gradient of what is minimised is short: a minimum, or a plateau.
 
-    The gradient is that of the mean loss over all training rows, with the penalties, for the
-    weights after the epoch; its Euclidean norm is over all trainable weights and biases. One more
-    pass over the rows, forward and backward, for each epoch.
+    The gradient is that of the mean loss over all training rows, with the weights of rows and of
+    classes and with the penalties, for the weights after the epoch; its Euclidean norm is over all
+    trainable weights and biases. One more pass over the rows, forward and backward, for each epoch.
 
     Parameters
     ----------
@@ -291,7 +420,7 @@ class GradientNorm:
     Raises
     ------
     ConfigError
-        `bound` is out of its range.
+        `bound` is out of its range; in `fit`, batches in place of rows.
     """
 
     def __init__(self, bound: float) -> None:
@@ -304,10 +433,11 @@ class GradientNorm:
             raise ConfigError("callbacks: got GradientNorm with batches, wanted x and y as arrays")
         self._rows = x, y
 
-    def on_epoch_end(self, trainer: Trained, history: History) -> str | None:
+    def on_epoch_recorded(self, trainer: Trained, history: History) -> str | None:
         """Compute the norm and compare."""
         network, penalties, norms = trainer.network, trainer._objective, [0.0]
-        _, pairs = network.gradients(*self._rows, trainer._loss)
+        weights = trainer._state.moment.row_weights
+        _, pairs = network.gradients(*self._rows, trainer._loss, sample_weight=weights)
         for layer, (dw, db) in zip(network.weighted_layers, pairs, strict=True):
             if layer.trainable:
                 gradient = zip((dw, db), penalties.slopes(layer), strict=True)
@@ -328,15 +458,3 @@ def _norm(values: NDArray[Any]) -> float:
     if not 0 < largest < np.inf:
         return largest
     return largest * float(np.sqrt(np.sum((values / largest) ** 2)))
-
-
-def _monitor(name: Any, option: str = "monitor") -> str | None:
-    return None if name is None else _check.choice(name, ("val_loss", "loss"), option)
-
-
-def _monitored(name: str | None, validation_data: Validation, option: str = "monitor") -> str:
-    if name == "val_loss" and validation_data is None:
-        raise ConfigError(
-            f"{option}: got 'val_loss' without validation_data, wanted both or neither"
-        )
-    return name or ("loss" if validation_data is None else "val_loss")

@@ -71,6 +71,9 @@ class DivergenceError(FastbpError, RuntimeError):
         The learning rate of that step.
     layer : int or None
         Index of the first layer with non-finite weights or outputs.
+    what : str or None
+        The first that is not finite: "inputs", "weights", "outputs", "optimizer state", "targets"
+        or "loss".
     """
 
     # Every argument has a default, so that the error survives pickling between processes.
@@ -81,9 +84,11 @@ class DivergenceError(FastbpError, RuntimeError):
         step: int | None = None,
         learning_rate: float | None = None,
         layer: int | None = None,
+        what: str | None = None,
     ) -> None:
         super().__init__(message)
         self.epoch = epoch
         self.step = step
         self.learning_rate = learning_rate
         self.layer = layer
+        self.what = what

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from . import _check
+from .errors import ConfigError
 from .formats import atomicfile
 
 if TYPE_CHECKING:
@@ -18,24 +19,28 @@ __all__ = ["History"]
 NAN = float("nan")
 
 
-class History(Mapping[str, list[float]]):
-    """What was measured in each epoch, as a mapping from a name to one value per epoch.
+class History(dict[str, list[float]]):
+    """What was measured in each epoch: a dict from a name to one value per epoch.
 
     Names: ``loss`` and ``accuracy`` (means over the epoch's rows, measured during its steps;
     accuracy in classification only), ``val_loss`` and ``val_accuracy`` (after the epoch, on
     the validation data), ``learning_rate`` (of the epoch's last step) and ``seconds`` (of
-    training, validation not included).
+    training, validation not included). Callbacks add columns of their own with `record`.
+    ``pandas.DataFrame(history)`` is a table with a row for each epoch.
 
     Attributes
     ----------
     stopped : str or None
-        Why the last call of `Trainer.fit` stopped before its number of epochs; None if it did not.
+        Why the last call of `Trainer.fit` or `Trainer.end_epoch` stopped training; None if it did
+        not.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.stopped: str | None = None
-        self._columns: dict[str, list[float]] = {}
         self._epochs = 0
+        self._measured: frozenset[str] = frozenset()  # names that `append` got for the last epoch
+        self._recorded: frozenset[str] = frozenset()  # names that `record` got for it
 
     @property
     def epochs(self) -> int:
@@ -44,35 +49,82 @@ class History(Mapping[str, list[float]]):
 
     def append(self, **values: float) -> None:
         """Record one epoch; a quantity missing in some epochs is NaN there."""
-        columns, epochs = self._columns, self._epochs
+        epochs = self._epochs
         try:
             for name in values:
-                if name not in columns:
-                    columns[name] = [NAN] * epochs
-            for name, column in columns.items():
+                if name not in self:
+                    super().__setitem__(name, [NAN] * epochs)
+            for name, column in self.items():
                 column.append(float(values.get(name, NAN)))
+            self._measured, self._recorded = frozenset(values), frozenset()
             self._epochs = epochs + 1
         finally:
             # An interrupt between two columns must not leave one longer than the others.
             if self._epochs == epochs:
-                for column in columns.values():
+                for column in self.values():
                     del column[epochs:]
+
+    def record(self, name: str, value: float) -> None:
+        """Record a quantity of your own for the epoch just ended; NaN in epochs without one.
+
+        For callbacks: what ``on_epoch_end`` records, the rules that stop, schedule and save can
+        watch, as in ``fb.EarlyStopping(5, monitor="my_score", mode="max")``.
+
+        Parameters
+        ----------
+        name : str
+            Of the column.
+        value : float
+            NaN and infinities are allowed. A second one for the same epoch replaces the first.
+
+        Raises
+        ------
+        ConfigError
+            No epoch has ended yet, the name is one that training itself records, or the value is
+            no number.
+        """
+        if not (isinstance(name, str) and name):
+            raise ConfigError(f"name: got {name!r}, wanted the name of a column")
+        if not self._epochs:
+            raise ConfigError(f"history.record: got {name!r} before the first epoch has ended")
+        if name in self._measured:
+            raise ConfigError(f"name: got {name!r}, which training records itself, wanted another")
+        number = _check.real(value, "value", finite=False)
+        column = self.get(name) or [NAN] * self._epochs
+        column[-1] = number
+        super().__setitem__(name, column)
+        self._recorded |= {name}
+
+    def _last(self) -> dict[str, float]:
+        """Return what was recorded of the last epoch."""
+        return {name: self[name][-1] for name in (*self._measured, *self._recorded)}
 
     @classmethod
     def _of(cls, columns: dict[str, list[float]], epochs: int, stopped: str | None) -> History:
         """Return the record of `epochs` epochs that has these columns."""
         history = cls()
-        history._columns, history._epochs, history.stopped = columns, epochs, stopped
+        history.update(columns)
+        history._epochs, history.stopped = epochs, stopped
+        if epochs:
+            history._measured = frozenset(n for n, c in columns.items() if c[-1] == c[-1])
         return history
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what a pickle holds: the columns are not assigned one by one."""
+        return _unpickled, (dict(self), dict(vars(self)))
+
+    def __setitem__(self, name: str, column: Any) -> None:
+        """Refuse; `record` adds a column."""
+        raise TypeError(f"history: got a column {name!r}, wanted history.record(name, value)")
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write one line per epoch, with a header; epochs are counted from 1."""
         text = io.StringIO(newline="")
         writer = csv.writer(text)
-        writer.writerow(["epoch", *self._columns])
+        writer.writerow(["epoch", *self])
         writer.writerows(
             [epoch, *values]
-            for epoch, values in enumerate(zip(*self._columns.values(), strict=True), start=1)
+            for epoch, values in enumerate(zip(*self.values(), strict=True), start=1)
         )
         atomicfile.write(path, text.getvalue().encode())
 
@@ -88,23 +140,19 @@ class History(Mapping[str, list[float]]):
 
         return plot_history(self)
 
-    def __getitem__(self, name: str) -> list[float]:
-        """Return one value per epoch."""
-        try:
-            return self._columns[name]
-        except KeyError:
-            known = ", ".join(self._columns) or "nothing yet"
-            raise KeyError(f"history has no {name!r}; recorded: {known}") from None
-
-    def __iter__(self) -> Iterator[str]:
-        """Iterate over the names of the recorded quantities."""
-        return iter(self._columns)
-
-    def __len__(self) -> int:
-        """Return the number of recorded quantities; `epochs` counts the epochs."""
-        return len(self._columns)
+    def __missing__(self, name: str) -> list[float]:
+        """Say which quantities there are."""
+        known = ", ".join(self) or "nothing yet"
+        raise KeyError(f"history has no {name!r}; recorded: {known}")
 
     def __repr__(self) -> str:
         """Return the number of epochs and the values of the last."""
-        last = ", ".join(f"{name} {column[-1]:.4g}" for name, column in self._columns.items())
+        last = ", ".join(f"{name} {column[-1]:.4g}" for name, column in self.items())
         return f"<History of {self._epochs} epochs{': ' + last if last else ''}>"
+
+
+def _unpickled(columns: dict[str, list[float]], attributes: dict[str, Any]) -> History:
+    history = History()
+    history.update(columns)
+    vars(history).update(attributes)
+    return history

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from numpy.typing import DTypeLike
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from . import _check
 from ._affine import Affine
@@ -148,21 +149,57 @@ def perceptron(n_inputs: int, n_outputs: int = 1, **options: Any) -> Trainer:
 
 
 class NoMistakes:
-    """Stop when every output has the sign of its target, -1 or 1, on all training rows."""
+    """Stop when all outputs are on the side of their targets, on all training rows.
+
+    That is the sign of a target -1 or 1, the side of 1/2 of a target 0 or 1, and for integer
+    classes or one-hot rows the class of the largest output. An output on the border is a mistake.
+    """
 
     def on_fit_begin(self, trainer: Trainer, x: Any, y: Any, validation_data: Any) -> None:
-        """Note the rows."""
-        self._rows = x, trainer.network._targets(y, len(x), trainer._loss)
+        """Note the rows, and what is right.
 
-    def on_epoch_end(self, trainer: Trainer, history: History) -> str | None:
-        """Look for mistakes; an output of 0 is one."""
-        x, y = self._rows
-        right = (y * trainer.network.predict(x) > 0).all()
+        Raises
+        ------
+        ConfigError
+            The targets are no classes, or there are batches in place of rows.
+        """
+        if y is None:
+            raise ConfigError("callbacks: got NoMistakes with batches, wanted x and y as arrays")
+        self._x, self._y = x, trainer.network._targets(y, len(x), trainer._loss)
+        self._border = _border(self._y, trainer._loss.targets, trainer.network.n_outputs)
+
+    def on_epoch_recorded(self, trainer: Trainer, history: History) -> str | None:
+        """Look for mistakes."""
+        outputs, y = trainer.network.predict(self._x), self._y
+        if self._border is None:
+            labels = y if y.ndim == 1 else y.argmax(axis=1)
+            mine = np.take_along_axis(outputs, labels[:, None], axis=1)
+            right = ((outputs >= mine).sum(axis=1) == 1).all()
+        else:
+            above = y.reshape(outputs.shape) > self._border
+            right = np.where(above, outputs > self._border, outputs < self._border).all()
         return f"no mistakes on {len(y)} rows" if right else None
 
     def on_fit_end(self, trainer: Trainer, history: History) -> None:
         """Let go of the rows."""
-        del self._rows
+        del self._x, self._y
+
+
+def _border(y: NDArray[Any], domain: str, n_outputs: int) -> float | None:
+    """Return what divides the two sides of an output; None if the largest output is the class."""
+    if n_outputs > 1 and (y.ndim == 1 or domain in ("one_hot", "distribution")):
+        return None
+    values = set(np.unique(y).tolist())
+    if domain == "sign" or -1 in values:
+        sides, border = {-1, 1}, 0.0
+    else:
+        sides, border = {0, 1}, 0.5
+    if values <= sides:
+        return border
+    raise ConfigError(
+        f"callbacks: got NoMistakes with targets from {min(values):g} to {max(values):g}, wanted "
+        "-1 and 1, 0 and 1, or classes"
+    )
 
 
 def _single_layer(

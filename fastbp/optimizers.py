@@ -1,6 +1,6 @@
 """Optimizers: the rule the engine applies in its update, and the learning rate of each step."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -66,18 +66,23 @@ class Optimizer:
         steps = range(first_step, first_step + count)
         return np.array([_scheduled(rate, step) for step in steps], dtype=np.float64)
 
+    def require(self, columns: Collection[str] | None, validated: bool) -> None:
+        """Refuse, before training, a column that a schedule would watch in vain."""
+        if isinstance(self._learning_rate, Schedule):
+            self._learning_rate.require(columns, validated)
+
     def watch(self, measured: Mapping[str, float]) -> None:
         """Let a schedule see what was measured in the epoch just finished."""
         if isinstance(self._learning_rate, Schedule):
             self._learning_rate.watch(measured)
 
     @property
-    def progress(self) -> dict[str, float]:
+    def progress(self) -> dict[str, Any]:
         """What a schedule has learnt by watching; assign it to go back there."""
         return self._learning_rate.progress if isinstance(self._learning_rate, Schedule) else {}
 
     @progress.setter
-    def progress(self, value: Mapping[str, float]) -> None:
+    def progress(self, value: Mapping[str, Any]) -> None:
         if value and isinstance(self._learning_rate, Schedule):
             self._learning_rate.progress = dict(value)
 

@@ -2,15 +2,17 @@
 
 A schedule is a function of the time, and its time is the step: 0, 1, 2, ... over the life of the
 trainer. With ``per="epoch"`` it is the number of epochs that `Trainer.fit` has finished, so the
-rate changes between epochs only.
+rate changes between epochs only; in a loop of `Trainer.step`, `Trainer.end_epoch` counts them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from . import _check
+from ._monitor import Monitor, direction, worst
 
 __all__ = [
     "Cosine",
@@ -50,16 +52,27 @@ class Schedule:
         """Return the rate at a time."""
         raise NotImplementedError
 
+    def require(self, columns: Collection[str] | None, validated: bool) -> None:
+        """Refuse, before training, a column to watch that no epoch will have.
+
+        Parameters
+        ----------
+        columns : collection of str or None
+            Names of `History` that the epochs will have; None where that is not known.
+        validated : bool
+            Whether there is validation data.
+        """
+
     def watch(self, measured: Mapping[str, float]) -> None:
         """Look at what was measured in the epoch just finished, by the names of `History`."""
 
     @property
-    def progress(self) -> dict[str, float]:
+    def progress(self) -> dict[str, Any]:
         """What the schedule has learnt by watching; assign it to go back there."""
         return {}
 
     @progress.setter
-    def progress(self, value: Mapping[str, float]) -> None:
+    def progress(self, value: Mapping[str, Any]) -> None:
         pass
 
     def __repr__(self) -> str:
@@ -190,9 +203,11 @@ class Cosine(Schedule):
 class ReduceOnPlateau(Schedule):
     """The rate times `factor` after more than `patience` epochs in a row without improvement.
 
-    It watches ``val_loss``, or ``loss`` where there is no validation data: an epoch improves if
-    the loss is below ``best * (1 - threshold)``, as in torch.optim.lr_scheduler.ReduceLROnPlateau.
-    It learns from what it sees, so give each trainer one of its own.
+    As torch.optim.lr_scheduler.ReduceLROnPlateau, but for the threshold where `best` is negative,
+    which is a share of its absolute value here: an epoch improves if the value is below
+    ``best - max(min_delta, threshold * abs(best))``; with the mode "max", above
+    ``best + max(min_delta, threshold * abs(best))``. It learns from what it sees, so give each
+    trainer one of its own.
 
     Parameters
     ----------
@@ -201,25 +216,34 @@ class ReduceOnPlateau(Schedule):
     factor : float
         In [0, 1).
     patience : int
-        Epochs without improvement that are put up with; at least 1.
+        Epochs without improvement that are put up with; 0: the first one lowers the rate.
     threshold : float
-        The least improvement that counts, as a share of the best loss; in [0, 1).
+        The least improvement that counts, as a share of the best value; in [0, 1).
     min_rate : float
         The rate falls no lower.
+    cooldown : int
+        Epochs after a fall that do not count as epochs without improvement.
+    min_delta : float
+        The least improvement that counts, as a difference.
+    monitor : str, optional
+        The column of `History` to watch. Default: "val_loss", or "loss" in epochs without
+        validation data; when that changes, it begins anew with the other one.
+    mode : {"min", "max"}, optional
+        Which value is the best. Default: as the name of the column says.
 
     Attributes
     ----------
     current : float
         The rate now.
     best : float
-        The least loss seen; infinity at first.
+        The best value seen; infinity at first, or minus infinity with the mode "max".
     bad_epochs : int
         Epochs since then, or since the last fall of the rate.
 
     Raises
     ------
     ConfigError
-        An option is out of its range.
+        An option is out of its range; in `fit`, the epochs have no such column.
     """
 
     def __init__(
@@ -229,44 +253,91 @@ class ReduceOnPlateau(Schedule):
         patience: int = 10,
         threshold: float = 1e-4,
         min_rate: float = 0.0,
+        cooldown: int = 0,
+        min_delta: float = 0.0,
+        monitor: str | None = None,
+        mode: str | None = None,
     ) -> None:
         super().__init__(rate, "epoch")
         self.factor = _check.number(factor, "factor", below=1)
-        self.patience = _check.positive_int(patience, "patience")
+        self.patience = _check.whole(patience, "patience")
         self.threshold = _check.number(threshold, "threshold", below=1)
         self.min_rate = _check.number(min_rate, "min_rate")
-        self.current, self.best, self.bad_epochs = self.rate, math.inf, 0
+        self.cooldown = _check.whole(cooldown, "cooldown")
+        self.min_delta = _check.number(min_delta, "min_delta")
+        self._monitor = Monitor(monitor, mode)
+        self.current = self.rate
+        self._begin_anew("")
+
+    @property
+    def monitor(self) -> str | None:
+        """The column that it watches, or None: "val_loss" or "loss"."""
+        return self._monitor.name
+
+    @property
+    def mode(self) -> str:
+        """Which value of it is the best, "min" or "max"."""
+        return self._monitor.mode
+
+    def _begin_anew(self, column: str) -> None:
+        self._column, self.best = column, worst(self._monitor.mode)
+        self.bad_epochs = self._cooldown_left = 0
 
     def __call__(self, time: int) -> float:
         """Return the rate now, whatever the time."""
         return self.current
 
+    def require(self, columns: Collection[str] | None, validated: bool) -> None:
+        """Refuse a `monitor` that no epoch will have."""
+        self._monitor.require(columns, validated)
+
     def watch(self, measured: Mapping[str, float]) -> None:
-        """Look at the loss of an epoch."""
-        loss = measured.get("val_loss", measured["loss"])
-        if loss < self.best * (1 - self.threshold):
-            self.best, self.bad_epochs = loss, 0
+        """Look at what was measured in an epoch."""
+        column = self._monitor.column("val_loss" in measured)
+        value = self._monitor.value(column, measured)
+        if column != self._column:
+            self._begin_anew(column)
+        if self._monitor.better(value, self.best, self.min_delta, self.threshold):
+            self.best, self.bad_epochs = value, 0
         else:
             self.bad_epochs += 1
+        if self._cooldown_left:
+            self._cooldown_left, self.bad_epochs = self._cooldown_left - 1, 0
         if self.bad_epochs > self.patience:
             fallen = max(self.current * self.factor, self.min_rate)
             self.current, self.bad_epochs = min(self.current, fallen), 0
+            self._cooldown_left = self.cooldown
 
     @property
-    def progress(self) -> dict[str, float]:
+    def progress(self) -> dict[str, Any]:
         """The attributes that watching changes."""
-        return {"current": self.current, "best": self.best, "bad_epochs": self.bad_epochs}
+        return {
+            "current": self.current,
+            "best": self.best,
+            "bad_epochs": self.bad_epochs,
+            "cooldown_left": self._cooldown_left,
+            "column": self._column,
+        }
 
     @progress.setter
-    def progress(self, value: Mapping[str, float]) -> None:
+    def progress(self, value: Mapping[str, Any]) -> None:
         self.current, self.best = float(value["current"]), float(value["best"])
         self.bad_epochs = int(value["bad_epochs"])
+        self._cooldown_left = _check.whole(value["cooldown_left"], "cooldown_left")
+        self._column = str(value["column"])
 
     def __repr__(self) -> str:
         """Return the call that makes this schedule."""
+        told = direction(self.monitor or "loss")
+        options = {"cooldown": 0, "min_delta": 0.0, "monitor": None, "mode": told}
+        changed = [
+            f", {name}={getattr(self, name)!r}"
+            for name, default in options.items()
+            if getattr(self, name) != default
+        ]
         return (
             f"ReduceOnPlateau(rate={self.rate}, factor={self.factor}, patience={self.patience}, "
-            f"threshold={self.threshold}, min_rate={self.min_rate})"
+            f"threshold={self.threshold}, min_rate={self.min_rate}{''.join(changed)})"
         )
 
 
@@ -304,17 +375,22 @@ class Warmup(Schedule):
         later = self.after(max(time - self.total, 0)) if callable(self.after) else self.after
         return later if time >= self.total else later * (time + 1) / (self.total + 1)
 
+    def require(self, columns: Collection[str] | None, validated: bool) -> None:
+        """Hand on to `after`."""
+        if isinstance(self.after, Schedule):
+            self.after.require(columns, validated)
+
     def watch(self, measured: Mapping[str, float]) -> None:
         """Hand on to `after`."""
         if isinstance(self.after, Schedule):
             self.after.watch(measured)
 
     @property
-    def progress(self) -> dict[str, float]:
+    def progress(self) -> dict[str, Any]:
         """That of `after`."""
         return self.after.progress if isinstance(self.after, Schedule) else {}
 
     @progress.setter
-    def progress(self, value: Mapping[str, float]) -> None:
+    def progress(self, value: Mapping[str, Any]) -> None:
         if isinstance(self.after, Schedule):
             self.after.progress = dict(value)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from time import perf_counter
 from typing import Any, cast
 
 import numpy as np
@@ -22,10 +23,11 @@ from .losses import Loss, LossFunction
 from .network import Names, Network, network_of
 from .optimizers import SGD, LearningRate, Optimizer
 from .training.batches import MOST_ROWS, Batches, BatchFit, Checked
-from .training.fit import Callbacks, Epochs, Fit, progress_bar
+from .training.divergence import diverged
+from .training.fit import HOOKS, Callbacks, Epochs, Fit, progress_bar
 from .training.objective import Objective
 from .training.runs import Runs
-from .training.state import TrainingState, diverged
+from .training.state import Moment, TrainingState
 
 __all__ = ["Trainer"]
 
@@ -112,6 +114,11 @@ class Trainer:
         self._runs = Runs(self._state, self._loss, self._objective)
         self._n_threads = _check.optional_int(n_threads, "n_threads")
         self._class_weight = _check.class_weight(class_weight)
+        self._begun: list[Callback] = []  # callbacks of `end_epoch`, until one stops training
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle holds: no callbacks."""
+        return vars(self) | {"_begun": []}
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Assign; a name that means nothing here is an AttributeError."""
@@ -259,6 +266,15 @@ class Trainer:
         """Steps done so far."""
         return self._state.steps.n
 
+    @property
+    def row_weights(self) -> NDArray[np.float64] | None:
+        """For callbacks: the weights of the losses of the rows of the running `fit`, [n], or None.
+
+        They are `sample_weight` times the weights of the classes; None if there are neither, and
+        for batches.
+        """
+        return self._state.moment.row_weights
+
     def fit(
         self,
         x: ArrayLike | BatchSource,
@@ -290,7 +306,8 @@ class Trainer:
             Evaluated after each epoch.
         callbacks : sequence of Callback
             Called after each epoch; training stops when one returns true. `EarlyStopping`,
-            `TargetLoss`, `GradientNorm`, `TimeLimit`, or any object as in `fastbp.callbacks`.
+            `TargetLoss`, `GradientNorm`, `TimeLimit`, a function of ``(trainer, history)``, or any
+            object as in `fastbp.callbacks`.
         progress : bool
             Whether to draw a progress bar on stderr.
         sample_weight : array_like, optional
@@ -308,13 +325,15 @@ class Trainer:
         Raises
         ------
         InputError, LabelError, ShapeError, DTypeError, ConfigError
-            An argument cannot be used; nothing has changed. A batch cannot be used: the message
-            has its index, and network and trainer are back at the start of the epoch.
+            An argument cannot be used; nothing has changed. A batch cannot be used, in which case
+            the message has its index, or the learning rate of a later step is no finite number
+            >= 0: network and trainer are back at the start of the epoch. So they are after any
+            other error of a schedule, a loss of your own or ``on_region_end``.
         DivergenceError
-            The loss or the weights stopped being finite. Network and trainer, but for the
-            history, are back at the start of the last epoch whose first loss was finite: of
-            this one or the one before. They are as they were before the call if its very first
-            loss is not.
+            The loss, the weights or the optimizer's state stopped being finite. Network and
+            trainer, but for the history, are back at the start of the last epoch whose first loss
+            was finite: of this one or the one before. They are as they were before the call if its
+            very first loss is not.
         LabelError
             Labels that another thread or a callback has changed are no classes any more. Network
             and trainer are back at the start of the epoch.
@@ -335,9 +354,11 @@ class Trainer:
                 )
             given, names = self._examples(cast(ArrayLike, x), y, sample_weight)
         validate = self._validation(validation_data, names)
-        called = Callbacks(self, _check.callbacks(callbacks, "on_epoch_end"))
+        called = Callbacks(self, _check.callbacks(callbacks, HOOKS))
         progress = _check.flag(progress, "progress")
-        with self.network._claim(), self._named(names):
+        rows, weights = (None, None) if isinstance(given, Batches) else given[1:]
+        moment = self._moment(rows, weights, validate, called)
+        with self.network._claim(), self._named(names), moment:
             called.call("on_fit_begin", x, y, validation_data)
             fit = self._fit(given, validate, called)
             with progress_bar(progress, epochs, fit.steps) as bar:
@@ -348,6 +369,8 @@ class Trainer:
     def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Do one step on these rows, as one batch; see `fit` for the arguments.
 
+        Steps are no epoch until `end_epoch` says so.
+
         Returns
         -------
         float
@@ -355,27 +378,113 @@ class Trainer:
 
         Raises
         ------
-        InputError, LabelError, ShapeError, DTypeError
-            An argument cannot be used; nothing has changed.
+        InputError, LabelError, ShapeError, DTypeError, ConfigError
+            An argument, or the learning rate, cannot be used; nothing has changed.
         DivergenceError
-            The loss is not finite; the weights are as they were before the call.
+            The loss is not finite, or the weights or the optimizer's state would not be after the
+            step; everything is as it was before the call.
         BusyError
             Another call is training the network.
         """
         examples, y, names = self.network._named_examples(x, y, self._loss)
         weights = self._weights(sample_weight, y, names)
         with self.network._claim():
+            state, rows, begin = self._state, len(examples), perf_counter()
+            state.watch()
             rates = self.optimizer.learning_rates(self.n_steps, 1, self.history.epochs)
-            rows = len(examples)
-            run = self._runs.of_step(rows, self._threads())
+            run, good = self._runs.of_step(rows, self._threads())
             run.bind(examples, y, weights)
-            loss, _, done = run.steps(0, 1, rates)
+            # The first step of an epoch takes a snapshot: it may be the only one.
+            run.guards = state.open_epoch.steps > 0
+            if run.done < 2:  # later steps begin alike
+                good.begin(False)
+            loss, n_correct, done = run.steps(0, 1, rates)
             if not done and run.fault == "label":
                 raise _check.changed_labels(y, self.network.n_outputs)
-            if not done:
-                raise diverged(self.network, examples, None, self.n_steps, float(rates[0]))
+            rate = float(rates[0])
+            if not (done and (run.proved or good.live_is_finite())):
+                step = self.n_steps - done
+                error = diverged(self.network, examples, y, None, step, rate, bool(done))
+                if done:
+                    self._runs.undo_step()
+                raise error
+            state.open_epoch.add(loss, n_correct, y, rate, perf_counter() - begin)
             self.network._names = names
             return loss / rows
+
+    def end_epoch(
+        self,
+        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> str | None:
+        """End an epoch in a loop of `step`: record it, move the schedules, ask the callbacks.
+
+        The epoch is that of the steps since the last one: its loss, and in classification its
+        accuracy, are means over their rows. Schedules with ``per="epoch"`` and `ReduceOnPlateau`
+        take it for an epoch of `fit`.
+
+        Parameters
+        ----------
+        validation_data : (array_like, array_like), optional
+            Evaluated now.
+        callbacks : sequence of Callback
+            As for `fit`. An object's ``on_fit_begin(trainer, None, None, validation_data)`` is
+            called when it is given for the first time since training was stopped. So give the same
+            objects at the end of each epoch.
+
+        Returns
+        -------
+        str or None
+            Why a callback stops training: `EarlyStopping` has put the best weights back, and all
+            have been told the end. None if none does.
+
+        Raises
+        ------
+        InputError, LabelError, ShapeError, DTypeError, ConfigError
+            An argument cannot be used, or there was no step since the last epoch; nothing has
+            changed.
+        BusyError
+            Another call is training the network.
+
+        Examples
+        --------
+        >>> import fastbp as fb
+        >>> network = fb.Network(2, [fb.Dense(1, "sigmoid")], seed=0)
+        >>> trainer = fb.Trainer(network, "binary_cross_entropy", fb.SGD(1.0))
+        >>> stop = [fb.TargetLoss(0.5)]
+        >>> for epoch in range(100):
+        ...     for _ in range(4):
+        ...         loss = trainer.step([[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 1])
+        ...     if trainer.end_epoch(callbacks=stop):
+        ...         break
+        >>> trainer.history["loss"][-1] <= 0.5
+        True
+        """
+        validate = self._validation(validation_data, self.network._names)
+        given = _check.callbacks(callbacks, HOOKS)
+        called, state, done = Callbacks(self, given), self._state, self._state.open_epoch
+        if not done.steps:
+            raise ConfigError("end_epoch: got no step since the last epoch, wanted at least one")
+        y = np.empty(0 if done.labels else (0, 1), int)
+        with self.network._claim(), self._moment(y, None, validate, called):
+            new = [one for one in given if not any(one is old for old in self._begun)]
+            Callbacks(self, new).call("on_fit_begin", None, None, validation_data)
+            self._begun += new
+            found = self._loss._means(done.loss_sum, done.n_correct, done.rows, y)
+            record = {**found, "learning_rate": done.rate, "seconds": done.seconds}
+            if validate is not None:
+                record |= {f"val_{name}": value for name, value in validate().items()}
+            state.moment.measured = found.keys()
+            state.moment.before_step = self._runs.before_step() if done.steps == 1 else None
+            state.record(record)
+            state.history.stopped = called.end_epoch(state)
+            state.unfinished = {}
+            if state.history.stopped:
+                self._begun = []
+                called.end(state)
+            else:
+                called.call("on_checkpoint", state.history)
+        return state.history.stopped
 
     def evaluate(
         self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
@@ -507,7 +616,7 @@ class Trainer:
         """Return rows, targets and weights to train on, and the others as validation data."""
         if validation_data is not None:
             raise ConfigError("validation_split: got one beside validation_data, wanted either")
-        x, y = _frames.rows_of(x), _frames.rows_of(y)
+        x, y = split.rows(x, "x"), split.rows(y, "y")
         if len(x) != len(y):
             raise ShapeError(f"y: got {len(y)} rows, wanted {len(x)}, as many as x has")
         # The seed of dropout never changes and is saved: rows held out once are so for good.
@@ -530,6 +639,27 @@ class Trainer:
         model = self.network._model
         total, n_correct = self._loss._evaluate(model, x, y, weights, self._threads())
         return self._loss._means(total, n_correct, len(x), y)
+
+    @contextmanager
+    def _moment(
+        self,
+        y: NDArray[Any] | None,
+        weights: NDArray[np.float64] | None,
+        validate: Callable[[], dict[str, float]] | None,
+        called: Callbacks,
+    ) -> Iterator[None]:
+        """Let the rules know what the epochs of a call will have; refuse a schedule in vain."""
+        columns = None
+        if y is not None and not called.own:
+            measured = self._loss._means(0.0, 0, 1, y)
+            validated = [f"val_{name}" for name in measured] if validate is not None else []
+            columns = {*measured, *validated, "learning_rate", "seconds"}
+        self.optimizer.require(columns, validate is not None)
+        self._state.moment = Moment(columns, weights)
+        try:
+            yield
+        finally:
+            self._state.moment = Moment()
 
     def _batches(
         self,

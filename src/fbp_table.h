@@ -143,6 +143,9 @@ typedef struct {
     /* Are all of x[n] finite? x needs no alignment. */
     int (*all_finite)(const void *x, ptrdiff_t n);
 
+    /* The largest absolute value in x[n], NaN if any of them is not finite, 0 if n is 0. x needs no alignment. */
+    double (*largest)(const void *x, ptrdiff_t n);
+
     /* Runs independent FMA chains in registers, `rounds` steps of each, and returns the number of floating point operations. */
     double (*fma_probe)(void *sink, ptrdiff_t rounds);
 } fbp_kernels;

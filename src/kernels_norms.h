@@ -1,4 +1,4 @@
-/* kernels_norms.h: sums over arrays: the squares of columns, for limits on norms, and whether all numbers are finite. */
+/* kernels_norms.h: the squares of columns, for limits on norms; whether all numbers are finite, and the largest. */
 #ifndef FBP_KERNELS_NORMS_H
 #define FBP_KERNELS_NORMS_H
 
@@ -73,6 +73,35 @@ int KERNEL(all_finite)(const void *x, ptrdiff_t n)
     for (int k = 0; k < LANES; k++)
         tail += lane[k];
     return tail == 0;
+}
+
+double KERNEL(largest)(const void *x, ptrdiff_t n)
+{
+    const real *p = x;
+    /* the maximum leaves NaN out; the sum, as above, does not */
+    vec most[4] = {v_set1(0), v_set1(0), v_set1(0), v_set1(0)}, sum = v_set1(0);
+    ptrdiff_t i = 0;
+    for (; i + 4 * LANES <= n; i += 4 * LANES)
+#pragma GCC unroll 4
+        for (int k = 0; k < 4; k++) {
+            const vec a = v_load(p + i + k * LANES);
+            most[k] = v_max(v_abs(a), most[k]);
+            sum = v_fma(a, v_set1(0), sum);
+        }
+    real found = 0, zero = 0, lane[LANES];
+    for (; i < n; i++) {
+        const real a = p[i] < 0 ? -p[i] : p[i];
+        found = a > found ? a : found;
+        zero += p[i] * 0;
+    }
+    most[0] = v_max(v_max(most[0], most[1]), v_max(most[2], most[3]));
+    memcpy(lane, most, sizeof lane);
+    for (int k = 0; k < LANES; k++)
+        found = lane[k] > found ? lane[k] : found;
+    memcpy(lane, &sum, sizeof lane);
+    for (int k = 0; k < LANES; k++)
+        zero += lane[k];
+    return found + zero;
 }
 
 #endif

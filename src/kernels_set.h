@@ -38,6 +38,7 @@
     OP(activate)         \
     OP(elementary)       \
     OP(all_finite)       \
+    OP(largest)          \
     OP(fma_probe)
 
 #define DECLARE(op) __attribute__((visibility("hidden"))) __typeof__(*((fbp_kernels *)0)->op) KERNEL(op);

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _check, _frames, _labels
 from ..errors import ConfigError, InputError, ShapeError
 
-__all__ = ["parts", "train_test_split"]
+__all__ = ["parts", "rows", "train_test_split"]
 
 Parts = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -53,7 +53,7 @@ def train_test_split(
     LabelError
         `stratify` holds something else than labels.
     """
-    x, y = (_frames.rows_of(value) for value in (x, y))
+    x, y = rows(x, "x"), rows(y, "y")
     if len(x) != len(y):
         raise ShapeError(f"y: got {len(y)} rows, wanted {len(x)}, as many as x has")
     codes = None if stratify is None else _labels.numbered(stratify, "stratify")
@@ -63,6 +63,19 @@ def train_test_split(
     train, test = parts(len(x), test_fraction, rng, codes, "test_fraction")
     taken = _frames.taken
     return taken(x, train), taken(x, test), taken(y, train), taken(y, test)
+
+
+def rows(value: Any, name: str) -> Any:
+    """Return `value` if its rows can be taken, else as an array.
+
+    Raises
+    ------
+    ShapeError
+        It has no rows, or rows of different lengths.
+    """
+    if not _frames.is_frame(value):
+        _check.table(value, name)
+    return _frames.rows_of(value)
 
 
 def parts(

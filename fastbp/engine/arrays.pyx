@@ -36,3 +36,9 @@ def all_finite(cnp.ndarray array):
         first += BETWEEN_SIGNALS
         PyErr_CheckSignals()
     return finite != 0
+
+
+def largest(cnp.ndarray array):
+    """The largest absolute value of a C-contiguous float32 or float64 array; NaN if any value is not finite."""
+    cdef const fbp_kernels *kernels = kernels_of(None, FBP_F32 if cnp.PyArray_TYPE(array) == cnp.NPY_FLOAT32 else FBP_F64)
+    return kernels.largest(cnp.PyArray_DATA(array), cnp.PyArray_SIZE(array))

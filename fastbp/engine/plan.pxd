@@ -61,6 +61,8 @@ cdef struct Plan:
     fbp_state state             # of the optimizer, laid out as the parameters
     int64_t age                 # steps that the optimizer state has seen before the first one
     char *snapshot              # NULL, or the copy of parameters and state from before the first step
+    bint guards                 # whether no copy is made if the update is known to be finite
+    int64_t proved              # whether it was
     Py_ssize_t bytes            # of the parameters, and of each array of the state
     fbp_rows x
     bint converts               # whether a batch is to be converted from the rows, not copied
@@ -133,6 +135,7 @@ cdef struct Worker:
     fbp_prefetch prefetch
     fbp_update update
     Py_ssize_t scaled           # the step whose gradient scale is in `update`
+    int proved                  # whether the first update is known to be finite; -1: not looked at
 
 cdef inline Slot *slot_of(const Plan *p, Py_ssize_t block) noexcept nogil:
     # The slot that holds a block of rows.

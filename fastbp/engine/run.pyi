@@ -40,6 +40,7 @@ class Run:
     seed: int
     step: int
     snapshot: NDArray[Any] | None
+    guards: bool
     reuse_workspace: Any
 
     def __init__(
@@ -58,6 +59,8 @@ class Run:
     ) -> None: ...
     @property
     def trains(self) -> bool: ...
+    @property
+    def proved(self) -> bool: ...
     def set_missed(self, l: int, steps: int) -> None: ...
     @property
     def regime(self) -> str: ...

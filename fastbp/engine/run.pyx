@@ -15,6 +15,7 @@ from numpy.random cimport bitgen_t
 from fastbp.engine.backward cimport update_of
 from fastbp.engine.costmodel cimport Forced, Partition, forced, partition
 from fastbp.engine.forward cimport DENSE, Dropout, Node, lowest_trained
+from fastbp.engine.guard cimport state_is_small
 from fastbp.engine.model cimport Model, targets_of, weights_or_null
 from fastbp.engine.plan cimport BAD_LABEL, STREAM, WIDE, Plan, Slot, slot_of
 from fastbp.engine.rows cimport converts, rows_of
@@ -73,7 +74,7 @@ cdef class Run:
 
     `state` is the optimizer state, one or two arrays laid out as the parameters; `age` counts the steps that it has seen before
     this run. `snapshot` is None or an array, with zeros in the padding, that takes parameters and state of the start of an epoch
-    once its first loss is known to be finite. Dropout is drawn from `seed` and `step`, the number of the next step in the whole
+    once its first loss is known to be finite; with `guards` only if the first update is not `proved` to leave all finite. Dropout is drawn from `seed` and `step`, the number of the next step in the whole
     training. `done` counts the steps, also those of a call that an interrupt ends before it can return. `fault` is the reason why
     a call did fewer steps than asked: "loss", "label" or "". `reuse_workspace` is None or the workspace of an earlier run, whose
     memory is used again if it has the right size.
@@ -94,6 +95,8 @@ cdef class Run:
     cdef readonly object state, order
     cdef readonly Py_ssize_t done
     cdef public object snapshot
+    cdef public bint guards
+    cdef int small_state            # whether the optimizer state is within the bounds of engine/guard.pyx; -1: not known
     cdef public Memory reuse_workspace
     cdef public uint64_t seed
     cdef public int64_t step, age
@@ -107,6 +110,7 @@ cdef class Run:
         self.n_threads = bounded_threads(n_threads)
         self.pace = Pace()
         self.raised, self.count = [], count or StepCount()
+        self.small_state = -1
         p.owner = <void *>self.raised
         p.drops = updated is None and model.drops()
         self.copy_nodes()
@@ -202,6 +206,11 @@ cdef class Run:
         return NAMES[self.plan.regime]
 
     @property
+    def proved(self):
+        """Whether the first update of the last call was known to leave all finite, so that no snapshot was taken."""
+        return self.plan.proved != 0
+
+    @property
     def fault(self):
         """The reason why the last call did fewer steps than asked for."""
         if self.plan.failed < 0:
@@ -238,6 +247,8 @@ cdef class Run:
             clear_slots(p)
         elif p.interrupted:
             done = (p.phase - 1) // p.n_phases
+        if not p.proved:
+            self.small_state = -1
         self.done += done
         self.step += done
         self.count.n += done
@@ -254,6 +265,9 @@ cdef class Run:
         p.kernels, p.arena, p.updated = self.model.kernels(), self.model.memory.data, self.updated.memory.data
         p.snapshot = NULL if self.snapshot is None or first else <char *>cnp.PyArray_DATA(<cnp.ndarray>self.snapshot)
         p.bytes = self.model.memory.bytes
+        if self.guards and self.small_state < 0:
+            self.small_state = state_is_small(p)
+        p.guards, p.proved = self.guards and self.small_state > 0, 0
         p.order = <const int64_t *>cnp.PyArray_DATA(self.rows_in_order)
         p.learning_rates = <const double *>cnp.PyArray_DATA(learning_rates)
         p.first_step, p.n_steps, p.failed, p.fault, p.interrupted = first, count, -1, 0, 0

@@ -13,7 +13,7 @@ cdef extern from "fbp.h" nogil:
     ctypedef enum fbp_loss:
         FBP_CROSS_ENTROPY, FBP_N_LOSSES
     ctypedef enum fbp_rule:
-        FBP_GRADIENT, FBP_SGD, FBP_ADAM, FBP_N_RULES
+        FBP_GRADIENT, FBP_SGD, FBP_MOMENTUM, FBP_NESTEROV, FBP_ADAGRAD, FBP_RMSPROP, FBP_ADAM, FBP_N_RULES
     ctypedef enum fbp_gate:
         FBP_N_GATES
     ctypedef enum fbp_function:
@@ -103,6 +103,7 @@ cdef extern from "fbp.h" nogil:
         void (*activate)(void *z, Py_ssize_t n, fbp_activation activation) noexcept nogil
         void (*elementary)(void *y, const void *x, Py_ssize_t n, fbp_function function) noexcept nogil
         int (*all_finite)(const void *x, Py_ssize_t n) noexcept nogil
+        double (*largest)(const void *x, Py_ssize_t n) noexcept nogil
         double (*fma_probe)(void *sink, Py_ssize_t rounds) noexcept nogil
     ctypedef struct fbp_barrier:
         int64_t asleep

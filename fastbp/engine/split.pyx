@@ -2,6 +2,7 @@
 
 from fastbp.engine.backward cimport Block, Place, apply_block, backward_rows, block_gradient
 from fastbp.engine.forward cimport Dropout, Node, forward_rows
+from fastbp.engine.guard cimport proved
 from fastbp.engine.limits cimport hold_gradient, limit_weights, note_weights, scale_of_gradient
 from fastbp.engine.runtime cimport fbp_prefetch, fbp_part, fbp_state_at, fbp_update
 from fastbp.engine.signals cimport may_leave, signalled
@@ -71,7 +72,7 @@ cdef void change_block(Worker *w, const char *gradient, Py_ssize_t step, Py_ssiz
     cdef const Block *block = &p.blocks[i]
     cdef Py_ssize_t bias = p.nodes[block.node].bias
     cdef fbp_update room
-    if step == 0 and p.snapshot != NULL:
+    if step == 0 and p.snapshot != NULL and not proved(w, step):
         snapshot_block(p, block, &p.places[i])
         if i == 0:
             snapshot_frozen(p)

@@ -6,6 +6,7 @@ Each weight is read twice a step, once forward and once backward. A team splits 
 from libc.stdint cimport int32_t
 
 from fastbp.engine.forward cimport Dropout, Node, drop, saved_slope, up_to
+from fastbp.engine.guard cimport stream_proved
 from fastbp.engine.runtime cimport FBP_LINE_BYTES, FBP_RELU, FBP_SOFTMAX, barrier_wait, fbp_state_at, fbp_update
 from fastbp.engine.plan cimport (BAD_LABEL, FINE, NOT_FINITE, Plan, Slot, Streamed, add_losses, batch_of, begin_update,
                                  dropout_of, gather, losses, take_snapshot, update_of_node)
@@ -107,10 +108,12 @@ cdef void stream_worker(Plan *p, int thread, int n_threads) noexcept nogil:
             p.fault = NOT_FINITE
         if thread == 0 and p.fault != FINE:
             p.failed = step
+        elif thread == 0 and step == 0 and p.snapshot != NULL:
+            p.proved = stream_proved(p, step)
         sync(p, n_threads)
         if p.failed == step:
             break
-        if step == 0:
+        if step == 0 and not p.proved:
             take_snapshot(p, thread, n_threads)
         for l in range(p.n_nodes - 1, -1, -1):
             backward_rows(p, &nodes[l], batch, update_of_node(&room, &update, p, nodes[l].node, step), thread, n_threads)

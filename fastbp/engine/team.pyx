@@ -148,7 +148,7 @@ cdef void team_worker(Plan *p, int thread, int n_threads) noexcept nogil:
     w.plan, w.thread, w.n_threads, w.gathered = p, thread, n_threads, -1
     w.looked_for_signals = pause(0)
     w.scratch = p.scratch + thread * p.scratch_bytes
-    w.update, w.scaled = p.update, -1
+    w.update, w.scaled, w.proved = p.update, -1, -1
     w.slot = &p.slots[(p.batch + p.rows - 1) // p.rows + thread]
     if n_threads == 1 and p.packed == NULL:
         work_alone(&w)

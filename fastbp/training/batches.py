@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
-from itertools import count
 from time import perf_counter
 from typing import Any
 
@@ -23,8 +22,9 @@ from ..errors import (
 )
 from ..losses import Loss
 from .custom import AnyRun
+from .divergence import diverged
 from .fit import Callbacks, Epochs, NoBar
-from .state import TrainingState, diverged
+from .state import TrainingState
 
 __all__ = ["MOST_ROWS", "BatchFit", "Batches", "Checked"]
 
@@ -121,14 +121,15 @@ class BatchFit(Epochs):
         self.run.snapshot = self._snapshot  # the first step of an epoch copies its start
         self._loss_sum, self._n_correct, self._n_rows = 0.0, 0, 0
         begin, stop_reason, rate = perf_counter(), None, 0.0
-        with self._undone_on_error():
-            batches = self._batches.epoch()
-        for index in count():
-            with self._undone_on_error(f"batch {index}: "):
+        batches = self._batches.epoch()
+        done = 0
+        while True:
+            with _named(done):
                 batch = next(batches, _END)
                 if batch is _END:
                     break
                 rate = self._step(batch)
+            done += 1
             found = self._loss._means(self._loss_sum, self._n_correct, self._n_rows, self._y)
             bar.advance(1, **found)
             stop_reason = self._callbacks.call("on_region_end")
@@ -137,7 +138,7 @@ class BatchFit(Epochs):
         if not self._n_rows:
             raise InputError("x: got no batch, wanted at least one for each epoch")
         record = {**found, "learning_rate": rate, "seconds": perf_counter() - begin}
-        return record, index, stop_reason
+        return record, done, stop_reason
 
     def _step(self, batch: Any) -> float:
         """Do the step of a batch, add its losses to those of the epoch; return the rate."""
@@ -155,24 +156,22 @@ class BatchFit(Epochs):
         self._n_rows += len(self._x)
         return float(rates[0])
 
-    def _failure(self, index: int, step: int, rate: float) -> DivergenceError | LabelError:
+    def _failure(
+        self, index: int, step: int, rate: float, updated: bool = False
+    ) -> DivergenceError | LabelError:
         state = self._state
         if self.run.fault == "label":
             return _check.changed_labels(self._y, state.network.n_outputs)
-        error = diverged(state.network, self._x, state.history.epochs + 1, step, rate)
+        x, y, epoch = self._x, self._y, state.history.epochs + 1
+        error = diverged(state.network, x, y, epoch, step, rate, updated)
         self._good.restore()
         return error
 
-    @contextmanager
-    def _undone_on_error(self, where: str = "") -> Iterator[None]:
-        """Put everything back to the start of the epoch if a batch, or its source, is at fault."""
-        try:
-            yield
-        except DivergenceError:  # everything is back at a good start
-            raise
-        except (InputError, LabelError, ShapeError, DTypeError, ConfigError) as error:
-            self._good.undo_epoch()
-            raise type(error)(f"{where}{error}") from error
-        except Exception:
-            self._good.undo_epoch()
-            raise
+
+@contextmanager
+def _named(index: int) -> Iterator[None]:
+    """Put the index of a batch before the message of an error that it is at fault for."""
+    try:
+        yield
+    except (InputError, LabelError, ShapeError, DTypeError, ConfigError) as error:
+        raise type(error)(f"batch {index}: {error}") from error

@@ -60,6 +60,25 @@ class CustomRun:
     def snapshot(self, value: NDArray[Any] | None) -> None:
         self._run.snapshot = value
 
+    @property
+    def done(self) -> int:
+        """As of `Run`."""
+        return self._run.done
+
+    @property
+    def guards(self) -> bool:
+        """As of `Run`."""
+        return self._run.guards
+
+    @guards.setter
+    def guards(self, value: bool) -> None:
+        self._run.guards = value
+
+    @property
+    def proved(self) -> bool:
+        """As of `Run`."""
+        return self._run.proved
+
     def bind(self, x: AnyRows, y: NDArray[Any], weights: NDArray[np.float64] | None = None) -> None:
         """As of `Run`; the engine's targets are an array of gradients, which each step fills."""
         self._x, self._y, self._weights = x, y, weights

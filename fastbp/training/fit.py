@@ -7,6 +7,7 @@ stderr over all steps of all epochs.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -16,13 +17,23 @@ from numpy.typing import NDArray
 
 from .. import _check
 from .._check import AnyRows
-from ..errors import DivergenceError, LabelError
+from ..errors import ConfigError, DivergenceError, LabelError
 from ..history import History
 from ..losses import Loss
 from .custom import AnyRun
-from .state import LastGood, TrainingState, diverged
+from .divergence import diverged
+from .state import LastGood, TrainingState
 
-__all__ = ["Callback", "Callbacks", "Epochs", "Fit", "NoBar", "ProgressBar", "progress_bar"]
+__all__ = [
+    "HOOKS",
+    "Callback",
+    "Callbacks",
+    "Epochs",
+    "Fit",
+    "NoBar",
+    "ProgressBar",
+    "progress_bar",
+]
 
 # Compiled code returns this often, so that signals, the progress bar and callbacks get a turn.
 REGION_SECONDS = 0.05
@@ -30,11 +41,34 @@ REGION_SECONDS = 0.05
 REGION_GROWTH = 64
 
 
-class Callback(Protocol):
-    """Any object with this method will do; `fastbp.callbacks` names the optional ones."""
+# All public methods that a callback may have.
+HOOKS = (
+    "on_epoch_end",
+    "on_epoch_recorded",
+    "on_fit_begin",
+    "on_region_end",
+    "on_restore",
+    "on_fit_end",
+    "on_checkpoint",
+)
+
+
+class Hooked(Protocol):
+    """An object with a method of those that `fastbp.callbacks` names, such as this one."""
 
     def on_epoch_end(self, trainer: Any, history: History) -> Any:
         """Look at the epoch just recorded; return true to stop training."""
+
+
+Callback = Hooked | Callable[[Any, History], Any]
+
+
+class _Function:
+    """A plain function as a callback."""
+
+    def __init__(self, function: Callable[[Any, History], Any]) -> None:
+        self.on_epoch_end = function
+        self.name = getattr(function, "__name__", type(function).__name__)
 
 
 class Callbacks:
@@ -45,10 +79,22 @@ class Callbacks:
     trainer : object
         Their first argument.
     callbacks : sequence of Callback
+        Checked.
+
+    Attributes
+    ----------
+    own : bool
+        Whether any of them is not one of fastbp, so that it may record columns of its own.
     """
 
-    def __init__(self, trainer: object, callbacks: Sequence[Callback]) -> None:
-        self._trainer, self._callbacks = trainer, callbacks
+    def __init__(self, trainer: object, callbacks: Sequence[Any]) -> None:
+        self._trainer = trainer
+        self._callbacks = [
+            callback if any(hasattr(callback, hook) for hook in HOOKS) else _Function(callback)
+            for callback in callbacks
+        ]
+        modules = [type(callback).__module__.split(".")[0] for callback in callbacks]
+        self.own = any(module != __name__.split(".")[0] for module in modules)
 
     def call(self, name: str, *arguments: Any) -> str | None:
         """Call the method `name` of all that have it; return the first reason to stop, if any."""
@@ -57,8 +103,43 @@ class Callbacks:
             method = getattr(callback, name, None)
             answer = method(self._trainer, *arguments) if method is not None else None
             if answer and reason is None:
-                reason = answer if isinstance(answer, str) else type(callback).__name__
+                of_function = isinstance(callback, _Function)
+                name_of_it = callback.name if of_function else type(callback).__name__
+                reason = answer if isinstance(answer, str) else name_of_it
         return reason
+
+    def end_epoch(self, state: TrainingState) -> str | None:
+        """Let all look at the epoch just recorded; return the first reason to stop, if any.
+
+        First those that record and measure, then the schedule and the rules, which decide by what
+        was recorded. These see the epoch even if one of the first fails, so that no best epoch is
+        missed.
+        """
+        history = state.history
+        try:
+            reason = self.call("on_epoch_end", history)
+        except BaseException:
+            with suppress(ConfigError):  # a column that was to be recorded is missing
+                self._decide(state)
+            raise
+        decided = self._decide(state)
+        return reason or decided
+
+    def _decide(self, state: TrainingState) -> str | None:
+        state.watch()
+        reason = self.call("on_epoch_recorded", state.history)
+        state.unfinished = self.resume_states
+        return reason
+
+    def end(self, state: TrainingState) -> None:
+        """Let all see the end of training: the best weights are put back before anyone is told."""
+        history = state.history
+        self.call("_before_restore", history)
+        self.call("_undo_last_step", history)
+        self.call("on_restore", history)
+        self.call("on_fit_end", history)
+        state.unfinished = {}
+        self.call("on_checkpoint", history)
 
     @property
     def resume_states(self) -> dict[str, dict[str, Any]]:
@@ -205,31 +286,48 @@ class Epochs:
 
         After a fit that did not come to its end the callbacks go on from what they had found.
         """
-        state, history, call = self._state, self._state.history, self._callbacks.call
-        self._callbacks.resume_states = state.unfinished
+        state, callbacks, history = self._state, self._callbacks, self._state.history
+        callbacks.resume_states = state.unfinished
         history.stopped = None
-        for left in reversed(range(count)):
-            stop_reason = self._epoch(bar)
-            history.stopped = call("on_epoch_end", history) or stop_reason
-            state.unfinished = self._callbacks.resume_states
-            if history.stopped or not left:
-                break
-            call("on_checkpoint", history)
-        call("on_fit_end", history)
-        state.unfinished = {}
-        call("on_checkpoint", history)
+        first = state.steps.n
+        try:
+            callbacks.call("_take_up", history)
+            for left in reversed(range(count)):
+                stop_reason = self._epoch(bar)
+                history.stopped = callbacks.end_epoch(state) or stop_reason
+                if history.stopped or not left:
+                    break
+                callbacks.call("on_checkpoint", history)
+        except BaseException:
+            if state.steps.n == first:  # the weights are to be those before the call
+                callbacks.call("_call_off", history)
+            raise
+        callbacks.end(state)
 
     def _epoch(self, bar: NoBar) -> str | None:
-        """Train for one epoch, evaluate and record it; return why it was cut short, if it was."""
+        """Train for one epoch, evaluate and record it; return why it was cut short, if it was.
+
+        After an error but an interrupt everything is back at the start of the epoch, or further
+        back after a divergence.
+        """
         state = self._state
+        state.watch()
         self._good.begin(self._shuffles)
-        if self._shuffles:
-            self.run.shuffle(state.generator)
-        record, done, stop_reason = self._train(bar)
-        if not self._good.live_is_finite():
-            raise self._failure(done - 1, state.steps.n - 1, record["learning_rate"])
-        if self._validate is not None:
-            record |= {f"val_{name}": value for name, value in self._validate().items()}
+        try:
+            if self._shuffles:
+                self.run.shuffle(state.generator)
+            record, done, stop_reason = self._train(bar)
+            state.moment.measured = record.keys() - {"learning_rate", "seconds"}
+            if not self._good.live_is_finite():
+                raise self._failure(done - 1, state.steps.n - 1, record["learning_rate"], True)
+            if self._validate is not None:
+                record |= {f"val_{name}": value for name, value in self._validate().items()}
+        except DivergenceError:  # everything is back at a good start
+            raise
+        except Exception:
+            self._good.undo_epoch()
+            raise
+        state.moment.before_step = self._good.before_step if done == 1 else None
         state.record(record)
         bar.epoch_done(**record)
         return stop_reason
@@ -241,7 +339,9 @@ class Epochs:
         """
         raise NotImplementedError
 
-    def _failure(self, index: int, step: int, rate: float) -> DivergenceError | LabelError:
+    def _failure(
+        self, index: int, step: int, rate: float, updated: bool = False
+    ) -> DivergenceError | LabelError:
         """Return the error of a step, `index` of this epoch, the state to go on from restored."""
         raise NotImplementedError
 
@@ -308,14 +408,15 @@ class Fit(Epochs):
             stop_reason,
         )
 
-    def _failure(self, index: int, step: int, rate: float) -> DivergenceError | LabelError:
+    def _failure(
+        self, index: int, step: int, rate: float, updated: bool = False
+    ) -> DivergenceError | LabelError:
         state = self._state
         if self.run.fault == "label":
-            self._good.undo_epoch()
             return _check.changed_labels(self._y, state.network.n_outputs)
         rows = self.run.order[index * self._batch_size : (index + 1) * self._batch_size]
-        epoch = state.history.epochs + 1
-        error = diverged(state.network, self._x[rows], epoch, step, rate)
+        x, y, epoch = self._x[rows], self._y[rows], state.history.epochs + 1
+        error = diverged(state.network, x, y, epoch, step, rate, updated)
         self._good.restore()
         return error
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from numpy.typing import NDArray
+
 from ..engine.run import Run
 from ..errors import ConfigError
 from ..losses import CustomLoss, Loss
 from .custom import AnyRun, CustomRun
 from .objective import Objective
-from .state import TrainingState
+from .state import LastGood, TrainingState
 
 __all__ = ["Runs"]
 
@@ -41,8 +43,8 @@ class Runs:
             )
         # The workspace of the last fit: the next one need not ask for memory.
         self._reuse_workspace: Any = None
-        # The run of the last `Trainer.step`, with the options and the most rows that it takes.
-        self._of_step: tuple[AnyRun, tuple[Any, ...], int] | None = None
+        # The run of the last `Trainer.step` with its snapshot, the options and the most rows.
+        self._of_step: tuple[AnyRun, LastGood, tuple[Any, ...], int] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a pickle holds: no run, and no workspace."""
@@ -83,12 +85,26 @@ class Runs:
         self._state.memory.settle()
         self._reuse_workspace = run.release()
 
-    def of_step(self, rows: int, n_threads: int) -> AnyRun:
-        """Return the run of the last step if it can take this one, else a new one."""
+    def undo_step(self) -> None:
+        """Put everything back to before the last step of the run of `of_step`, and end that run."""
+        if self._of_step is not None:
+            self._of_step[1].undo_step()
+            self._of_step = None
+
+    def before_step(self) -> NDArray[Any] | None:
+        """Return the parameters from before the last step of `of_step`, while its run is there."""
+        return None if self._of_step is None else self._of_step[1].before_step
+
+    def of_step(self, rows: int, n_threads: int) -> tuple[AnyRun, LastGood]:
+        """Return the run of the last step if it can take this one, else a new one.
+
+        With it, what each step goes back to if its update is not finite.
+        """
         optimizer, last = self._state.optimizer, self._of_step
         penalties, revision = self._objective.hyperparameters, self._state.network._model.revision
         options = optimizer.rule, optimizer.hyperparameters, penalties, n_threads, revision
-        if last is None or options != last[1] or rows > last[2]:
-            last = (self.new(rows, n_threads), options, rows)
+        if last is None or options != last[2] or rows > last[3]:
+            run = self.new(rows, n_threads)
+            last = (run, LastGood(self._state, run), options, rows)
             self._of_step = last
-        return last[0]
+        return last[:2]

@@ -1,17 +1,15 @@
-"""What training changes, the state it goes back to when it diverges, and the error of that."""
+"""What training changes, and the state that it goes back to when it diverges."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._check import AnyRows
 from ..engine.arrays import all_finite
 from ..engine.run import Run, StepCount
-from ..errors import DivergenceError
 from ..formats.modelfile import Tensors
 from ..history import History
 from ..layers import Weighted
@@ -19,11 +17,7 @@ from ..network import Network, _rebuilt
 from ..optimizers import Optimizer
 from .custom import AnyRun
 
-__all__ = ["LastGood", "OptimizerMemory", "TrainingState", "diverged"]
-
-# Where an epoch starts besides the arrays: steps done, state of the random generator if the epoch
-# draws from it, what a schedule has learnt.
-_Start = tuple[int, Any, dict[str, float]]
+__all__ = ["LastGood", "Moment", "OptimizerMemory", "TrainingState", "parameters_of"]
 
 # The arrays of each `Optimizer.memory`, in their order in the engine.
 MEMORY_PARTS: dict[str, tuple[str, ...]] = {
@@ -60,6 +54,27 @@ class Remembered(NamedTuple):
     first: int = 0
     missed: tuple[int, ...] = ()
     frozen: tuple[bool, ...] = ()
+
+
+class _Start(NamedTuple):
+    """Where an epoch starts, besides the parameters and the live state of the optimizer.
+
+    Attributes
+    ----------
+    steps : int
+        Done.
+    random : object
+        State of the random generator, if the epoch draws from it, else None.
+    progress : dict
+        What a schedule has learnt.
+    remembered : Remembered
+        What the optimizer remembers: the live arrays, or those of before the run's first step.
+    """
+
+    steps: int
+    random: Any
+    progress: dict[str, Any]
+    remembered: Remembered
 
 
 class OptimizerMemory:
@@ -139,6 +154,59 @@ class OptimizerMemory:
         self._last = (now, run, None if same else before)
 
 
+class OpenEpoch:
+    """The calls of `step` since the last epoch of the history.
+
+    Attributes
+    ----------
+    steps, rows, n_correct : int
+    loss_sum, seconds : float
+    rate : float
+        The learning rate of the last step.
+    labels : bool
+        Whether the targets are classes.
+    """
+
+    def __init__(self) -> None:
+        self.steps = self.rows = self.n_correct = 0
+        self.loss_sum = self.seconds = self.rate = 0.0
+        self.labels = False
+
+    def add(
+        self, loss: float, n_correct: int, y: NDArray[Any], rate: float, seconds: float
+    ) -> None:
+        """Count a step on rows with the targets `y`: their summed losses, how many are right."""
+        self.steps, self.rows = self.steps + 1, self.rows + len(y)
+        self.loss_sum, self.n_correct = self.loss_sum + loss, self.n_correct + n_correct
+        self.rate, self.seconds, self.labels = rate, self.seconds + seconds, y.ndim == 1
+
+
+class Moment:
+    """What the rules may ask about the running call, and the epoch that has just ended.
+
+    Attributes
+    ----------
+    columns : collection of str or None
+        That the epochs of the call will have, as far as they are known before the first.
+    row_weights : ndarray or None
+        Of the losses of the rows, float64 [n].
+    measured : collection of str
+        Columns measured during the steps of the last epoch.
+    before_step : ndarray or None
+        If that epoch was a single step: the parameters from before it, with which all of `measured`
+        were measured, in the layout of the engine.
+    """
+
+    def __init__(
+        self,
+        columns: Collection[str] | None = None,
+        row_weights: NDArray[np.float64] | None = None,
+    ) -> None:
+        self.columns, self.row_weights = columns, row_weights
+        self.measured: Collection[str] = ()
+        self.before_step: NDArray[Any] | None = None
+
+
 class TrainingState:
     """What training changes: all that a call of `fit` or `step` goes on from.
 
@@ -169,6 +237,11 @@ class TrainingState:
     unfinished : dict of str to dict
         What the callbacks of a fit have found, as of the last epoch that all of them saw; empty
         when no fit has begun since one ended by itself.
+    open_epoch : OpenEpoch
+    n_watched : int
+        Epochs that the schedule has been shown.
+    moment : Moment
+        Not part of a pickle or a file.
     region : int
         Steps between two returns from compiled code; no result depends on it.
     """
@@ -184,20 +257,45 @@ class TrainingState:
         self.dropout_seed = dropout_seed
         self.memory, self.steps, self.history = OptimizerMemory(), StepCount(), History()
         self.unfinished: dict[str, dict[str, Any]] = {}
+        self.open_epoch, self.n_watched, self.moment = OpenEpoch(), 0, Moment()
         self.region = 1
 
     def record(self, epoch: dict[str, float]) -> None:
-        """Put an epoch into the history and show it to the schedule: both or neither.
+        """Put an epoch into the history; it is shown to the schedule by `watch`."""
+        self.history.append(**epoch)
+        self.open_epoch = OpenEpoch()
 
-        An interrupt between the two takes back what the schedule has learnt.
+    def watch(self) -> None:
+        """Show the last epoch to the schedule, unless that has seen it.
+
+        After an interrupt the schedule has seen it, or learnt nothing and is shown it before the
+        next step. What else the schedule raises it would raise again: it is not shown it again.
         """
-        epochs, progress = self.history.epochs, self.optimizer.progress
+        epochs, before = self.history.epochs, self.n_watched
+        if before == epochs:
+            return
+        progress = self.optimizer.progress
         try:
-            self.optimizer.watch(epoch)
-            self.history.append(**epoch)
+            self.optimizer.watch(self.history._last())
+            self.n_watched = epochs
+        except Exception:
+            self.optimizer.progress, self.n_watched = progress, epochs
+            raise
         finally:
-            if self.history.epochs == epochs:
+            if self.n_watched == before:
                 self.optimizer.progress = progress
+
+    def weights_of(self, column: str) -> NDArray[Any]:
+        """Return the parameters that a column of the last epoch belongs to, in the engine's layout.
+
+        They are those at its end; but if it was a single step, and the column was measured in
+        that, those from before the step. A view: copy it.
+        """
+        moment = self.moment
+        if moment.before_step is not None and column in moment.measured:
+            return moment.before_step
+        arena: NDArray[Any] = self.network._model.arena
+        return arena
 
     def pack(self) -> tuple[dict[str, Any], Tensors]:
         """Return all but network and optimizer: what JSON can hold, and arrays by plain names."""
@@ -221,6 +319,8 @@ class TrainingState:
             "dropout_seed": self.dropout_seed,
             "history": [list(self.history), self.history.epochs, self.history.stopped],
             "callbacks": callbacks,
+            "n_watched": self.n_watched,
+            "open_epoch": vars(self.open_epoch),
         }
         return described, tensors
 
@@ -250,6 +350,9 @@ class TrainingState:
         n_steps, dropout_seed = int(described["n_steps"]), int(described["dropout_seed"])
         if not (0 <= begins <= n_steps < 2**62 and 0 <= dropout_seed < 2**64):
             raise ValueError("the numbers of steps and the seed are out of their range")
+        n_watched, n_open = int(described["n_watched"]), int(described["open_epoch"]["steps"])
+        if not (0 <= n_watched <= epochs and 0 <= n_open <= n_steps):
+            raise ValueError("the numbers of epochs are out of their range")
         layers = self.network.weighted_layers
         if missed and not (
             len(missed) == len(layers) and all(0 <= m <= n_steps - begins for m in missed)
@@ -260,10 +363,13 @@ class TrainingState:
         self.steps.n, self.dropout_seed = n_steps, dropout_seed
         self.generator.state = described["generator"]
         self.history, self.unfinished = History._of(columns, int(epochs), stopped), unfinished
+        self.n_watched = n_watched
+        for name, value in vars(self.open_epoch).items():
+            setattr(self.open_epoch, name, type(value)(described["open_epoch"][name]))
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a pickle holds."""
-        return vars(self) | {"steps": self.steps.n}
+        return vars(self) | {"steps": self.steps.n, "moment": Moment()}
 
     def __setstate__(self, values: dict[str, Any]) -> None:
         """Take what a pickle holds."""
@@ -301,6 +407,13 @@ def _named(network: Network, flat: NDArray[Any], prefix: str) -> Tensors:
     return {prefix + name: tensor for name, tensor in form._tensors().items()}
 
 
+def parameters_of(network: Network, flat: NDArray[Any]) -> NDArray[Any]:
+    """Return numbers laid out like the engine's parameters in the form of `Network.parameters`."""
+    form = _blank(network)
+    form._model.arena[...] = flat
+    return form.parameters
+
+
 def _flat(network: Network, tensors: Tensors, prefix: str) -> NDArray[Any]:
     """Take the tensors of a prefix away and return them in the layout of the engine."""
     found = [name for name in tensors if name.startswith(prefix)]
@@ -328,7 +441,14 @@ class LastGood:
         """Note that an epoch begins, one that draws from the random generator if it `shuffles`."""
         training = self._training
         random = training.generator.state if shuffles else None
-        self._start = (training.steps.n, random, training.optimizer.progress)
+        self._start = _Start(
+            training.steps.n, random, training.optimizer.progress, training.memory.last
+        )
+
+    @property
+    def before_step(self) -> NDArray[Any]:
+        """The parameters from before the epoch's first step; a view."""
+        return self._snapshot[: self._live[0].size]
 
     def confirm(self) -> None:
         """Note that the first loss of the epoch was finite: the engine has copied its start."""
@@ -341,11 +461,29 @@ class LastGood:
 
     def restore(self) -> None:
         """Put everything back to the good start; without one only the random state has changed."""
+        self._confirm_steps()
         self._go_to(self._good_start or self._start)
 
     def undo_epoch(self) -> None:
         """Put everything back to the start of this epoch, whose losses were all finite."""
+        self._confirm_steps()
         self._go_to(self._start)
+
+    def undo_step(self) -> None:
+        """Put everything back to before the last step, if that took the snapshot.
+
+        `begin` was called before the run's first two steps: from then on what is remembered is in
+        the same arrays.
+        """
+        training = self._training
+        steps, progress = training.steps.n - 1, training.optimizer.progress
+        self._start = self._start._replace(steps=steps, progress=progress)
+        self.undo_epoch()
+
+    def _confirm_steps(self) -> None:
+        """Confirm if steps were done that an error has kept from being reported."""
+        if self._training.steps.n != self._start.steps:
+            self.confirm()
 
     def _go_to(self, start: _Start) -> None:
         arena, state = self._live
@@ -353,43 +491,7 @@ class LastGood:
             arena[...] = self._snapshot[: arena.size]
             state[...] = self._snapshot[arena.size :]
         training = self._training
-        training.steps.n, random, training.optimizer.progress = start
-        if random is not None:
-            training.generator.state = random
-
-
-def diverged(
-    network: Network, x: AnyRows, epoch: int | None, step: int, learning_rate: float
-) -> DivergenceError:
-    """Return the error, while `network` still is as the failing step left it.
-
-    Parameters
-    ----------
-    network : Network
-        With the parameters that gave the loss.
-    x : ndarray
-        The rows of the step.
-    epoch, step, learning_rate
-        As in `DivergenceError`.
-    """
-    layer = _first_bad_layer(network, x)
-    where = f"step {step}" if epoch is None else f"epoch {epoch}, step {step}"
-    culprit = "the loss" if layer is None else f"layers[{layer}], {network.layers[layer]},"
-    return DivergenceError(
-        f"training diverged in {where} at learning rate {learning_rate:g}: {culprit} is not "
-        "finite; try a smaller learning rate, or scale the inputs",
-        epoch,
-        step,
-        learning_rate,
-        len(network.layers) - 1 if layer is None else layer,
-    )
-
-
-def _first_bad_layer(network: Network, x: AnyRows) -> int | None:
-    """Return the first layer with non-finite weights or outputs; None if only the loss is."""
-    outputs = network._model.activations(x, 1)
-    for i, (layer, output) in enumerate(zip(network.layers, outputs, strict=True)):
-        arrays = [array for inner in layer._weighted() for array in (inner.weight, inner.bias)]
-        if not all(np.isfinite(array).all() for array in (*arrays, output)):
-            return i
-    return None
+        training.steps.n, training.optimizer.progress = start.steps, start.progress
+        training.memory.last = start.remembered
+        if start.random is not None:
+            training.generator.state = start.random

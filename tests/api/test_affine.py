@@ -144,7 +144,7 @@ def test_it_shows():
     mapped, plain = pair(MAPS["narrow"])
     assert repr(mapped).endswith("dtype='float64', preprocessing=Affine(5 to 3))")
     ahead, *rest = mapped.summary().splitlines()[1:]
-    assert ahead.split() == ["ahead", "5", "to", "3", "affine", "map"]
+    assert ahead.split() == ["input", "5", "to", "3", "affine", "map"]
     assert rest == plain.summary().splitlines()[1:]
 
 

@@ -193,6 +193,29 @@ class TestGradientNorm:
         fb.Trainer(net, loss, fb.SGD(0.0)).fit([[1.0]], [[0.0, 0.0]], callbacks=[stop])
         assert stop.norm / size == pytest.approx(2, rel=1e-14)  # two weights and two biases
 
+    def test_is_of_what_is_minimised(self):
+        """By hand: x^T (w (p - t)) / n with the penalties, of the layers that are trained."""
+        weights = np.random.default_rng(5).uniform(0.5, 2, len(X))
+        of_class = np.array([3.0, 1.0, 0.5])
+        scale = len(X) / (weights * of_class[Y]).sum()  # so that their mean is 1
+        weights *= scale
+        network = fb.Network(5, [fb.Dense(4, "tanh"), fb.Dense(3, "softmax")], "float64", seed=0)
+        network.layers[0].trainable = False
+        options = {"class_weight": dict(enumerate(of_class.tolist())), "batch_size": None}
+        owner = fb.Trainer(network, "cross_entropy", fb.SGD(0.1), l2=0.02, l1=0.01, **options)
+        stop, seen = fb.GradientNorm(1e-9), []
+        see = lambda owner, history: seen.append(owner.row_weights)  # noqa: E731
+        owner.fit(X, Y, 3, callbacks=[stop, see], sample_weight=weights)
+        both = weights * of_class[Y]
+        np.testing.assert_allclose(seen[-1], both, rtol=1e-15)
+        assert owner.row_weights is None
+        hidden, p = network.activations(X)
+        error = both[:, None] * (p - np.eye(3)[Y]) / len(X)
+        w = network.layers[1].weight
+        dw = hidden.T @ error + 2 * 0.02 * w + 0.01 * np.sign(w)
+        wanted = np.sqrt((dw**2).sum() + (error.sum(axis=0) ** 2).sum())
+        assert stop.norm == pytest.approx(wanted, rel=1e-9)
+
     def test_changes_nothing_else(self):
         owner, other = trainer(), trainer()
         owner.fit(X, Y, 3, callbacks=[fb.GradientNorm(1e-9)])
@@ -203,8 +226,11 @@ class TestGradientNorm:
 @pytest.mark.parametrize(
     ("make", "match"),
     [
-        (lambda: fb.EarlyStopping(0), "patience: got 0"),
-        (lambda: fb.EarlyStopping(3, monitor="accuracy"), "monitor: got 'accuracy'"),
+        (lambda: fb.EarlyStopping(-1), "patience: got -1"),
+        (lambda: fb.EarlyStopping(3, monitor=3), "monitor: got 3"),
+        (lambda: fb.EarlyStopping(3, monitor="speed"), "mode: got None with monitor='speed'"),
+        (lambda: fb.EarlyStopping(3, mode="least"), "mode: got 'least'"),
+        (lambda: fb.EarlyStopping(3, baseline=np.inf), "baseline: got inf"),
         (lambda: fb.EarlyStopping(3, min_delta=-1), "min_delta: got -1"),
         (lambda: fb.EarlyStopping(3, restore_best=1), "restore_best: got 1"),
         (lambda: fb.TargetLoss(np.nan), "value: got nan"),

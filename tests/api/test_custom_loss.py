@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from training import assert_refuses, classes, classifier, parameters, trainer
+from training import assert_refuses, classes, classifier, parameters, state, trainer
 
 import fastbp as fb
 from fastbp import errors
@@ -220,7 +220,7 @@ def test_a_loss_that_is_not_finite_stops_before_an_update(part):
     assert_refuses(owner, partial(owner.step, x, t), errors.DivergenceError, "the loss")
 
 
-def test_an_error_of_the_function_comes_through_and_the_steps_done_count():
+def test_an_error_of_the_function_comes_through_and_undoes_the_epoch():
     network, x, t = regression()
     calls = []
 
@@ -231,9 +231,11 @@ def test_an_error_of_the_function_comes_through_and_the_steps_done_count():
         return half_square(outputs, targets)
 
     owner = trainer(network, failing)
+    before = state(owner)
     with pytest.raises(RuntimeError, match="mine"):
         owner.fit(x, t)
-    assert owner.n_steps == 2
+    assert len(calls) == 3
+    assert state(owner) == before
     owner.fit(x, t)
 
 

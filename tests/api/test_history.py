@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import math
+import pickle
 import time
 
 import pytest
@@ -25,6 +27,29 @@ def test_columns():
     assert list(history) == ["loss", "accuracy"]
     assert dict(history) == {"loss": [1.5, 0.75], "accuracy": [0.5, 0.8]}
     assert "val_loss" not in history
+
+
+def test_a_data_frame_of_it_is_a_table():
+    pandas = pytest.importorskip("pandas")
+    history = recorded()
+    history.record("score", 3)
+    table = pandas.DataFrame(history)
+    assert table.shape == (2, 3)
+    assert table["loss"].tolist() == [1.5, 0.75]
+    assert math.isnan(table["score"][0])
+
+
+@pytest.mark.parametrize("way", [copy.deepcopy, lambda h: pickle.loads(pickle.dumps(h))])
+def test_a_copy_has_all(way):
+    history = recorded()
+    history.record("score", 3)
+    history.stopped = "enough"
+    twin = way(history)
+    assert repr(twin) == repr(history)
+    assert (twin.epochs, twin.stopped, twin["loss"]) == (2, "enough", [1.5, 0.75])
+    twin.append(loss=0.5)
+    twin.record("score", 4)
+    assert (history.epochs, history["score"][1:]) == (2, [3])
 
 
 def test_unknown_column_lists_the_known():

@@ -119,3 +119,49 @@ def test_perceptron_goes_on_where_no_plane_separates():
         [[0, 0], [0, 1], [1, 0], [1, 1]], [-1, 1, 1, -1], 50, callbacks=[models.NoMistakes()]
     )
     assert (history.epochs, history.stopped) == (50, None)
+
+
+AND = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 0, 0, 1]
+SIDES = {
+    "sigmoid": (lambda: models.logistic_regression(2), np.array(AND[1])),
+    "sigmoid, bool": (lambda: models.logistic_regression(2), np.array(AND[1], bool)),
+    "sign": (lambda: models.perceptron(2), 2 * np.array(AND[1]) - 1),
+    "step": (lambda: step_perceptron(), np.array(AND[1])),
+    "classes": (lambda: models.softmax_regression(2, 2), np.array(AND[1])),
+    "one-hot": (lambda: models.softmax_regression(2, 2), np.eye(2)[AND[1]]),
+    "least squares of 0 and 1": (lambda: models.linear_regression(2), np.array(AND[1])),
+    "least squares of -1 and 1": (lambda: models.linear_regression(2), 2 * np.array(AND[1]) - 1),
+}
+
+
+def step_perceptron():
+    network = fb.Network(2, [fb.Dense(1, "step", fb.initializers.Zeros())])
+    return fb.Trainer(network, "perceptron", fb.SGD(1.0), batch_size=1, shuffle=False)
+
+
+@pytest.mark.parametrize(("make", "targets"), SIDES.values(), ids=SIDES)
+def test_no_mistakes_of_any_form_of_targets(make, targets):
+    trainer, found = make(), []
+    wrong = lambda trainer, history: found.append(mistakes(trainer, targets))  # noqa: E731
+    trainer.optimizer.learning_rate = 0.5
+    history = trainer.fit(AND[0], targets, 300, callbacks=[models.NoMistakes(), wrong])
+    assert history.stopped == "no mistakes on 4 rows"
+    assert found[-1] == 0 < min(found[:-1], default=1)
+
+
+def mistakes(trainer, targets):
+    outputs = trainer.network.predict(AND[0])
+    if outputs.shape[1] == 2:
+        above = outputs[:, 1] - outputs[:, 0]
+    else:
+        above = outputs[:, 0] - (0.0 if targets.min() < 0 else 0.5)
+    return int((above * (2 * np.array(AND[1]) - 1) <= 0).sum())
+
+
+def test_targets_without_sides_are_refused():
+    trainer = models.linear_regression(2)
+    with pytest.raises(fb.errors.ConfigError, match="targets from 0 to 3, wanted -1 and 1, 0 and"):
+        trainer.fit(AND[0], [0, 1, 2, 3.0], callbacks=[models.NoMistakes()])
+    with pytest.raises(fb.errors.ConfigError, match="NoMistakes with batches"):
+        trainer.fit([(AND[0], AND[1])], callbacks=[models.NoMistakes()])
+    assert trainer.n_steps == 0

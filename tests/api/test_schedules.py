@@ -106,31 +106,64 @@ def test_plateau_by_hand():
     # 5 is the best; two bad epochs pass, the third reduces; NaN is no improvement.
     losses = [5, 5, 6, 5 * (1 - 1e-5), 4, 5, np.nan, 5, 5, 5, 5, 3]
     assert watched(schedule, losses) == [0.8] * 4 + [0.4] * 4 + [0.3] * 0 + [0.3] * 4
-    assert schedule.progress == {"current": 0.3, "best": 3, "bad_epochs": 0}
+    assert (schedule.current, schedule.best, schedule.bad_epochs) == (0.3, 3, 0)
+
+
+PLATEAUS = {  # options of fastbp, options of torch, what is added to the losses
+    "defaults": ({}, {}, 0),
+    "no patience": ({"patience": 0}, {"patience": 0}, 0),
+    "cooldown": ({"cooldown": 2, "patience": 1}, {"cooldown": 2, "patience": 1}, 0),
+    "negative, min_delta": (
+        {"threshold": 0.0, "min_delta": 0.03},
+        {"threshold_mode": "abs", "threshold": 0.03},
+        -40,
+    ),
+    "negative, no margin": ({"threshold": 0.0}, {"threshold": 0.0}, -40),
+    "max": ({"monitor": "loss", "mode": "max"}, {"mode": "max"}, 0),
+}
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_plateau_is_torchs():
+@pytest.mark.parametrize(("ours", "torchs", "shift"), PLATEAUS.values(), ids=PLATEAUS)
+def test_plateau_is_torchs(ours, torchs, shift):
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(0)
-    losses = np.exp(-np.arange(60) / 20) + 0.2 * rng.random(60)
+    losses = np.exp(-np.arange(60) / 20) + 0.2 * rng.random(60) + shift
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.1)
-    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=3)
+    options = {"factor": 0.5, "patience": 3}
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, eps=0, **options | torchs)
     wanted = []
     for loss in losses:
         wanted.append(optimizer.param_groups[0]["lr"])
         theirs.step(loss)
     assert len(set(wanted)) > 3
-    schedule = fb.ReduceOnPlateau(0.1, factor=0.5, patience=3)
+    schedule = fb.ReduceOnPlateau(0.1, **options | ours)
     assert watched(schedule, losses) == pytest.approx(wanted, rel=1e-12)
+
+
+def test_the_threshold_of_a_plateau_is_a_share_of_the_absolute_loss():
+    """Where torch's best * (1 - threshold) would take a worse loss than -10 for a better one."""
+    schedule = fb.ReduceOnPlateau(1.0, patience=0, threshold=0.1, factor=0.5)
+    assert watched(schedule, [-10, -10.5, -11.5, -11.6, -13]) == [1, 1, 0.5, 0.5, 0.25]
+    assert schedule.best == -13
 
 
 def test_plateau_prefers_the_validation_loss():
     schedule = fb.ReduceOnPlateau(1.0, patience=1)
     assert watched(schedule, [3, 2, 1], "val_loss") == [1, 1, 1]
     assert schedule.best == 1
-    assert watched(schedule, [3, 2, 1], "accuracy") == [1, 1, pytest.approx(0.1)]  # loss is 1
+    schedule.watch({"loss": 7.0})  # another column shares no best with it
+    assert (schedule.best, schedule.bad_epochs) == (7.0, 0)
+
+
+def test_plateau_on_a_column_that_a_callback_records():
+    plateau = fb.ReduceOnPlateau(0.1, patience=0, monitor="score")
+    record = lambda owner, history: history.record("score", -history.epochs)  # noqa: E731
+    history = trainer(optimizer=fb.SGD(plateau)).fit(X, Y, epochs=4, callbacks=[record])
+    assert history["learning_rate"] == pytest.approx([0.1, 0.1, 0.01, 0.001])
+    assert plateau.current == pytest.approx(1e-4)
+    assert repr(plateau).endswith("min_rate=0.0, monitor='score')")
 
 
 @pytest.mark.parametrize("wrap", [lambda s: s, lambda s: fb.Warmup(s, 1)])
@@ -185,7 +218,10 @@ def test_bad_rates(bad):
         (lambda: fb.Cosine(0.1, 3, end="x"), "end: got"),
         (lambda: fb.Warmup(0.1, 0), "total: got"),
         (lambda: fb.ReduceOnPlateau(0.1, factor=1), "factor: got"),
-        (lambda: fb.ReduceOnPlateau(0.1, patience=0), "patience: got"),
+        (lambda: fb.ReduceOnPlateau(0.1, patience=-1), "patience: got"),
+        (lambda: fb.ReduceOnPlateau(0.1, cooldown=-1), "cooldown: got"),
+        (lambda: fb.ReduceOnPlateau(0.1, min_delta=-1), "min_delta: got"),
+        (lambda: fb.ReduceOnPlateau(0.1, monitor="speed"), "mode: got"),
         (lambda: fb.ReduceOnPlateau(0.1, threshold=1), "threshold: got"),
         (lambda: fb.ReduceOnPlateau(0.1, min_rate=-1), "min_rate: got"),
         (lambda: fb.SGD(fb.Cosine), "learning_rate: got"),

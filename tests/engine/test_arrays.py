@@ -59,6 +59,19 @@ def test_only_rows_are_in_form_where_columns_are_given(x):
     assert _arrays.in_form(x, F32)
 
 
+@pytest.mark.parametrize("n", [0, 1, 3, 63, 64, 65, 500])
+def test_the_largest_is_found_wherever_it_is(use_isa, isa, dtype, n):
+    use_isa(isa)
+    x = np.random.default_rng(0).uniform(-1, 1, n).astype(dtype)
+    assert _arrays.largest(x) == np.abs(x).max(initial=0)
+    for i in range(0, n, max(1, n // 7)):
+        for value in (-3.0, 3.0, np.nan, np.inf, -np.inf):
+            kept, x[i] = x[i], value
+            found = _arrays.largest(x)
+            assert found == 3 if np.isfinite(value) else np.isnan(found)
+            x[i] = kept
+
+
 @pytest.mark.parametrize("n", [1, 3, 63, 64, 65, 500, 5000])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_one_number_that_is_not_finite_is_seen_wherever_it_is(use_isa, isa, dtype, n, bad):

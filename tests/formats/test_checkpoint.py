@@ -300,7 +300,7 @@ def test_the_best_epochs_alone(tmp_path):
     assert fb.Trainer.load(path).history["val_loss"][-1] == min(losses)
 
 
-@pytest.mark.parametrize("options", [{"every": 0}, {"best": "speed"}, {"best": 3}])
+@pytest.mark.parametrize("options", [{"every": 0}, {"mode": 1, "best": "loss"}, {"best": 3}])
 def test_options_out_of_range(options, tmp_path):
     with pytest.raises(errors.ConfigError, match=f"{next(iter(options))}: got"):
         fb.Checkpoint(tmp_path / "run.ckpt", **options)

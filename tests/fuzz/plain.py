@@ -16,10 +16,14 @@ from fuzz.cases import Rows
 
 
 class Failure(NamedTuple):
-    """Where a fit leaves the finite numbers, as `DivergenceError` counts."""
+    """Where a fit leaves the finite numbers, as `DivergenceError` counts.
+
+    A fit notices an update that is not finite by a later loss, or else at the end of the epoch.
+    """
 
     epoch: int
     step: int
+    last: int
 
 
 class Plain:
@@ -78,16 +82,15 @@ class Plain:
         """
         begins = [len(self._events)]
         for _ in range(epochs):
+            first_step = self.trainer.n_steps
             try:
                 self.epoch(self.steps_of_an_epoch, False)
             except DivergenceError as error:
-                first = self._events[-1][0] is draw
+                updated = error.what in ("weights", "optimizer state")
+                first = self._events[-1][0] is draw and not updated
+                end = first_step + self.steps_of_an_epoch - 1 if updated else error.step
                 self._back_to(begins[-2 if first and len(begins) > 1 else -1])
-                return Failure(self.epochs + 1, error.step)
-            if not self._is_finite():
-                failed = self.trainer.n_steps - 1
-                self._back_to(begins[-1])
-                return Failure(self.epochs + 1, failed)
+                return Failure(self.epochs + 1, error.step, end)
             begins.append(len(self._events))
             self.epochs += 1
         return None
@@ -104,12 +107,6 @@ class Plain:
         self._start()
         for event, arguments in events:
             self.do(event, *arguments)
-
-    def _is_finite(self) -> bool:
-        arrays = [self.trainer._state.memory.values]
-        for layer in self.trainer.network.weighted_layers:
-            arrays += [layer.weight, layer.bias]
-        return all(np.isfinite(array).all() for array in arrays)
 
     def _shuffles(self) -> bool:
         return self._seed is not None and self.steps_of_an_epoch > 1

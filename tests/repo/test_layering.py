@@ -34,7 +34,7 @@ FLOORS = [
     callbacks
     training.batches
     training.fit training.runs training training.objective
-    training.state
+    training.state training.divergence
     training.custom
     history plot
     network preprocess
@@ -43,6 +43,7 @@ FLOORS = [
     layers
     losses testing activations initializers
     optimizers schedules
+    _monitor
     datasets datasets.split
     _labels
     _check
@@ -53,7 +54,7 @@ FLOORS = [
     engine.workspace engine.team
     engine.costmodel engine.stream
     engine.split engine.wide
-    engine.limits engine.signals
+    engine.limits engine.signals engine.guard
     engine.plan engine.kernels
     engine.model engine.backward
     engine.forward engine.arrays engine.rows
