@@ -168,8 +168,8 @@ def test_accuracy_of_targets_only_in_classification(name):
     signs = name in ("hinge", "perceptron")
     assert ("accuracy" in measured) == ("entropy" in name or "multiclass" in name or signs)
     if "accuracy" in measured:
-        hits = right_rows(name, network.predict(x), t)
-        assert measured["accuracy"] == hits.mean()
+        n_correct = right_rows(name, network.predict(x), t)
+        assert measured["accuracy"] == n_correct.mean()
 
 
 BAD_TARGETS = [

@@ -12,7 +12,7 @@ from layer_shapes import SHAPES
 from networks import FLAT
 
 from fastbp import reference
-from fastbp.engine import kernels as _kernels
+from fastbp.engine import kernels
 
 # In eps of the dtype, of the sum of absolute terms behind each element.
 DELTA_TOLERANCE = 4
@@ -62,7 +62,7 @@ def delta(isa, shape, dtype, activation):
     dy, weight, _, x = layer(shape, dtype, activation)
     dx = blank((shape[0], shape[1]), dtype)
     inputs = Padded(dy), Padded(weight), Padded(x)
-    _kernels.dense_delta(dx.array, *(a.array for a in inputs), *shape[1:], activation, isa)
+    kernels.dense_delta(dx.array, *(a.array for a in inputs), *shape[1:], activation, isa)
     dx.assert_written_inside()
     for a in inputs:
         a.assert_unwritten()
@@ -113,7 +113,7 @@ def test_delta_of_a_row_depends_on_no_other_row(isa, dtype, batch):
     shuffled = np.roll(np.arange(batch), 1)
     dx = blank((batch, n_in), dtype)
     inputs = padded(dy[shuffled]), padded(weight), padded(x[shuffled])
-    _kernels.dense_delta(dx.array, *(a.array for a in inputs), n_in, n_out, "tanh", isa)
+    kernels.dense_delta(dx.array, *(a.array for a in inputs), n_in, n_out, "tanh", isa)
     assert same_bits(dx.values, whole[shuffled])
 
 
@@ -128,7 +128,7 @@ def update(isa, shape, dtype, rule):
     if rule in ("gradient", "sgd"):
         arrays[2:] = None, None
     scalars = (0.0, 0.0, 0.0) if rule == "gradient" else STEP.values()
-    _kernels.dense_update(*arrays, *(a.array for a in inputs), *shape[1:], rule, *scalars, isa)
+    kernels.dense_update(*arrays, *(a.array for a in inputs), *shape[1:], rule, *scalars, isa)
     for a in outputs:
         a.assert_written_inside()
     for a in inputs:
@@ -197,7 +197,7 @@ def test_update_does_not_show_the_parts_of_the_batch(isa, dtype, parts):
     want = update(isa, shape, dtype, "gradient")
     dw, db = padded(weight), padded(bias)
     arrays = dw.array, db.array, None, None, padded(x).array, padded(dy).array
-    _kernels.dense_update(*arrays, *shape[1:], "gradient", 0.0, 0.0, 0.0, isa, parts)
+    kernels.dense_update(*arrays, *shape[1:], "gradient", 0.0, 0.0, 0.0, isa, parts)
     assert same_bits(dw.array, want[0].array)
     assert same_bits(db.array, want[1].array)
 
@@ -211,5 +211,5 @@ def test_update_takes_x_of_any_width_and_alignment(isa, dtype):
             dw, db = padded(weight), padded(bias)
             loose = padded(x, ld=width, offset=offset, padding=np.nan)
             arrays = dw.array, db.array, None, None, loose.array, padded(dy).array
-            _kernels.dense_update(*arrays, n_in, n_out, "gradient", 0.0, 0.0, 0.0, isa)
+            kernels.dense_update(*arrays, n_in, n_out, "gradient", 0.0, 0.0, 0.0, isa)
             assert same_bits(dw.array, want[0].array), (width, offset)

@@ -1,4 +1,4 @@
-"""The arithmetic contract of the rows of loss_delta, and hits: blocks of rows must not show.
+"""The arithmetic contract of the rows of loss_delta, and which are correct: blocks of rows must not show.
 
 Kernels take rows in blocks of one per lane of a vector, transposed where rows are short, and what
 is left over in other ways: every row must have the bits that it has alone, and those of the folded
@@ -13,7 +13,7 @@ from arrays import Padded, blank, same_bits
 from exact import fma
 from test_backward_loss import PAIRS, last_layer, loss_delta
 
-from fastbp.engine import kernels as _kernels
+from fastbp.engine import kernels
 
 # Around the lanes of a vector (2 to 16) and half of them; outputs around a line (8 or 16); wide.
 BATCHES = [1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 24, 25, 31, 40]
@@ -37,7 +37,7 @@ def folded(terms, add):
 
 
 def elementary(function, x):
-    return _kernels.elementary(function, np.ascontiguousarray(x).ravel(), "scalar").reshape(x.shape)
+    return kernels.elementary(function, np.ascontiguousarray(x).ravel(), "scalar").reshape(x.shape)
 
 
 def add(total, term):
@@ -69,7 +69,7 @@ def test_softmax_is_made_of_folded_sums(isa, dtype, n_out):
     want = e * (np.dtype(dtype).type(1) / folded([e], add))[:, None]
     y = blank(z.shape, dtype)
     arrays = y, Padded(z), Padded(np.eye(n_out, dtype=dtype)), Padded(np.zeros(n_out, dtype))
-    _kernels.dense_forward(*(a.array for a in arrays), n_out, n_out, "softmax", isa)
+    kernels.dense_forward(*(a.array for a in arrays), n_out, n_out, "softmax", isa)
     np.testing.assert_array_equal(y.values, want)
 
 
@@ -120,9 +120,9 @@ def test_hit_compares_first_largest_places_whatever_the_numbers(isa, dtype, n_ou
         output, target = rng.choice(values, (2, batch, n_out))
         output[::3] = rng.choice(few, output[::3].shape)
         target[1::4] = output[1::4]
-        hit = loss_delta(isa, output, target, "squared_error", "linear", 1.0)[2]
+        correct = loss_delta(isa, output, target, "squared_error", "linear", 1.0)[2]
         pairs = zip(output, target, strict=True)
-        assert hit.tolist() == [first_largest(y) == first_largest(t) for y, t in pairs]
+        assert correct.tolist() == [first_largest(y) == first_largest(t) for y, t in pairs]
 
 
 def test_hit_tells_every_class_of_a_wide_row(isa, dtype):
@@ -134,5 +134,5 @@ def test_hit_tells_every_class_of_a_wide_row(isa, dtype):
     output[at, n_out - 1 - at // 2] = 1  # the first of two counts
     target[at, np.minimum(at, n_out - 1 - at // 2)] = 1
     target[::5] = np.roll(target[::5], 1, axis=1)
-    hit = loss_delta(isa, output, target, "squared_error", "linear", 1.0)[2]
-    assert hit.tolist() == [b % 5 != 0 for b in range(n_out)]
+    correct = loss_delta(isa, output, target, "squared_error", "linear", 1.0)[2]
+    assert correct.tolist() == [b % 5 != 0 for b in range(n_out)]

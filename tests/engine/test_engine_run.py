@@ -9,8 +9,8 @@ from loss_cases import PARAMETERS
 from networks import PAIRS, Net, all_threads, train
 
 from fastbp import reference
-from fastbp.engine import model as _model
-from fastbp.engine import run as _engine
+from fastbp.engine.model import Model
+from fastbp.engine.run import Run, gradients
 
 # Of the largest parameter, after the steps of a trajectory.
 RTOL = {"float32": 1e-4, "float64": 1e-11}
@@ -20,7 +20,7 @@ RULES = {"sgd": 0.0, "momentum": 0.8, "nesterov": 0.8}
 def test_a_step_by_hand(isa, use_isa, dtype):
     """A 2-3-1 network, relu then linear, one row, learning rate 1/2; exact in binary."""
     use_isa(isa)
-    model = _model.Model(2, [3, 1], ["relu", "linear"], dtype)
+    model = Model(2, [3, 1], ["relu", "linear"], dtype)
     model.weight(0)[...] = [[0.5, -1, -1], [0.25, 1, -1]]
     model.bias(0)[...] = [0, 0.5, 0]
     model.weight(1)[...] = [[1], [-0.5], [2]]
@@ -31,7 +31,7 @@ def test_a_step_by_hand(isa, use_isa, dtype):
     # output: dW = -h = (-1, -1.5, 0), db = -1
     # hidden: dE/dh = -1 * (1, -0.5, 2); the third unit is dead, so d = (-1, 0.5, 0)
     # dW = x d = [[-1, 0.5, 0], [-2, 1, 0]], db = d
-    run = _engine.Run(model, "squared_error", "sgd", 0.0, 0.0, 1, 1)
+    run = Run(model, "squared_error", "sgd", 0.0, 0.0, 1, 1)
     run.bind(x, t)
     assert run.steps(0, 1, np.array([0.5])) == (0.5, 0, 1)
     assert model.weight(1).tolist() == [[1.5], [0.25], [2]]
@@ -73,7 +73,7 @@ def test_trajectory_agrees_with_reference(dtype, rule, batch):
         net, x, y, "cross_entropy", rule, batch, rates, momentum, l2
     )
     start = net.weights[0]
-    run = _engine.Run(net.model, "cross_entropy", rule, momentum, l2, batch, 2)
+    run = Run(net.model, "cross_entropy", rule, momentum, l2, batch, 2)
     run.bind(x, y)
     got = [run.steps(step, 1, rates[step : step + 1]) for step in range(len(rates))]
     assert [done for *_, done in got] == [1] * len(rates)
@@ -94,7 +94,7 @@ def test_every_loss_and_output_trains_like_reference(isa, use_isa, loss, activat
         net, x, y, loss, "momentum", batch, rates, 0.5, 0.001
     )
     options = {"parameter": PARAMETERS[loss]}
-    run = _engine.Run(net.model, loss, "momentum", 0.5, 0.001, batch, 2, **options)
+    run = Run(net.model, loss, "momentum", 0.5, 0.001, batch, 2, **options)
     run.bind(x, y)
     total, _, done = run.steps(0, len(rates), rates)
     assert done == len(rates)
@@ -105,15 +105,15 @@ def test_every_loss_and_output_trains_like_reference(isa, use_isa, loss, activat
 def test_hits_are_counted_before_each_update():
     net = Net([5, 9, 4], ["tanh", "softmax"])
     x, y = net.rows(40, "cross_entropy")
-    run = _engine.Run(net.model, "cross_entropy", "sgd", 0.0, 0.0, 8, 1)
+    run = Run(net.model, "cross_entropy", "sgd", 0.0, 0.0, 8, 1)
     run.bind(x, y)
-    hits = 0
+    n_correct = 0
     for step in range(5):
         rows = slice(8 * step, 8 * step + 8)
         predicted = net.model.predict(x[rows], 1).argmax(axis=1)
-        hits += (predicted == y[rows].argmax(axis=1)).sum()
-        assert run.steps(step, 1, np.array([2.0]))[1] == hits
-    assert 0 < hits < 40
+        n_correct += (predicted == y[rows].argmax(axis=1)).sum()
+        assert run.steps(step, 1, np.array([2.0]))[1] == n_correct
+    assert 0 < n_correct < 40
 
 
 @pytest.mark.parametrize("batch", [1, 7, 64, 1000])
@@ -122,7 +122,7 @@ def test_steps_in_one_call_equal_steps_one_by_one(dtype, batch):
     x, y = nets[0].rows(150)
     n_steps = -(-len(x) // batch)
     rates = np.linspace(0.1, 0.01, n_steps)
-    runs = [_engine.Run(net.model, "mse", "nesterov", 0.9, 0.01, batch, 2) for net in nets]
+    runs = [Run(net.model, "mse", "nesterov", 0.9, 0.01, batch, 2) for net in nets]
     for run in runs:
         run.bind(x, y)
     whole = runs[0].steps(0, n_steps, rates)
@@ -150,14 +150,14 @@ def test_padding_of_parameters_and_state_stays_zero(isa, use_isa, dtype):
 def test_state_is_a_view_of_the_optimizers(dtype):
     net = Net([6, 17, 3], ["tanh", "linear"], dtype)
     x, y = net.rows(8)
-    plain = _engine.Run(net.model, "mse", "sgd", 0.0, 0.0, 8, 1)
+    plain = Run(net.model, "mse", "sgd", 0.0, 0.0, 8, 1)
     assert plain.state.size == 0
-    run = _engine.Run(net.model, "mse", "momentum", 0.5, 0.0, 8, 1)
+    run = Run(net.model, "mse", "momentum", 0.5, 0.0, 8, 1)
     assert run.state.shape == net.model.arena.shape
     assert run.state.dtype == dtype
     assert not run.state.any()
     run.bind(x, y)
-    _, gradient, _ = _engine.gradients(net.model, "mse", x, y, 1, False)
+    _, gradient, _ = gradients(net.model, "mse", x, y, 1, False)
     run.state[...] = 2 * gradient.arena
     before = net.model.arena.copy()
     run.steps(0, 1, np.array([0.25]))  # v = 0.5 * 2 g + g = 2 g
@@ -171,7 +171,7 @@ def test_the_state_of_the_start_is_kept_once_the_first_loss_is_finite(dtype, bat
     net = Net([300, 600, 190, 5], ["relu", "tanh", "linear"], dtype)  # large enough for a team
     x, y = net.rows(4 * batch)
     for n_threads in all_threads():
-        run = _engine.Run(net.model, "mse", rule, RULES[rule], 0.0, batch, n_threads)
+        run = Run(net.model, "mse", rule, RULES[rule], 0.0, batch, n_threads)
         run.bind(x, y)
         run.steps(0, 1, np.array([0.01]))
         before = np.concatenate([net.model.arena, run.state])
@@ -192,7 +192,7 @@ def test_done_counts_the_steps_that_were_applied(dtype):
     net = Net([6, 17, 3], ["relu", "linear"], dtype)
     x, y = net.rows(80)
     x[43, 2] = np.nan
-    run = _engine.Run(net.model, "mse", "sgd", 0.0, 0.0, 8, 1)
+    run = Run(net.model, "mse", "sgd", 0.0, 0.0, 8, 1)
     run.bind(x, y)
     assert run.done == 0
     for first, count, done in [(0, 3, 3), (3, 4, 5), (5, 1, 5), (6, 4, 9)]:
@@ -206,7 +206,7 @@ def test_divergence_stops_before_the_update_of_the_bad_step(dtype, batch):
     x, y = nets[0].rows(64 * 40)
     count = len(x) // batch
     rates = np.full(count, 1e9)
-    runs = [_engine.Run(net.model, "mse", "momentum", 0.9, 0.0, batch, 2) for net in nets]
+    runs = [Run(net.model, "mse", "momentum", 0.9, 0.0, batch, 2) for net in nets]
     for run in runs:
         run.bind(x, y)
     loss, _, done = runs[0].steps(0, count, rates)
@@ -223,7 +223,7 @@ def test_nan_in_one_row_stops_its_step(dtype):
     net = Net([6, 17, 3], ["relu", "linear"], dtype)
     x, y = net.rows(80)
     x[43, 2] = np.nan
-    run = _engine.Run(net.model, "mse", "sgd", 0.0, 0.0, 8, 2)
+    run = Run(net.model, "mse", "sgd", 0.0, 0.0, 8, 2)
     run.bind(x, y)
     assert run.steps(0, 10, np.full(10, 0.01))[2] == 5
     assert np.isfinite(net.model.arena).all()

@@ -12,8 +12,7 @@ from layer_shapes import SHAPES
 from networks import FLAT
 
 from fastbp import reference
-from fastbp.engine import kernels as _kernels
-from fastbp.engine import runtime as _runtime
+from fastbp.engine import kernels, runtime
 
 # In eps of the dtype: of the sum of absolute terms behind each z, and of the value of y itself.
 SUM_TOLERANCE = 2
@@ -39,7 +38,7 @@ def forward(isa, shape, dtype, activation, slope=None):
     y = blank((shape[0], shape[2]), dtype)
     inputs = Padded(x), Padded(weight), Padded(bias)
     kept = None if slope is None else slope.array
-    _kernels.dense_forward(y.array, *(a.array for a in inputs), *shape[1:], activation, isa, kept)
+    kernels.dense_forward(y.array, *(a.array for a in inputs), *shape[1:], activation, isa, kept)
     y.assert_written_inside()
     for a in inputs:
         a.assert_unwritten()
@@ -125,7 +124,7 @@ def test_forward_of_one_row_is_that_row_of_the_batch(isa, dtype, activation):
         for b in range(31):
             y = blank((1, n_out), dtype)
             arrays = (y, padded(x[b : b + 1]), padded(weight), padded(bias))
-            _kernels.dense_forward(*(a.array for a in arrays), n_in, n_out, activation, isa)
+            kernels.dense_forward(*(a.array for a in arrays), n_in, n_out, activation, isa)
             assert same_bits(y.values, whole[b : b + 1]), (n_in, n_out, b)
 
 
@@ -139,7 +138,7 @@ def test_forward_takes_x_of_any_width_and_alignment(isa, dtype):
             # NaN beside the columns in use: reading them into a result would show
             loose = padded(x, ld=width, offset=offset, padding=np.nan)
             arrays = (y, loose, padded(weight), padded(bias))
-            _kernels.dense_forward(*(a.array for a in arrays), n_in, n_out, "tanh", isa)
+            kernels.dense_forward(*(a.array for a in arrays), n_in, n_out, "tanh", isa)
             assert same_bits(y.array, want), (width, offset)
             loose.assert_unwritten()
 
@@ -149,7 +148,7 @@ def test_softmax_rows_sum_to_one_and_survive_huge_logits(isa, dtype):
     weight = np.array([[1, -1, 0.5, 0, 1]], dtype)
     y = blank((3, 5), dtype)
     arrays = (y, padded(x), padded(weight), Padded(np.zeros(5, dtype)))
-    _kernels.dense_forward(*(a.array for a in arrays), 1, 5, "softmax", isa)
+    kernels.dense_forward(*(a.array for a in arrays), 1, 5, "softmax", isa)
     eps = float(np.finfo(dtype).eps)
     np.testing.assert_allclose(y.values.sum(axis=1), 1, rtol=4 * eps)
     np.testing.assert_allclose(y.values[0], [0.5, 0, 0, 0, 0.5], rtol=4 * eps)
@@ -159,7 +158,7 @@ def test_softmax_rows_sum_to_one_and_survive_huge_logits(isa, dtype):
 def test_unknown_names_are_errors(dtype):
     arrays = [blank((1, 1), dtype), *(Padded(a) for a in layer((1, 1, 1), dtype))]
     arrays = [a.array for a in arrays]
-    best = _runtime.isas()[0]
+    best = runtime.isas()[0]
     for activation, isa in [("swish", best), ("relu", "sse9")]:
         with pytest.raises(ValueError, match=activation if isa == best else isa):
-            _kernels.dense_forward(*arrays, 1, 1, activation, isa)
+            kernels.dense_forward(*arrays, 1, 1, activation, isa)

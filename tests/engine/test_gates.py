@@ -9,12 +9,12 @@ from networks import digest
 
 import fastbp as fb
 from fastbp import reference, testing
-from fastbp.engine import run as _engine
-from fastbp.engine import runtime as _runtime
+from fastbp.engine import runtime
+from fastbp.engine.run import Run
 
 TOLERANCE = 1e-6  # of gradient_check, float64
 WEIGHTS = [0.0, 1.0, 2.0, 3.0, 0.5, 1.5]
-THREADS = [1, 2, 3] if _runtime.has_openmp() else [1]
+THREADS = [1, 2, 3] if runtime.has_openmp() else [1]
 
 
 @pytest.mark.parametrize("n", [1, 2, 8, 9, 70, 300])
@@ -112,7 +112,7 @@ def test_training_lowers_the_loss(optimizer, batch_size):
 def trained(name, dtype, batch, n_threads, **limits):
     net = network(name, dtype)
     x, y = rows(net, 5 * batch - 2)
-    run = _engine.Run(net._model, "mse", "momentum", 0.5, 1e-3, batch, n_threads, **limits)
+    run = Run(net._model, "mse", "momentum", 0.5, 1e-3, batch, n_threads, **limits)
     run.bind(x, y)
     assert run.regime == "batch-split"
     for _ in range(3):
@@ -125,7 +125,7 @@ def trained(name, dtype, batch, n_threads, **limits):
 @pytest.mark.parametrize("name", ["depth 4", "projection"])
 def test_one_digest_for_all_threads_and_kernel_sets(use_isa, dtype, name, batch):
     found = set()
-    for isa in _runtime.isas():
+    for isa in runtime.isas():
         use_isa(isa)
         found |= {trained(name, dtype, batch, n) for n in THREADS}
     assert len(found) == 1

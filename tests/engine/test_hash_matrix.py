@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 from networks import Net, train
 
-from fastbp.engine import pace as _pace
-from fastbp.engine import runtime as _runtime
+from fastbp.engine import pace, runtime
 
 # name: sizes, activations, loss, rule, batch. "streamed" has 1 MiB of weights in a batch of 4.
 NETWORKS = {
@@ -26,7 +25,7 @@ NETWORKS = {
     "streamed": ([512, 520, 10], ["relu", "linear"], "mse", "sgd", 4),
 }
 EPOCH_STEPS = 10  # each epoch is a call of its own, whose team may differ
-THREADS = [1, 2, 3, 4, 7, 16] if _runtime.has_openmp() else [1]
+THREADS = [1, 2, 3, 4, 7, 16] if runtime.has_openmp() else [1]
 SHORT, LONG = 12, 1000
 
 
@@ -44,25 +43,25 @@ def digest_after(name, steps, n_threads):
 @cache
 def expected(name, steps):
     """Of the best kernel set on one thread."""
-    before = _runtime.isa()
-    _runtime.use_isa(_runtime.isas()[0])
+    before = runtime.isa()
+    runtime.use_isa(runtime.isas()[0])
     try:
         return digest_after(name, steps, 1)
     finally:
-        _runtime.use_isa(before)
+        runtime.use_isa(before)
 
 
 @pytest.fixture
 def whole_team(monkeypatch):
     """However long its threads wait for each other."""
-    monkeypatch.setattr(_pace, "DOUBT", np.inf)
+    monkeypatch.setattr(pace, "DOUBT", np.inf)
 
 
 @pytest.fixture
 def busy_neighbour(monkeypatch):
     """Another process that never rests; the engine goes from the team to one thread and back."""
     for name in ("LEAST_SECONDS", "ALONE_SECONDS", "PATIENCE_SECONDS"):
-        monkeypatch.setattr(_pace, name, 1e-3)
+        monkeypatch.setattr(pace, name, 1e-3)
     neighbour = subprocess.Popen([sys.executable, "-c", "print(flush=True)\nwhile True: pass"],
                                  stdout=subprocess.PIPE)  # fmt: skip
     neighbour.stdout.readline()

@@ -9,8 +9,7 @@ import pytest
 from arrays import Padded, blank, padded, same_bits
 
 from fastbp import reference
-from fastbp.engine import kernels as _kernels
-from fastbp.engine import runtime as _runtime
+from fastbp.engine import kernels, runtime
 
 # In eps of the dtype, of the largest value that goes in: f is within 2 ulp, and a product rounds.
 TOLERANCE = 8
@@ -33,7 +32,7 @@ def data(shape, pieces, dtype):
 def laid_out(z):
     """The pieces side by side, each in whole lines, as the kernels take them."""
     rows, pieces, units = z.shape
-    line = _runtime.LINE_BYTES // z.itemsize
+    line = runtime.LINE_BYTES // z.itemsize
     wide = np.zeros((rows, pieces, -(-units // line) * line), z.dtype)
     wide[..., :units] = z
     return Padded(wide.reshape(rows, pieces * wide.shape[2]))
@@ -51,8 +50,8 @@ def run(isa, shape, gate, pieces, activation, dtype):
     inputs = laid_out(z), Padded(dy)
     y, dz = blank(shape, dtype), blank(inputs[0].values.shape, dtype)
     options = shape[1], pieces, gate, activation, isa
-    _kernels.gate_forward(y.array, inputs[0].array, *options)
-    _kernels.gate_delta(dz.array, inputs[1].array, inputs[0].array, *options)
+    kernels.gate_forward(y.array, inputs[0].array, *options)
+    kernels.gate_delta(dz.array, inputs[1].array, inputs[0].array, *options)
     y.assert_written_inside()
     dz.assert_written_inside()
     for a in inputs:
@@ -91,7 +90,7 @@ def test_of_equal_pieces_the_first_has_the_gradient(isa, dtype):
     z = np.array([[[1], [3], [3]], [[2], [2], [1]], [[-1], [-2], [-1]]], dtype)
     dy = np.array([[5], [6], [7]], dtype)
     dz = blank(laid_out(z).values.shape, dtype)
-    _kernels.gate_delta(dz.array, padded(dy).array, laid_out(z).array, 1, 3, "maxout", isa=isa)
+    kernels.gate_delta(dz.array, padded(dy).array, laid_out(z).array, 1, 3, "maxout", isa=isa)
     found, _ = taken_apart(dz.values, 3, 1)
     assert found[..., 0].tolist() == [[0, 5, 0], [6, 0, 0], [7, 0, 0]]
 
@@ -102,7 +101,7 @@ def test_a_piece_that_is_not_finite_is_not_hidden(isa, dtype, bad, piece):
     z = np.array([[[1], [3], [2]]], dtype)
     z[0, piece] = bad
     y = blank((1, 1), dtype)
-    _kernels.gate_forward(y.array, laid_out(z).array, 1, 3, "maxout", isa=isa)
+    kernels.gate_forward(y.array, laid_out(z).array, 1, 3, "maxout", isa=isa)
     assert not np.isfinite(y.values[0, 0])
 
 
@@ -113,7 +112,7 @@ def test_rows_are_added_exactly(isa, dtype, offset):
         a, b = rng.standard_normal((2, rows, n)).astype(dtype)
         left, right = padded(a, ld=n, offset=offset), padded(b)
         out = Padded(np.zeros((rows, n), dtype))
-        _kernels.add_rows(out.array, left.array, right.array, n, isa)
+        kernels.add_rows(out.array, left.array, right.array, n, isa)
         out.assert_written_inside()
         left.assert_unwritten()
         assert same_bits(np.ascontiguousarray(out.values), a + b)

@@ -8,7 +8,7 @@ from arrays import same_bits
 from networks import Net, all_threads
 
 from fastbp import testing
-from fastbp.engine import run as _engine
+from fastbp.engine.run import Run
 
 SIZES, BATCH, STEPS = [230, 150, 40, 5], 20, 18  # 150 columns: the last line of a part is not full
 NUMBERS = {
@@ -26,7 +26,7 @@ def trained(dtype, rule, n_threads, steps=STEPS, kept=False, spoiled=None, **num
     x, y = net.rows(STEPS * BATCH)
     if spoiled is not None:
         x[spoiled * BATCH, 3] = np.nan
-    run = _engine.Run(
+    run = Run(
         net.model, "mse", rule, batch_size=BATCH, n_threads=n_threads, **(NUMBERS[rule] | numbers)
     )
     run.bind(x, y)
@@ -67,12 +67,12 @@ def test_a_step_that_fails_brings_back_the_weights_before_it(dtype):
 def test_calls_of_few_steps_and_of_many_follow_each_other(dtype):
     net = Net(SIZES, ["relu", "tanh", "linear"], dtype)
     x, y = net.rows(STEPS * BATCH)
-    run = _engine.Run(net.model, "mse", "momentum", 0.9, 0.0, BATCH, all_threads()[-1])
+    run = Run(net.model, "mse", "momentum", 0.9, 0.0, BATCH, all_threads()[-1])
     run.bind(x, y)
     for first, count in [(0, 1), (1, STEPS - 1), (0, STEPS), (3, 2)]:
         assert run.steps(first, count, np.full(count, 0.01))[2] == count
     other = Net(SIZES, ["relu", "tanh", "linear"], dtype)
-    alone = _engine.Run(other.model, "mse", "momentum", 0.9, 0.0, BATCH, 1)
+    alone = Run(other.model, "mse", "momentum", 0.9, 0.0, BATCH, 1)
     alone.bind(x, y)
     for first, count in [(0, STEPS), (0, STEPS), (3, 2)]:
         alone.steps(first, count, np.full(count, 0.01))

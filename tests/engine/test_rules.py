@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from arrays import Padded, same_bits
 
-from fastbp.engine import kernels as _kernels
+from fastbp.engine import kernels
 from fastbp.reference import rules as reference_rules
 
 # In eps of the dtype, of the sum of absolute terms behind each element.
@@ -40,7 +40,7 @@ def applied(isa, n, dtype, rule, extras):
     """Padded weights, m and v after the kernel."""
     w, m, v, g = (Padded(a) for a in arrays(n, dtype))
     numbers = numbers_of(rule, extras)
-    _kernels.apply_gradient(w.array, m.array, v.array, g.array, rule, isa, **numbers)
+    kernels.apply_gradient(w.array, m.array, v.array, g.array, rule, isa, **numbers)
     g.assert_unwritten()
     for a in (w, m, v):
         a.assert_written_inside()
@@ -76,6 +76,6 @@ def test_bits_are_those_of_the_scalar_kernels(isa, dtype, rule, extras):
 def test_clipping_lets_nan_through(isa, dtype):
     w, g = np.zeros((2, 1, 64), dtype)
     g[0, :3] = np.nan, np.inf, -np.inf
-    _kernels.apply_gradient(w, None, None, g, "sgd", isa, learning_rate=1.0, clip_value=2.0)
+    kernels.apply_gradient(w, None, None, g, "sgd", isa, learning_rate=1.0, clip_value=2.0)
     assert np.isnan(w[0, 0])
     assert w[0, 1:].tolist() == [-2, 2] + [0] * 61

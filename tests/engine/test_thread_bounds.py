@@ -11,20 +11,20 @@ import pytest
 from training import classes, parameters, trainer
 
 import fastbp as fb
-from fastbp.engine import model as _model
-from fastbp.engine import run as _engine
-from fastbp.engine import runtime as _runtime
+from fastbp.engine import runtime
+from fastbp.engine.model import Model
+from fastbp.engine.run import Run
 
 HUGE = 2**31 - 1
 
 
 def held_by_a_run(n_threads):
-    model = _model.Model(8, [16, 3], ["tanh", "linear"], "float32")
+    model = Model(8, [16, 3], ["tanh", "linear"], "float32")
     x, y = np.zeros((40, 8), np.float32), np.zeros((40, 3), np.float32)
-    before = _runtime.live_bytes()
-    run = _engine.Run(model, "mse", "sgd", 0.0, 0.0, 20, n_threads)
+    before = runtime.live_bytes()
+    run = Run(model, "mse", "sgd", 0.0, 0.0, 20, n_threads)
     run.bind(x, y)
-    return _runtime.live_bytes() - before
+    return runtime.live_bytes() - before
 
 
 def test_memory_does_not_grow_with_threads_that_are_not_used():
@@ -54,7 +54,7 @@ def test_the_number_set_for_the_process_is_bounded():
         net.gradients(x, y, "cross_entropy")
     finally:
         fb.set_num_threads(before)
-    assert three == (3 if _runtime.has_openmp() else 1)
+    assert three == (3 if runtime.has_openmp() else 1)
     assert many <= max(64, 4 * os.cpu_count())
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from loss_cases import LOSSES, PARAMETERS, targets
 
 from fastbp import reference, testing
-from fastbp.engine import model as _model
-from fastbp.engine import run as _engine
 from fastbp.engine import runtime
+from fastbp.engine.model import Model
+from fastbp.engine.run import Run
 
 FLAT = {"sign", "step"}  # their slope is 0: no gradient trains them
 SLOPED = [name for name in reference.ACTIVATIONS if name not in FLAT]
@@ -29,7 +29,7 @@ class Net:
 
     def __init__(self, sizes, activations, dtype="float64", seed=0):
         self.sizes, self.activations, self.dtype = sizes, activations, dtype
-        self.model = _model.Model(sizes[0], sizes[1:], activations, dtype)
+        self.model = Model(sizes[0], sizes[1:], activations, dtype)
         self.layers = range(len(activations))
         rng = np.random.default_rng([seed, *sizes])
         for i, (n_in, n_out) in enumerate(pairwise(sizes)):
@@ -72,7 +72,7 @@ def train(net, x, y, loss, steps, rule="sgd", rate=0.05, batch=32, n_threads=1, 
     """
     share = options.pop("share", False)
     options = {"parameter": PARAMETERS[loss], **options}
-    run = _engine.Run(net.model, loss, rule, batch_size=batch, n_threads=n_threads, **options)
+    run = Run(net.model, loss, rule, batch_size=batch, n_threads=n_threads, **options)
     with testing.forced() if share else nullcontext():
         run.bind(x, y)
         bits = np.random.SFC64(seed)

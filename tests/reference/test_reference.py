@@ -110,16 +110,16 @@ def test_losses_by_hand():
     assert delta.tolist() == [[0.5, 1]]
     # logits log 1 and log 3: p = 1/4 and 3/4, the loss -log 3/4
     z = np.log([[1.0, 3.0]])
-    delta, row, hit = reference.loss_delta(z, t, "cross_entropy", "softmax")
+    delta, row, correct = reference.loss_delta(z, t, "cross_entropy", "softmax")
     assert row[0] == pytest.approx(np.log(4 / 3))
     assert delta[0] == pytest.approx([0.25, -0.25])
-    assert hit.all()
+    assert correct.all()
     # logit log 3: p = 3/4, the loss of t = 1/2 is -1/2 log 3/4 - 1/2 log 1/4
     z, t = np.log([[3.0]]), np.array([[0.5]])
-    delta, row, hit = reference.loss_delta(z, t, "binary_cross_entropy", "sigmoid")
+    delta, row, correct = reference.loss_delta(z, t, "binary_cross_entropy", "sigmoid")
     assert row[0] == pytest.approx(-0.5 * np.log(3 / 16))
     assert delta[0, 0] == pytest.approx(0.25)
-    assert not hit.any()
+    assert not correct.any()
 
 
 def test_fused_losses_equal_the_plain_formula_of_probabilities(rng):

@@ -8,7 +8,7 @@ from training import classes, classifier, parameters
 
 import fastbp as fb
 from fastbp import reference
-from fastbp.engine import run as _engine
+from fastbp.engine.run import Run
 from fastbp.training import fit
 
 X, Y = classes(dtype="float64")
@@ -33,7 +33,7 @@ class Steps:
 
 def orders(batch_size, shuffle):
     """The order of the rows in each epoch: what the seed gives, without a trainer."""
-    run = _engine.Run(classifier()._model, "cross_entropy", "sgd", 0.0, 0.0, 1, 1)
+    run = Run(classifier()._model, "cross_entropy", "sgd", 0.0, 0.0, 1, 1)
     run.bind(X.astype(np.float32), Y)
     bits = np.random.SFC64(SEED)
     for _ in range(EPOCHS):

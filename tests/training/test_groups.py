@@ -14,7 +14,7 @@ from training import classes, parameters
 
 import fastbp as fb
 from fastbp import reference, testing
-from fastbp.engine import runtime as _runtime
+from fastbp.engine import runtime
 from fastbp.errors import BusyError, ConfigError, DivergenceError
 from fastbp.reference import rules
 
@@ -111,8 +111,8 @@ def ways(rows, streams=False):
     regimes = [("batch-split", None)]
     regimes += [("wide", True), ("wide", False)] if rows > 8 else [("streaming", None)] * streams
     threads = cycle(all_threads()[1:] or [1])
-    yield 1, None, None, _runtime.isas()[0]
-    for isa in _runtime.isas():
+    yield 1, None, None, runtime.isas()[0]
+    for isa in runtime.isas():
         yield from ((next(threads), *regime, isa) for regime in regimes)
 
 
@@ -121,7 +121,7 @@ def ways(rows, streams=False):
 def test_frozen_layers_rest_and_the_bits_are_the_same_in_every_regime(rows, frozen, use_isa):
     x, y = examples(300, "float32")
     found = set()
-    for n_threads, regime, apart, isa in ways(rows):
+    for n_threads, regime, packs, isa in ways(rows):
         use_isa(isa)
         net = network(dtype="float32")
         trainer = fb.Trainer(
@@ -131,7 +131,7 @@ def test_frozen_layers_rest_and_the_bits_are_the_same_in_every_regime(rows, froz
         for i in frozen:
             net.layers[i].trainable = False
         before = arrays(trainer)
-        with testing.forced(regime, apart) if regime else nullcontext():
+        with testing.forced(regime, packs) if regime else nullcontext():
             trainer.fit(x[: 20 * rows], y[: 20 * rows])
         for i, (then, now) in enumerate(zip(before, arrays(trainer), strict=True)):
             assert all((a == b).all() == (i in frozen) for a, b in zip(then, now, strict=True))
@@ -156,13 +156,13 @@ def arrays(trainer):
 def test_factors_have_the_same_bits_in_every_regime(rows, use_isa):
     x, y = examples(70, "float32")
     found = set()
-    for n_threads, regime, apart, isa in ways(rows, streams=True):
+    for n_threads, regime, packs, isa in ways(rows, streams=True):
         use_isa(isa)
         trainer = fb.Trainer(
             network(dtype="float32"), "cross_entropy", fb.AdamW(0.01), rows, 1e-3, seed=1,
             n_threads=n_threads,
         )  # fmt: skip
-        with testing.forced(regime, apart) if regime else nullcontext():
+        with testing.forced(regime, packs) if regime else nullcontext():
             trainer.fit(x, y)
         found.add(bits(trainer))
     assert len(found) == 1

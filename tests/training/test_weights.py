@@ -13,7 +13,7 @@ from training import assert_refuses, classes, classifier, parameters, trainer
 import fastbp as fb
 from fastbp import errors, reference, testing
 from fastbp.engine import costmodel
-from fastbp.engine import run as _engine
+from fastbp.engine.run import Run, gradients
 
 RTOL = {"float32": 2e-4, "float64": 1e-11}
 
@@ -34,11 +34,11 @@ def test_gradients_and_evaluate_agree_with_reference(dtype, loss, activation):
         want, pairs, want_dx = reference.gradients(
             *net.reference(), *rows, loss, parameter, weights
         )
-        value, gradient, dx = _engine.gradients(net.model, loss, x, y, 2, True, parameter, weights)
-        total, hits = net.model.evaluate(loss, x, y, 2, parameter, weights)
+        value, gradient, dx = gradients(net.model, loss, x, y, 2, True, parameter, weights)
+        total, n_correct = net.model.evaluate(loss, x, y, 2, parameter, weights)
         assert value == pytest.approx(want, rel=RTOL[dtype])
         assert total == pytest.approx(n * want, rel=RTOL[dtype])
-        assert hits == net.model.evaluate(loss, x, y, 2, parameter)[1]
+        assert n_correct == net.model.evaluate(loss, x, y, 2, parameter)[1]
         for i, (dw, db) in enumerate(pairs):
             for got, wanted in ((gradient.weight(i), dw), (gradient.bias(i), db)):
                 np.testing.assert_allclose(
@@ -61,7 +61,7 @@ def epochs(regime, isa_dtype, n_threads, weights, monkeypatch):
     sizes, n, batch = SHAPES[regime]
     net = Net(sizes, ["tanh", "softmax"], isa_dtype)
     x, y = net.rows(n, "cross_entropy")
-    run = _engine.Run(net.model, "cross_entropy", "sgd", 0.0, 0.0, batch, n_threads)
+    run = Run(net.model, "cross_entropy", "sgd", 0.0, 0.0, batch, n_threads)
     run.bind(x, y, weights)
     bits, count, total, orders = np.random.SFC64(3), -(-n // batch), 0, []
     for _ in range(3):
