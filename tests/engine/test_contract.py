@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from loss_cases import PARAMETERS
-from networks import Net, all_threads, train
+from networks import Net, train
 
-from fastbp.engine import costmodel, runtime
+from fastbp.engine import runtime
 from fastbp.engine.run import gradients
 
 STEPS = 200
@@ -35,12 +35,6 @@ NETWORKS = {
     "margins": ([30, 72, 5], ["tanh", "linear"], "multiclass_hinge", "momentum", 100, 40),
     "two blocks": ([9, 65, 4], ["sigmoid", "softmax"], "squared_error", "sgd", 700, 300),
 }
-
-
-@pytest.fixture(autouse=True)
-def _tiny_cache(monkeypatch):
-    """No weights fit the L2 cache: else these would be too small for the wide regime."""
-    monkeypatch.setattr(costmodel, "l2_bytes", lambda: 0)
 
 
 def trained_digest(name, dtype, n_threads):
@@ -70,27 +64,6 @@ def expected(name, dtype):
         return trained_digest(name, dtype, 1)
     finally:
         runtime.use_isa(before)
-
-
-@pytest.mark.parametrize("name", list(NETWORKS))
-def test_one_digest_for_every_isa_and_number_of_threads(isa, use_isa, dtype, name):
-    want = expected(name, dtype)
-    use_isa(isa)
-    assert {n: trained_digest(name, dtype, n) for n in all_threads()} == dict.fromkeys(
-        all_threads(), want
-    )
-
-
-@pytest.mark.parametrize(
-    ("name", "n_threads", "regime"),
-    [("batch 1", 2, "streaming"), ("split", 2, "batch-split"), ("wide", 1, "batch-split")]
-    + [("wide", n, "wide") for n in (2, 4, 7)],
-)
-def test_the_networks_cover_the_regimes(name, n_threads, regime):
-    sizes, activations, loss, rule, n, batch = NETWORKS[name]
-    net = Net(sizes, activations)
-    run = train(net, *net.rows(n, loss), loss, 1, rule, 0.01, batch, n_threads)
-    assert run.regime == regime
 
 
 def test_digests_differ_between_networks_dtypes_and_seeds():

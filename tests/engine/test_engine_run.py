@@ -141,10 +141,12 @@ def test_steps_in_one_call_equal_steps_one_by_one(dtype, batch):
 def test_padding_of_parameters_and_state_stays_zero(isa, use_isa, dtype):
     use_isa(isa)
     net = Net([6, 17, 33, 3], ["sigmoid", "softmax", "sigmoid"], dtype)
-    run = train(net, *net.rows(100), "mse", 50, "nesterov", momentum=0.9, l2=0.01)
-    used = sum(v.size for i in net.layers for v in (net.model.weight(i), net.model.bias(i)))
-    for array in (net.model.arena, run.state):
-        assert np.count_nonzero(array) == used < array.size
+    numbers = {"momentum": 0.9, "square_decay": 0.9, "eps": 1e-8, "l2": 0.01}
+    for rule, limits in [("nesterov", {}), ("adam", {"clip_norm": 0.1, "max_norm": 0.7})]:
+        run = train(net, *net.rows(100), "mse", 20, rule, **numbers, **limits)
+        used = sum(v.size for i in net.layers for v in (net.model.weight(i), net.model.bias(i)))
+        for array in (net.model.arena, *np.split(run.state, 1 + (rule == "adam"))):
+            assert np.count_nonzero(array) == used < array.size, rule
 
 
 def test_state_is_a_view_of_the_optimizers(dtype):

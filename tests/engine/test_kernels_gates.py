@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import product
 
 import numpy as np
-import pytest
 from arrays import Padded, blank, padded, same_bits
 
 from fastbp import reference
@@ -65,25 +65,24 @@ def wanted(shape, gate, pieces, activation, dtype):
     return y, back(dy)
 
 
-@pytest.mark.parametrize(("gate", "pieces", "activation"), GATES)
-def test_gates_agree_with_float64_and_keep_the_padding(isa, dtype, gate, pieces, activation):
-    for shape in SHAPES:
+def test_scalar_gates_agree_with_float64_and_keep_the_padding(dtype):
+    for (gate, pieces, activation), shape in product(GATES, SHAPES):
         z, dy = data(shape, pieces, dtype)
-        y, dz, between = run(isa, shape, gate, pieces, activation, dtype)
+        y, dz, between = run("scalar", shape, gate, pieces, activation, dtype)
         want_y, want_dz = wanted(shape, gate, pieces, activation, dtype)
         largest = 1 + abs(z).max(axis=(0, 1), initial=0)
         bound = TOLERANCE * np.finfo(dtype).eps * largest**2
-        assert (abs(y - want_y) <= bound).all(), shape
-        assert (abs(dz - want_dz) <= bound * (1 + abs(dy[:, None]))).all(), shape
-        assert not between.any(), shape
+        assert (abs(y - want_y) <= bound).all(), (gate, activation, shape)
+        within = abs(dz - want_dz) <= bound * (1 + abs(dy[:, None]))
+        assert within.all(), (gate, activation, shape)
+        assert not between.any(), (gate, activation, shape)
 
 
-@pytest.mark.parametrize(("gate", "pieces", "activation"), GATES)
-def test_bits_are_those_of_the_scalar_kernels(isa, dtype, gate, pieces, activation):
-    for shape in SHAPES:
+def test_bits_are_those_of_the_scalar_kernels(isa, dtype):
+    for (gate, pieces, activation), shape in product(GATES, SHAPES):
         got = run(isa, shape, gate, pieces, activation, dtype)
         want = run("scalar", shape, gate, pieces, activation, dtype)
-        assert all(same_bits(a, b) for a, b in zip(got, want, strict=True)), shape
+        assert all(same_bits(a, b) for a, b in zip(got, want, strict=True)), (gate, activation)
 
 
 def test_of_equal_pieces_the_first_has_the_gradient(isa, dtype):
@@ -95,19 +94,17 @@ def test_of_equal_pieces_the_first_has_the_gradient(isa, dtype):
     assert found[..., 0].tolist() == [[0, 5, 0], [6, 0, 0], [7, 0, 0]]
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("piece", [0, 1, 2])
-def test_a_piece_that_is_not_finite_is_not_hidden(isa, dtype, bad, piece):
-    z = np.array([[[1], [3], [2]]], dtype)
-    z[0, piece] = bad
-    y = blank((1, 1), dtype)
-    kernels.gate_forward(y.array, laid_out(z).array, 1, 3, "maxout", isa=isa)
-    assert not np.isfinite(y.values[0, 0])
+def test_a_piece_that_is_not_finite_is_not_hidden(isa, dtype):
+    for bad, piece in product((np.nan, np.inf, -np.inf), range(3)):
+        z = np.array([[[1], [3], [2]]], dtype)
+        z[0, piece] = bad
+        y = blank((1, 1), dtype)
+        kernels.gate_forward(y.array, laid_out(z).array, 1, 3, "maxout", isa=isa)
+        assert not np.isfinite(y.values[0, 0]), (bad, piece)
 
 
-@pytest.mark.parametrize("offset", [0, 1])
-def test_rows_are_added_exactly(isa, dtype, offset):
-    for rows, n in SHAPES:
+def test_rows_are_added_exactly(isa, dtype):
+    for (rows, n), offset in product(SHAPES, (0, 1)):
         rng = np.random.default_rng([rows, n])
         a, b = rng.standard_normal((2, rows, n)).astype(dtype)
         left, right = padded(a, ld=n, offset=offset), padded(b)

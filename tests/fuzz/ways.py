@@ -34,7 +34,8 @@ class Way(NamedTuple):
         thread = "thread" if self.threads == 1 else "threads"
         regime = self.regime or "the cost model's regime"
         packs = {None: "", True: ", first layer packed", False: ", first layer not packed"}
-        return f"{self.calls}, {self.threads} {thread}, {self.isa}, {regime}{packs[self.packs_first_layer]}"
+        how = f"{regime}{packs[self.packs_first_layer]}"
+        return f"{self.calls}, {self.threads} {thread}, {self.isa}, {how}"
 
 
 @contextmanager

@@ -68,12 +68,12 @@ def digest(array) -> str:
 def train(net, x, y, loss, steps, rule="sgd", rate=0.05, batch=32, n_threads=1, seed=3, **options):
     """Shuffled epochs until `steps` steps are done; the run, for what a test asks it next.
 
-    With `share` every step gets the whole team, however small it is.
+    With a `regime` every step is done in it, by the whole team, however small it is.
     """
-    share = options.pop("share", False)
+    regime = options.pop("regime", None)
     options = {"parameter": PARAMETERS[loss], **options}
     run = Run(net.model, loss, rule, batch_size=batch, n_threads=n_threads, **options)
-    with testing.forced() if share else nullcontext():
+    with testing.forced(regime) if regime else nullcontext():
         run.bind(x, y)
         bits = np.random.SFC64(seed)
         per_epoch = -(-len(x) // batch)

@@ -20,8 +20,6 @@ MAPS = {
     "standardize": fb.preprocess.Standardize,
     "min-max": fb.preprocess.MinMax,
 }
-# Batch size and threads: streaming, split and wide, with a short batch at the end of an epoch.
-REGIMES = [("streaming", 8), ("batch-split", 64), ("wide", 64)]
 
 
 def rows_of(name: str, n: int = N_ROWS) -> np.ndarray:
@@ -94,21 +92,6 @@ def test_every_call_has_the_bits_of_converted_rows(name, kind, dtype):
         assert a.history[key] == b.history[key]
     assert same(net.layers[0].weight, twin.layers[0].weight)
     assert len(np.unique(net.layers[0].weight)) > 1
-
-
-@pytest.mark.parametrize("kind", ["plain", "standardize"])
-@pytest.mark.parametrize("name", ["float32", "float64", "uint8"])
-@pytest.mark.parametrize(("regime", "batch_size"), REGIMES)
-def test_every_regime(regime, batch_size, name, kind):
-    from fastbp.testing import forced
-
-    x, net, converted, twin = pair(name, kind, "float32")
-    y = labels()
-    with forced(regime) as cells:
-        trainer(net, batch_size).fit(x, y, epochs=3)
-        trainer(twin, batch_size).fit(converted, y, epochs=3)
-    assert regime in {cell.regime for cell in cells}
-    assert same(net.layers[0].weight, twin.layers[0].weight)
 
 
 @pytest.mark.parametrize("dtype", REALS)

@@ -1,4 +1,4 @@
-"""Weights of rows and of classes: against the reference, to the bit over threads, and the gate."""
+"""Weights of rows and of classes: against the reference, and the gate."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from functools import partial
 import numpy as np
 import pytest
 from loss_cases import LOSSES, PARAMETERS, needed, targets
-from networks import PAIRS, Net, all_threads
+from networks import PAIRS, Net
 from training import assert_refuses, classes, classifier, parameters, trainer
 
 import fastbp as fb
 from fastbp import errors, reference, testing
-from fastbp.engine import costmodel
 from fastbp.engine.run import Run, gradients
 
 RTOL = {"float32": 2e-4, "float64": 1e-11}
@@ -54,28 +53,27 @@ SHAPES = {  # sizes, rows, batch: one for each regime
 }
 
 
-@testing.forced()
-def epochs(regime, isa_dtype, n_threads, weights, monkeypatch):
+def epochs(regime, isa_dtype, n_threads, weights):
     """Three shuffled epochs of one regime: the net, the run and the sum of the losses."""
-    monkeypatch.setattr(costmodel, "l2_bytes", lambda: 0)
     sizes, n, batch = SHAPES[regime]
     net = Net(sizes, ["tanh", "softmax"], isa_dtype)
     x, y = net.rows(n, "cross_entropy")
     run = Run(net.model, "cross_entropy", "sgd", 0.0, 0.0, batch, n_threads)
-    run.bind(x, y, weights)
     bits, count, total, orders = np.random.SFC64(3), -(-n // batch), 0, []
-    for _ in range(3):
-        run.shuffle(bits)
-        orders.append(run.order.copy())
-        total += run.steps(0, count, np.full(count, 0.1))[0]
+    with testing.forced(regime):
+        run.bind(x, y, weights)
+        for _ in range(3):
+            run.shuffle(bits)
+            orders.append(run.order.copy())
+            total += run.steps(0, count, np.full(count, 0.1))[0]
     return net, run, total, orders
 
 
 @pytest.mark.parametrize("regime", list(SHAPES))
-def test_training_agrees_with_reference(dtype, regime, monkeypatch):
+def test_training_agrees_with_reference(dtype, regime):
     sizes, n, batch = SHAPES[regime]
     weights = some_weights(n)
-    net, run, total, orders = epochs(regime, dtype, 2, weights, monkeypatch)
+    net, run, total, orders = epochs(regime, dtype, 2, weights)
     assert run.regime == regime
     twin = Net(sizes, ["tanh", "softmax"], dtype)
     x, y = (a.astype(np.float64) for a in twin.rows(n, "cross_entropy"))
@@ -95,24 +93,11 @@ def test_training_agrees_with_reference(dtype, regime, monkeypatch):
 
 
 @pytest.mark.parametrize("regime", list(SHAPES))
-def test_bits_do_not_depend_on_threads_nor_kernels(isa, use_isa, dtype, regime, monkeypatch):
-    weights = some_weights(SHAPES[regime][1])
-    net, _, total, _ = epochs(regime, dtype, 1, weights, monkeypatch)
-    use_isa(isa)
-    for n_threads in all_threads():
-        again, _, same, _ = epochs(regime, dtype, n_threads, weights, monkeypatch)
-        assert (again.digest(), same) == (net.digest(), total)
-
-
-@pytest.mark.parametrize("regime", list(SHAPES))
-def test_weights_of_one_change_no_bit(dtype, regime, monkeypatch):
-    want = epochs(regime, dtype, 2, None, monkeypatch)
-    got = epochs(regime, dtype, 2, np.ones(SHAPES[regime][1]), monkeypatch)
+def test_weights_of_one_change_no_bit(dtype, regime):
+    want = epochs(regime, dtype, 2, None)
+    got = epochs(regime, dtype, 2, np.ones(SHAPES[regime][1]))
     assert (got[0].digest(), got[2]) == (want[0].digest(), want[2])
-    assert (
-        want[0].digest()
-        != epochs(regime, dtype, 2, some_weights(SHAPES[regime][1]), monkeypatch)[0].digest()
-    )
+    assert want[0].digest() != epochs(regime, dtype, 2, some_weights(SHAPES[regime][1]))[0].digest()
 
 
 def test_the_loss_is_the_weighted_sum_over_the_number_of_rows():
