@@ -22,6 +22,12 @@ PAIRS = [
     for activation in SLOPED
     if row.fused_with in (None, activation)
 ]
+LOSSES_OF_PAIRS = list(dict.fromkeys(loss for loss, _ in PAIRS))
+
+
+def outputs_of(loss):
+    """The output activations of the pairs of a loss."""
+    return [activation for name, activation in PAIRS if name == loss]
 
 
 class Net:
