@@ -32,8 +32,8 @@ def special_values(dtype):
 
 def sample(dtype):
     rng = np.random.default_rng(5)
-    magnitudes = 10 ** rng.uniform(-8, 2, 1000) * rng.choice([-1, 1], 1000)
-    return np.concatenate([special_values(dtype), rng.normal(0, 4, 2000), magnitudes]).astype(dtype)
+    magnitudes = 10 ** rng.uniform(-8, 2, 300) * rng.choice([-1, 1], 300)
+    return np.concatenate([special_values(dtype), rng.normal(0, 4, 600), magnitudes]).astype(dtype)
 
 
 def exact_sigmoid(z: Decimal) -> Decimal:
@@ -84,9 +84,9 @@ def exact_values(activation, dtype):
 
 
 @pytest.mark.parametrize("activation", list(EXACT))
-def test_activation_is_accurate_to_a_few_ulp(isa, dtype, activation):
+def test_scalar_activation_is_accurate_to_a_few_ulp(dtype, activation):
     z = sample(dtype)
-    y = kernels.apply_activation(activation, z, isa)
+    y = kernels.apply_activation(activation, z, "scalar")
     assert y.dtype == dtype
     assert np.isfinite(y).all()
     tiny = float(np.finfo(dtype).tiny)  # results below it may be flushed to zero
@@ -119,11 +119,11 @@ def test_large_arguments_of_either_sign_have_finite_outputs_and_slopes(isa, dtyp
         assert not np.isnan(below), activation
 
 
-@pytest.mark.parametrize("activation", ELEMENTWISE)
-def test_activation_bits_are_those_of_the_scalar_kernels(isa, dtype, activation):
+def test_activation_bits_are_those_of_the_scalar_kernels(isa, dtype):
     z = sample(dtype)
-    want = kernels.apply_activation(activation, z, "scalar")
-    assert same_bits(kernels.apply_activation(activation, z, isa), want)
+    for activation in ELEMENTWISE:
+        want = kernels.apply_activation(activation, z, "scalar")
+        assert same_bits(kernels.apply_activation(activation, z, isa), want), activation
 
 
 def test_activation_leaves_its_argument_and_takes_any_length(isa, dtype):
@@ -145,9 +145,9 @@ def test_activation_is_monotone_and_bounded_where_it_saturates(isa, dtype):
     assert not odd.any()
 
 
-@pytest.mark.parametrize("activation", ELEMENTWISE)
-def test_activation_of_nan_is_nan_so_that_divergence_is_seen(isa, dtype, activation):
+def test_activation_of_nan_is_nan_so_that_divergence_is_seen(isa, dtype):
     z = np.linspace(-1, 1, 40).astype(dtype)
     z[[0, 17, 39]] = np.nan
-    y = kernels.apply_activation(activation, z, isa)
-    assert list(np.flatnonzero(np.isnan(y))) == [0, 17, 39]
+    for activation in ELEMENTWISE:
+        y = kernels.apply_activation(activation, z, isa)
+        assert list(np.flatnonzero(np.isnan(y))) == [0, 17, 39], activation

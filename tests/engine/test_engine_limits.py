@@ -34,6 +34,11 @@ def live_bytes():
     return runtime.live_bytes()
 
 
+def assert_live(held):
+    """So many bytes are held, but for garbage: collecting that takes longer than all the rest."""
+    assert runtime.live_bytes() == held or live_bytes() == held
+
+
 def make_model(net, x, y):
     return Model(SIZES[0], SIZES[1:], ACTIVATIONS, net.dtype)
 
@@ -67,7 +72,7 @@ def test_every_failing_allocation_is_a_memory_error_that_changes_nothing(dtype, 
         if result is not None:
             break
         assert net.digest() == before
-        assert live_bytes() == held
+        assert_live(held)
     else:
         pytest.fail(f"{operation} still fails at allocation {n}")
     assert n > 1, f"{operation} allocates nothing that can fail"
@@ -141,16 +146,15 @@ def long_run(count):
 
 @cache
 def marathon_steps():
-    """How many steps take about 0.3 s, on this machine and its kernel set."""
+    """How many steps take about 0.1 s, on this machine and its kernel set."""
     _, run = long_run(500)
     start = time.perf_counter()
     run.steps(0, 500, np.full(500, 1e-3))
-    return max(1000, int(500 * 0.3 / (time.perf_counter() - start)))
+    return max(1000, int(500 * 0.1 / (time.perf_counter() - start)))
 
 
 @cache
-def undisturbed_digest():
-    count = marathon_steps()
+def undisturbed_digest(count):
     net, run = long_run(count)
     run.steps(0, count, np.full(count, 1e-3))
     return net.digest()
@@ -166,29 +170,34 @@ SECOND_CALLS = {
 
 @pytest.mark.parametrize("name", list(SECOND_CALLS))
 def test_the_second_writer_gets_busy_error_and_the_first_is_undisturbed(name):
-    count = marathon_steps()
-    net, run = long_run(count)
-    rows = net.rows(64, "cross_entropy")
-    other = Run(net.model, "cross_entropy", "sgd", 0.0, 0.0, 8, 1)
-    other.bind(*rows)
-    marathon = Marathon(run, count)
-    before = net.digest()
-    marathon.start()
-    while net.digest() == before and marathon.is_alive():  # until it is inside
-        time.sleep(0.001)
-    refused = 0
-    while marathon.is_alive() and refused < 5:
-        try:
-            SECOND_CALLS[name](run, other, rows)
-        except BusyError as error:
-            refused += 1
-            assert "network" in str(error) or "run" in str(error)
+    count, refused = marathon_steps(), 0
+    while (
+        not refused
+    ):  # a busy machine may wake this thread when the marathon is over: a longer one
+        net, run = long_run(count)
+        rows = net.rows(64, "cross_entropy")
+        other = Run(net.model, "cross_entropy", "sgd", 0.0, 0.0, 8, 1)
+        other.bind(*rows)
+        marathon = Marathon(run, count)
+        before = net.digest()
+        marathon.start()
+        while net.digest() == before and marathon.is_alive():  # until it is inside
             time.sleep(0.001)
-    marathon.join()
-    assert marathon.error is None
-    assert marathon.result[2] == count
-    assert refused > 0
-    assert net.digest() == undisturbed_digest()
+        while marathon.is_alive() and refused < 5:
+            try:
+                SECOND_CALLS[name](run, other, rows)
+            except BusyError as error:
+                refused += 1
+                assert "network" in str(error) or "run" in str(error)
+                time.sleep(0.001)
+            else:  # the marathon ended in between, and this call has written the network
+                refused = 0
+                break
+        marathon.join()
+        assert marathon.error is None
+        assert marathon.result[2] == count
+        count *= 2
+    assert net.digest() == undisturbed_digest(count // 2)
     assert run.steps(0, 1, np.array([0.1]))[2] == 1  # free again
 
 
