@@ -30,8 +30,11 @@ def done(tmp_path_factory):
         folder = tmp_path_factory.mktemp(script)
         options = ["--out", "deep/er"] if script == "gates" else []
         command = [sys.executable, "-W", "error", str(FOLDER / f"{script}.py"), *options]
-        started[script] = folder, subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=PIPE, stderr=PIPE, text=True
+        started[script] = (
+            folder,
+            subprocess.Popen(
+                command, cwd=folder, env=environment, stdout=PIPE, stderr=PIPE, text=True
+            ),
         )
     return {
         script: (folder, *process.communicate(timeout=120), process.returncode)
