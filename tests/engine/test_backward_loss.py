@@ -84,18 +84,19 @@ def activations_of(loss):
     return [activation for name, activation in PAIRS if name == loss]
 
 
-def shapes_of(activation):
-    """All for the loss itself; every size once where the slope of an output activation follows."""
-    return LOSS_SHAPES if activation in ("linear", "softmax") else LOSS_SHAPES[: len(SIZES)]
+def data_of(loss):
+    """(activation, batch, n_out): all shapes once, every size once where another slope follows."""
+    for i, activation in enumerate(activations_of(loss)):
+        shapes = LOSS_SHAPES if i == 0 else LOSS_SHAPES[: len(SIZES)]
+        yield from ((activation, *shape) for shape in shapes)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_scalar_loss_agrees_with_float64_and_writes_only_its_rows(dtype, loss):
-    for activation in activations_of(loss):
-        for batch, n_out in shapes_of(activation):
-            data = last_layer(batch, n_out, dtype, loss, activation)
-            got = scalar_loss_delta(batch, n_out, dtype, loss, activation)
-            assert_close_to_reference(got, *data, loss, activation, 0.25)
+    for activation, batch, n_out in data_of(loss):
+        data = last_layer(batch, n_out, dtype, loss, activation)
+        got = scalar_loss_delta(batch, n_out, dtype, loss, activation)
+        assert_close_to_reference(got, *data, loss, activation, 0.25)
 
 
 @cache
@@ -106,14 +107,13 @@ def scalar_loss_delta(batch, n_out, dtype, loss, activation):
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_loss_bits_are_those_of_the_scalar_kernels(isa, dtype, loss):
-    for activation in activations_of(loss):
-        for batch, n_out in shapes_of(activation):
-            data = last_layer(batch, n_out, dtype, loss, activation)
-            got = loss_delta(isa, *data, loss, activation, 0.25)
-            want = scalar_loss_delta(batch, n_out, dtype, loss, activation)
-            assert same_bits(got[0].array, want[0].array), (activation, batch, n_out)
-            assert same_bits(got[1], want[1]), (activation, batch, n_out)
-            assert same_bits(got[2], want[2]), (activation, batch, n_out)
+    for activation, batch, n_out in data_of(loss):
+        data = last_layer(batch, n_out, dtype, loss, activation)
+        got = loss_delta(isa, *data, loss, activation, 0.25)
+        want = scalar_loss_delta(batch, n_out, dtype, loss, activation)
+        assert same_bits(got[0].array, want[0].array), (activation, batch, n_out)
+        assert same_bits(got[1], want[1]), (activation, batch, n_out)
+        assert same_bits(got[2], want[2]), (activation, batch, n_out)
 
 
 def test_losses_are_stable_at_huge_logits(isa, dtype):
