@@ -16,7 +16,7 @@ from test_backward_loss import LOSSES, activations_of, last_layer, loss_delta
 from fastbp.engine import kernels
 
 # Around the lanes of a vector (2 to 16) and half of them; outputs around a line (8 or 16); wide.
-BATCHES = [1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 24, 25, 31, 40]
+BATCHES = [1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 25]
 OUTPUTS = [1, 2, 3, 7, 8, 9, 10, 15, 16, 17, 31, 33, 100]
 
 
@@ -110,9 +110,10 @@ def test_a_row_is_the_same_in_every_batch(isa, dtype, loss):
 def rows_of(loss):
     """Output activation, outputs and spread: every output with the loss's plainest activation."""
     first, *others = activations_of(loss)
-    yield from ((first, n_out, spread) for n_out in (1, 2, 10, 16, 33) for spread in (2.0, 200.0))
+    spreads = [(1, 200.0), (2, 2.0), (10, 2.0), (10, 200.0), (16, 200.0), (33, 2.0)]
+    yield from ((first, *spread) for spread in spreads)
     for i, activation in enumerate(others):
-        yield activation, (1, 2, 10, 16, 33)[i % 5], 2.0
+        yield activation, *spreads[i % len(spreads)]
 
 
 def first_largest(row):

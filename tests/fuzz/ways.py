@@ -83,12 +83,12 @@ def ways_of(case: Case, threads: Sequence[int], isas: Sequence[str]) -> list[Way
     rng = np.random.default_rng([case.seed, 4])
     turns = _Turns(rng, case, threads, isas)
     ways = [Way(1, isas[0])]
-    ways += [turns.way(None) for _ in range(3)]
+    ways += [turns.way(None) for _ in range(2)]
     ways += [turns.way("batch-split") for _ in range(2)]
     if may_be_wide(case) and max(threads) > 1:
-        ways += [turns.way("wide") for _ in range(4)]
+        ways += [turns.way("wide") for _ in range(3)]
     if may_stream(case):
-        ways += [turns.way("streaming") for _ in range(3)]
+        ways += [turns.way("streaming") for _ in range(2)]
     return ways
 
 
