@@ -17,7 +17,7 @@ except ModuleNotFoundError as error:
         "folder that holds pyproject.toml, or leave the source tree to import an installed fastbp"
     ) from error
 
-from . import activations, errors, initializers, losses, models, preprocess
+from . import activations, datasets, errors, initializers, losses, models, preprocess
 from .callbacks import Checkpoint, EarlyStopping, GradientNorm, TargetLoss, TimeLimit
 from .engine.config import __version__, show_config
 from .gates import Gated, Maxout, Residual
@@ -58,6 +58,7 @@ __all__ = [
     "__version__",
     "activations",
     "check_loss",
+    "datasets",
     "errors",
     "get_num_threads",
     "gradient_check",

@@ -1,4 +1,4 @@
-"""The affine map x' = (x - mean) M ahead of a network: applied, pulled back, folded into layers.
+"""The affine map x' = (x - mean) M before the first layer: applied, pulled back, folded.
 
 A map of each column by itself keeps only the diagonal of M. All is computed in float64, matrix
 products by the engine, so that the map of a row depends neither on the rows around it nor on
@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _check
+from . import _check, _frames
 from .engine.arrays import all_finite
 from .engine.model import Model
 from .engine.runtime import get_num_threads
@@ -45,12 +45,19 @@ class Affine:
     matrix : array_like
         M, [n_inputs, n_outputs], or its diagonal [n_inputs].
 
+    Attributes
+    ----------
+    columns : tuple of str or None
+        The names of the columns, if it was fitted to a data frame: other frames are taken by them,
+        also by a network that it is attached to.
+
     Raises
     ------
     ShapeError, InputError, DTypeError
         The two are not finite arrays of these shapes.
     """
 
+    columns: _frames.Columns = None
     _mean: NDArray[np.float64] | None = None
     _matrix: NDArray[np.float64] | None = None
 
@@ -72,7 +79,7 @@ class Affine:
 
     @property
     def mean(self) -> NDArray[np.float64]:
-        """What is subtracted, float64 [n_inputs]; read-only."""
+        """The vector that is subtracted, float64 [n_inputs]; read-only."""
         return self._fitted()[0]
 
     @property
@@ -100,6 +107,8 @@ class Affine:
         ConfigError
             The map has not been fitted.
         """
+        if _frames.is_frame(x):
+            x = _frames.by_name(x, self.columns, "x")[0]
         return self._transform(x, None, "x")
 
     def fold_into_outputs(self, network: _Layered) -> None:
@@ -239,7 +248,9 @@ def attached(value: Any, n_outputs: int) -> Affine | None:
             f"preprocessing: got a map to {value.n_outputs} columns, wanted {n_outputs}, as many "
             "as the first layer takes"
         )
-    return Affine(value.mean, value.matrix)
+    copied = Affine(value.mean, value.matrix)
+    copied.columns = value.columns
+    return copied
 
 
 def fold(affine: Affine, layers: Iterable[Layer], twins: Iterable[Layer]) -> None:

@@ -12,6 +12,8 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from . import _frames
+from ._objects import numbers_of
 from .engine.arrays import all_finite, in_form
 from .engine.rows import Rows, usable
 from .errors import ConfigError, DTypeError, InputError, LabelError, ShapeError
@@ -42,7 +44,8 @@ class Blocks(Protocol):
         """Iterate over blocks of whole passes of the engine: their place, and their rows."""
 
 
-ClassWeight = dict[int, float] | str | None
+Label = str | bool | int | float
+ClassWeight = dict[Label, float] | str | None
 
 
 def inputs(
@@ -50,7 +53,7 @@ def inputs(
 ) -> NDArray[Any]:
     """Return `x` as a C-contiguous [n >= 1, n_inputs] array of `dtype`; with `values`, finite."""
     if not in_form(x, dtype, n_inputs):
-        x = _converted(_numeric(x, name), dtype)
+        x = _converted(numeric(x, name), dtype)
         if x.ndim != 2 or x.shape[1] != n_inputs or not x.shape[0]:
             _reject_inputs(x.shape, n_inputs, name)
     if values and not all_finite(x):
@@ -102,6 +105,8 @@ def numbers(x: ArrayLike, n_inputs: int, name: str = "x", values: bool = True) -
 
 def _readable(x: ArrayLike, n_inputs: int, name: str) -> NDArray[Any]:
     array = np.asarray(x) if isinstance(x, np.memmap) else x
+    if _frames.is_frame(x):
+        array = _frames.array_of(x, name)
     if isinstance(array, np.ndarray) and usable(array):
         return array
     kind = "float32" if getattr(x, "dtype", None) == np.float32 else "float64"
@@ -154,60 +159,67 @@ def changed_labels(y: NDArray[Any], n_classes: int) -> LabelError:
 def targets(
     y: ArrayLike, n_rows: int, n_outputs: int, dtype: np.dtype, domain: str, name: str = "y"
 ) -> NDArray[Any]:
-    """Return `y` as int64 [n] classes, or as a C-contiguous [n, n_outputs] array of `dtype`.
+    """Return targets as a C-contiguous [n, n_outputs] array of `dtype`.
 
-    One-dimensional integers are classes when there are several outputs; for one output
-    anything one-dimensional is a column of plain targets. `domain` is `Loss.targets`; see
-    `domain_fault`.
+    For one output they may have one dimension. `domain` is `Loss.targets`; see `domain_fault`.
     """
-    if type(y) is np.ndarray and (y.dtype is INT64 or y.dtype is dtype):
+    if type(y) is np.ndarray and (y.dtype is dtype or y.dtype.kind in "biuf"):
         array = y
     else:
-        array = _numeric(y, name)
-    shape = array.shape
-    if shape and shape[0] != n_rows:
-        raise ShapeError(f"{name}: got {shape[0]} rows, wanted {n_rows}, as many as x has")
-    if len(shape) == 1:
-        if n_outputs > 1 and domain not in WITHOUT_CLASSES:
-            return _classes(array, n_outputs, name)
-        if n_outputs > 1:
-            raise LabelError(
-                f"{name}: got one dimension, classes, wanted {WITHOUT_CLASSES[domain]} of shape "
-                f"({n_rows}, {n_outputs}) for this loss"
-            )
-        array = array.reshape(-1, 1)
-    elif shape != (n_rows, n_outputs):
-        _reject_targets(shape, n_rows, n_outputs, name)
-    return _values(_converted(array, dtype), domain, name)
+        array = numeric(y, name)
+    if array.shape != (n_rows, n_outputs):
+        _require_targets(array.shape, n_rows, n_outputs, name)
+    array, fault = column(array, dtype, domain, name)
+    if fault:
+        raise LabelError(f"{name}: {fault}")
+    return array
 
 
-def _classes(y: NDArray[Any], n_outputs: int, name: str) -> NDArray[Any]:
-    if y.dtype is not INT64 and y.dtype.kind not in "iub":
+def column(
+    y: NDArray[Any], dtype: np.dtype, domain: str, name: str
+) -> tuple[NDArray[Any], str | None]:
+    """Return numbers as rows of `dtype`, those of one dimension as a column, and `domain_fault`."""
+    array = _converted(y.reshape(-1, 1) if y.ndim == 1 else y, dtype)
+    if not all_finite(array):
+        raise LabelError(not_finite(array, name))
+    return array, domain_fault(array, domain)
+
+
+def without_classes(domain: str, shape: tuple[int, int], name: str) -> LabelError:
+    """Return the error for classes where the loss takes none."""
+    return LabelError(
+        f"{name}: got one dimension, classes, wanted {WITHOUT_CLASSES[domain]} of shape {shape} "
+        "for this loss"
+    )
+
+
+def classes(y: ArrayLike, n_classes: int, name: str) -> NDArray[Any]:
+    """Return `y` [n] as int64 classes 0..n_classes - 1."""
+    array = numeric(y, name)
+    if array.dtype.kind not in "iub":
         raise LabelError(
-            f"{name}: got one-dimensional {y.dtype}, wanted integer classes 0..{n_outputs - 1} "
-            f"({name}.astype(int)), or targets of shape ({len(y)}, {n_outputs})"
+            f"{name}: got one-dimensional {array.dtype}, wanted integer classes 0..{n_classes - 1} "
+            f"({name}.astype(int))"
         )
-    y = _converted(y, INT64)
+    plain = plain_classes(array, n_classes)
+    if plain is None:
+        row = int(np.argmax((array < 0) | (array >= n_classes)))
+        raise LabelError(
+            f"{name}: got class {array[row]} in row {row}, wanted integers 0..{n_classes - 1}"
+        )
+    return plain
+
+
+def plain_classes(y: NDArray[Any], n_classes: int) -> NDArray[Any] | None:
+    """Return numbers [n] as int64 if all are integers 0..n_classes - 1, else None."""
+    if not len(y):
+        return None
     low, high = extremes(y)
-    if low < 0 or high >= n_outputs:
-        wrong = np.flatnonzero((y < 0) | (y >= n_outputs))
-        if not len(wrong):
-            raise changed_labels(y, n_outputs)
-        row = int(wrong[0])
-        raise LabelError(
-            f"{name}: got class {y[row]} in row {row}, wanted integers 0..{n_outputs - 1}, "
-            f"as the network has {n_outputs} outputs"
-        )
-    return y
-
-
-def _values(y: NDArray[Any], domain: str, name: str) -> NDArray[Any]:
-    if not all_finite(y):
-        raise LabelError(not_finite(y, name))
-    wrong = domain_fault(y, domain)
-    if wrong:
-        raise LabelError(f"{name}: {wrong}")
-    return y
+    if not (low >= 0 and high < n_classes):
+        return None
+    if y.dtype.kind == "f" and not (y == np.rint(y)).all():
+        return None
+    return _converted(y, INT64)
 
 
 def domain_fault(y: NDArray[Any], domain: str) -> str | None:
@@ -287,7 +299,7 @@ def parameter(value: ArrayLike, shape: tuple[int, ...], dtype: np.dtype, name: s
 
 def shaped(value: ArrayLike, shape: tuple[int, ...], dtype: np.dtype, name: str) -> NDArray[Any]:
     """Return `value` as an array of `shape` and `dtype`."""
-    array = _converted(_numeric(value, name), dtype)
+    array = _converted(numeric(value, name), dtype)
     if array.shape != shape:
         raise ShapeError(f"{name}: got shape {array.shape}, wanted {shape}")
     return array
@@ -295,7 +307,7 @@ def shaped(value: ArrayLike, shape: tuple[int, ...], dtype: np.dtype, name: str)
 
 def weights(value: ArrayLike, n_rows: int, dtype: np.dtype, name: str) -> NDArray[Any]:
     """Return `value` as a float64 array [n_rows] of numbers >= 0 that are finite in `dtype`."""
-    array = _converted(_numeric(value, name), DTYPES["float64"])
+    array = _converted(numeric(value, name), DTYPES["float64"])
     if array.shape != (n_rows,):
         raise ShapeError(
             f"{name}: got shape {array.shape}, wanted ({n_rows},), a weight for each row of x"
@@ -310,8 +322,8 @@ def weights(value: ArrayLike, n_rows: int, dtype: np.dtype, name: str) -> NDArra
     return array
 
 
-def class_weight(value: Any, n_outputs: int) -> ClassWeight:
-    """Return `value` as None, "balanced" or a weight >= 0 for each of some classes."""
+def class_weight(value: Any) -> ClassWeight:
+    """Return `value` as None, "balanced" or a weight >= 0 for each of some labels."""
     if value is None or (isinstance(value, str) and value == "balanced"):
         return value
     if not isinstance(value, dict) or not value:
@@ -320,14 +332,14 @@ def class_weight(value: Any, n_outputs: int) -> ClassWeight:
         )
     checked = {}
     for key, weight in value.items():
-        if isinstance(key, bool) or not isinstance(key, int | np.integer):
-            raise ConfigError(f"class_weight: got the class {key!r}, wanted integers")
-        if n_outputs > 1 and not 0 <= key < n_outputs:
+        label = key.item() if isinstance(key, np.generic) else key
+        whole = isinstance(label, int) or (isinstance(label, float) and label.is_integer())
+        if not (whole or isinstance(label, str)):
             raise ConfigError(
-                f"class_weight: got the class {key}, wanted 0..{n_outputs - 1}, as the network has "
-                f"{n_outputs} outputs"
+                f"class_weight: got the class {key!r}, wanted a label: a string, a bool or a whole "
+                "number"
             )
-        checked[int(key)] = number(weight, f"class_weight[{key}]")
+        checked[label] = number(weight, f"class_weight[{key!r}]")
     return checked
 
 
@@ -374,16 +386,30 @@ def _classes_of(y: NDArray[Any]) -> NDArray[Any]:
     )
 
 
-def _numeric(value: ArrayLike, name: str) -> NDArray[Any]:
-    if isinstance(value, np.ndarray) and isinstance(value, np.ma.MaskedArray):
-        raise InputError(f"{name}: got a masked array, wanted one whose gaps are filled or dropped")
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise ShapeError(f"{name}: got rows of different lengths, wanted an array") from error
+def numeric(value: ArrayLike, name: str) -> NDArray[Any]:
+    """Return `value` as an array of bools, integers or floats."""
+    array = array_of(value, name)
+    if array.dtype.kind == "O" and array.ndim:
+        array = numbers_of(array, name)
     if array.dtype.kind not in "biuf":
         raise DTypeError(f"{name}: got dtype {array.dtype}, wanted real numbers")
     return array
+
+
+def array_of(value: ArrayLike, name: str) -> NDArray[Any]:
+    """Return `value` as an array; the columns of a frame are numbers."""
+    if isinstance(value, np.ndarray):
+        if isinstance(value, np.ma.MaskedArray):
+            raise InputError(
+                f"{name}: got a masked array, wanted one whose gaps are filled or dropped"
+            )
+        return value
+    if _frames.is_frame(value):
+        return _frames.array_of(value, name)
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ShapeError(f"{name}: got rows of different lengths, wanted an array") from error
 
 
 def _converted(array: NDArray[Any], dtype: np.dtype) -> NDArray[Any]:
@@ -418,7 +444,11 @@ def _reject_inputs(shape: tuple[int, ...], n_inputs: int, name: str) -> NoReturn
     raise InputError(f"{name}: got no rows, shape {shape}, wanted at least one")
 
 
-def _reject_targets(shape: tuple[int, ...], n_rows: int, n_outputs: int, name: str) -> NoReturn:
+def _require_targets(shape: tuple[int, ...], n_rows: int, n_outputs: int, name: str) -> None:
+    if shape == (n_rows,) and n_outputs == 1:
+        return
+    if shape and shape[0] != n_rows:
+        raise ShapeError(f"{name}: got {shape[0]} rows, wanted {n_rows}, as many as x has")
     flat = "the same in one dimension" if n_outputs == 1 else "one-dimensional integer classes"
     raise ShapeError(f"{name}: got shape {shape}, wanted ({n_rows}, {n_outputs}), or {flat}")
 

@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _check
 from .errors import ConfigError
-from .formats.modelfile import require_writable
+from .formats.atomicfile import require_writable
 from .history import History
 from .losses import Loss
 from .network import Network

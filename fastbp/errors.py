@@ -10,6 +10,7 @@ __all__ = [
     "DTypeError",
     "DivergenceError",
     "FastbpError",
+    "FormatVersionError",
     "InputError",
     "LabelError",
     "MissingDependencyError",
@@ -22,11 +23,11 @@ class FastbpError(Exception):
 
 
 class InputError(FastbpError, ValueError):
-    """Unusable values in ``x``: empty, NaN, infinite or masked."""
+    """Unusable values in ``x``: empty, missing, NaN, infinite or masked."""
 
 
 class LabelError(FastbpError, ValueError):
-    """Unusable values in ``y``: classes out of range, float classes, NaN, bad probabilities."""
+    """Unusable values in ``y``: labels missing, unknown or of two kinds, NaN, bad probabilities."""
 
 
 class ShapeError(FastbpError, ValueError):
@@ -47,6 +48,10 @@ class BusyError(FastbpError, RuntimeError):
 
 class CorruptModelError(FastbpError, ValueError):
     """A file that is not a whole, unchanged fastbp model."""
+
+
+class FormatVersionError(FastbpError, ValueError):
+    """A file of a version of the format that this fastbp does not read."""
 
 
 class MissingDependencyError(FastbpError, ImportError):

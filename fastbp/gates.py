@@ -104,7 +104,7 @@ class Maxout(_Pieces):
 
     @property
     def kind(self) -> str:
-        """What the layer is called in a table."""
+        """The layer's name in a table."""
         return "maxout"
 
     def _wire(self, wiring: Wiring, below: int) -> int:
@@ -177,7 +177,7 @@ class Gated(_Pieces):
 
     @property
     def kind(self) -> str:
-        """What the layer is called in a table."""
+        """The layer's name in a table."""
         return "gated"
 
     def _wire(self, wiring: Wiring, below: int) -> int:

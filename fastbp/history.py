@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
+
+from .formats import atomicfile
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,13 +67,14 @@ class History(Mapping[str, list[float]]):
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write one line per epoch, with a header; epochs are counted from 1."""
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["epoch", *self._columns])
-            writer.writerows(
-                [epoch, *values]
-                for epoch, values in enumerate(zip(*self._columns.values(), strict=True), start=1)
-            )
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        writer.writerow(["epoch", *self._columns])
+        writer.writerows(
+            [epoch, *values]
+            for epoch, values in enumerate(zip(*self._columns.values(), strict=True), start=1)
+        )
+        atomicfile.write(path, text.getvalue().encode())
 
     def plot(self) -> Figure:
         """Draw loss and, when recorded, accuracy over the epochs; return the figure.

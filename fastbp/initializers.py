@@ -196,7 +196,7 @@ def fill(initializer: Initializer, rng: np.random.Generator, out: NDArray[Any], 
         part[...] = _check.parameter(initializer(rng, part.shape), part.shape, out.dtype, name)
 
 
-# Of the activations that are no good with Glorot: those that halve the variance, and SELU, which
+# The activations that train badly with Glorot: those that halve the variance, and SELU, which
 # was made for this one.
 _DEFAULTS: dict[str, Initializer] = {
     **dict.fromkeys(("relu", "leaky_relu", "elu", "gelu", "silu"), HeNormal()),

@@ -135,7 +135,7 @@ class Weighted(Layer):
 
     @property
     def learning_rate_factor(self) -> float:
-        """What the optimizer's learning rate is multiplied by for this layer."""
+        """Factor of the optimizer's learning rate for this layer."""
         return self._group["learning_rate_factor"]
 
     @learning_rate_factor.setter
@@ -145,7 +145,7 @@ class Weighted(Layer):
 
     @property
     def decay_factor(self) -> float:
-        """What l1, l2 and AdamW's weight decay are multiplied by for this layer."""
+        """Factor of l1, l2 and AdamW's weight decay for this layer."""
         return self._group["decay_factor"]
 
     @decay_factor.setter
@@ -208,7 +208,7 @@ class Weighted(Layer):
 
     @property
     def kind(self) -> str:
-        """What the layer is called in a table: its activation, or its gate."""
+        """The layer's name in a table: its activation, or its gate."""
         return self.activation
 
     def _place(self, wiring: Wiring, below: int) -> tuple[Self, int]:

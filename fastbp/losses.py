@@ -15,10 +15,10 @@ quantile              mean of max(q (t - y), (q - 1) (t - y))     any      any, 
 poisson               sum of e^z - t z                            linear   >= 0
 cross_entropy         -sum of t log y                             softmax  distributions, classes
 binary_cross_entropy  -sum of t log y + (1 - t) log(1 - y)        sigmoid  in [0, 1], or classes
-hinge                 sum of max(0, margin - t z)                 linear   -1 and 1
+hinge                 sum of max(0, margin - t z)                 linear   -1 and 1, two classes
 multiclass_hinge      sum over j != c of                          linear   one-hot, or classes
                       max(0, z_j - z_c + margin), c the class
-perceptron            sum of max(0, -t z)                         linear   -1 and 1
+perceptron            sum of max(0, -t z)                         linear   -1 and 1, two classes
 ====================  ==========================================  =======  ======================
 
 Sums and means are over the outputs. Accuracy is reported for targets that are classes and for the

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import DTypeLike
 
 from . import _check
@@ -153,7 +152,7 @@ class NoMistakes:
 
     def on_fit_begin(self, trainer: Trainer, x: Any, y: Any, validation_data: Any) -> None:
         """Note the rows."""
-        self._rows = x, np.asarray(y).reshape(len(y), -1)
+        self._rows = x, trainer.network._targets(y, len(x), trainer._loss)
 
     def on_epoch_end(self, trainer: Trainer, history: History) -> str | None:
         """Look for mistakes; an output of 0 is one."""

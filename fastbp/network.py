@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, cast, overload
+from typing import Any, Literal, NamedTuple, cast, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import _check
+from . import _check, _frames, _labels
 from ._affine import Affine, MappedRows, attached, first_layer_inputs, fold
 from .engine.model import Claim
 from .engine.rows import Rows
@@ -24,9 +24,16 @@ from .layers import Layer, build, network_layers, parameter_shapes, weighted_lay
 from .losses import Loss, LossFunction, resolve
 from .trace import Trace, Tracer, one_example
 
-__all__ = ["Network", "load", "network_of"]
+__all__ = ["Names", "Network", "load", "network_of"]
 
 Gradients = list[tuple[NDArray[Any], NDArray[Any]]]
+
+
+class Names(NamedTuple):
+    """What the columns of x and the classes of y are called; None as long as it is not known."""
+
+    columns: _frames.Columns = None
+    classes: _labels.Classes | None = None
 
 
 class Network:
@@ -109,8 +116,10 @@ class Network:
         self._model, self.layers = build(n_inputs, layers, dtype)
         self.weighted_layers = weighted_layers(self.layers)
         self._n_inputs, self._n_outputs, self._dtype = n_inputs, layers[-1].units, dtype
+        self._activation = self.layers[-1].activation
         self.metadata: dict[str, str] = {}
         self._preprocessing: Affine | None = None
+        self._names = Names()
 
     @property
     def n_inputs(self) -> int:
@@ -192,6 +201,53 @@ class Network:
         return self._n_inputs, self._dtype, layers
 
     @property
+    def classes(self) -> NDArray[Any] | None:
+        """The labels of the classes in the order of the outputs; of one output, of 0 and then 1.
+
+        Training names them by the first labels that are not the plain integers 0..n_outputs - 1:
+        sorted, or those of a categorical in its own order. None before, and where labels are these
+        integers. Strings are objects in the array.
+
+        They may be assigned before training, for labels that do not all occur in the first call,
+        or in another order; while a call trains the network, that is a BusyError. None forgets
+        them.
+
+        Raises
+        ------
+        ConfigError
+            The value is not as many different labels of one kind.
+        """
+        classes = self._names.classes
+        return None if classes is None or not classes.labels else classes.array
+
+    @classes.setter
+    def classes(self, value: ArrayLike | None) -> None:
+        classes = _labels.classes_of(value, self._n_outputs)
+        with self._model.claim():
+            self._names = self._names._replace(classes=classes)
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """The names of the columns of x, if the network was trained on a data frame, else None.
+
+        A frame's columns are taken by these names, in whatever order they are; an array's as they
+        lie. Names may be assigned, None forgets them; while a call trains the network, that is a
+        BusyError.
+
+        Raises
+        ------
+        ConfigError
+            The value is not `n_inputs` different strings.
+        """
+        return self._names.columns
+
+    @columns.setter
+    def columns(self, value: Sequence[str] | None) -> None:
+        columns = _frames.column_names(value, self.n_inputs)
+        with self._model.claim():
+            self._names = self._names._replace(columns=columns)
+
+    @property
     def preprocessing(self) -> Affine | None:
         """The map that is applied to all rows first, or None; assigning takes a copy.
 
@@ -203,6 +259,9 @@ class Network:
     def preprocessing(self, value: Affine | None) -> None:
         with self._model.claim():
             self._preprocessing = attached(value, self._n_inputs)
+            columns, known = None if value is None else value.columns, self._names.columns
+            if known is None or columns is not None or len(known) != self.n_inputs:
+                self._names = self._names._replace(columns=columns)
 
     def predict(self, x: ArrayLike) -> NDArray[Any]:
         """Return the outputs [n, n_outputs] for the rows of `x` [n, n_inputs].
@@ -224,6 +283,33 @@ class Network:
         if outputs is None:
             raise InputError(_check.not_finite_row(rows, self._dtype, "x"))
         return outputs
+
+    def predict_classes(self, x: ArrayLike) -> NDArray[Any]:
+        """Return the class [n] of each row of `x`, as a label of `classes`, else its number.
+
+        That is the class of the largest output, the first of several. One output gives the second
+        of two classes where it is above 0.5 for a sigmoid or step output, above 0 for others.
+
+        Raises
+        ------
+        ConfigError
+            It has one output that is neither sigmoid nor step, and no `classes`.
+        InputError, ShapeError, DTypeError
+            As for `predict`.
+        """
+        labels, activation = self.classes, self._activation
+        if labels is None and self._n_outputs == 1 and activation not in ("sigmoid", "step"):
+            raise ConfigError(
+                f"network: got one {activation} output without classes, wanted one that was "
+                "trained on labels, or net.classes = [first, second]; predict returns its numbers"
+            )
+        outputs = self.predict(x)
+        codes: NDArray[Any]
+        if self._n_outputs > 1:
+            codes = outputs.argmax(axis=1)
+        else:
+            codes = (outputs[:, 0] > _labels.threshold_of(activation)).astype(np.int64)
+        return codes if labels is None else labels[codes]
 
     def activations(self, x: ArrayLike) -> list[NDArray[Any]]:
         """Return every layer's outputs [n, units], first hidden layer first; see `predict`."""
@@ -265,7 +351,7 @@ class Network:
         x : array_like
             Rows [n, n_inputs].
         y : array_like
-            Targets [n, n_outputs], or integer classes [n].
+            Targets [n, n_outputs], or labels [n]: see `Trainer.fit`.
         loss : str, Loss or callable
             A name, a loss with options, or a function of your own: see `fastbp.losses`.
         inputs : bool
@@ -308,7 +394,7 @@ class Network:
         x : array_like
             The example, [n_inputs] or [1, n_inputs].
         y : array_like
-            Its target, [n_outputs] or [1, n_outputs], or its class.
+            Its target, [n_outputs] or [1, n_outputs], or its label.
         loss : str
             As for `gradients`.
 
@@ -324,14 +410,15 @@ class Network:
         InputError, LabelError, DTypeError, ConfigError
             `x`, `y` or `loss` cannot be used.
         """
-        x = one_example(x, self.n_inputs, "x")
+        x = one_example(self._by_name(x, "x"), self.n_inputs, "x")
         y = one_example(y, self._n_outputs, "y")
         resolved = self._loss(loss)
         given, targets = self._examples(x, y, resolved)
         rows = given.converted(self._dtype) if isinstance(given, Rows) else given
         found = Tracer(self._model, self.layers, rows, targets, resolved)
-        target = (y[0] if y.ndim == 2 else np.eye(self._n_outputs)[y[0]]).astype(self._dtype)
+        target = targets[0] if targets.ndim == 2 else np.eye(self._n_outputs)[targets[0]]
         example, dx = x[0].astype(self._dtype), self._by_raw_rows(found.dx)[0]
+        target = target.astype(self._dtype)
         return Trace(str(loss), found.loss, example, target, found.layers, dx)
 
     def fold(self) -> Network:
@@ -350,7 +437,7 @@ class Network:
         if affine is None:
             return self.copy()
         twin = self._unset(affine.n_inputs, self.layers, self._dtype)
-        twin.metadata = dict(self.metadata)
+        twin.metadata, twin._names = dict(self.metadata), self._names
         fold(affine, self.layers, twin.layers)
         return twin
 
@@ -359,6 +446,7 @@ class Network:
         wanted = self._dtype if dtype is None else _check.floating_dtype(dtype)
         twin = self._unset(self._n_inputs, self.layers, wanted)
         twin.metadata, twin._preprocessing = dict(self.metadata), self._preprocessing
+        twin._names = self._names
         for mine, other in zip(self.weighted_layers, twin.weighted_layers, strict=True):
             other.weight[...] = mine.weight
             other.bias[...] = mine.bias
@@ -383,7 +471,7 @@ class Network:
         lines = [f"{'layer':<7}{'shape':<15}{'activation':<12}{'parameters':>10}"]
         if self._preprocessing is not None:
             name = f"{self._preprocessing.n_inputs} to {self._preprocessing.n_outputs}"
-            lines.append(f"{'ahead':<7}{name:<15}{'affine map':<22}")
+            lines.append(f"{'input':<7}{name:<15}{'affine map':<22}")
         for i, layer in enumerate(self.weighted_layers):
             shape, count = layer.weight.shape, layer.weight.size + layer.bias.size
             name = " x ".join(map(str, shape))
@@ -412,6 +500,10 @@ class Network:
             "dtype": self.dtype.name,
             "metadata": self.metadata,
         }
+        if self._names.columns is not None:
+            described["columns"] = list(self._names.columns)
+        if self._names.classes is not None:
+            described["classes"] = list(self._names.classes.labels)
         if self._preprocessing is not None:
             described["preprocessing"] = list(self._preprocessing.matrix.shape)
         return described
@@ -434,27 +526,65 @@ class Network:
         return found
 
     def _loss(self, loss: str | Loss | LossFunction) -> Loss:
-        return resolve(loss, self.layers[-1].activation, self._n_outputs)
+        return resolve(loss, self._activation, self._n_outputs)
 
     def _examples(
-        self, x: ArrayLike, y: ArrayLike, loss: Loss, names: tuple[str, str] = ("x", "y")
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        loss: Loss,
+        called: tuple[str, str] = ("x", "y"),
+        names: Names | None = None,
     ) -> tuple[_check.AnyRows, NDArray[Any]]:
-        """Return `x` and `y` in the form the engine takes."""
-        rows = self._rows(x, names[0])
-        return rows, self._targets(y, len(rows), loss, names[1])
+        """Return `x` and `y` in the form the engine takes; `names` are to hold, or its own."""
+        x = self._by_name(x, called[0], names)
+        rows = self._rows(x, called[0])
+        return rows, self._targets(y, len(rows), loss, called[1], names)
 
-    def _targets(self, y: ArrayLike, rows: int, loss: Loss, name: str = "y") -> NDArray[Any]:
-        return _check.targets(y, rows, self._n_outputs, self._dtype, loss.targets, name)
+    def _named_examples(
+        self, x: ArrayLike, y: ArrayLike, loss: Loss
+    ) -> tuple[_check.AnyRows, NDArray[Any], Names]:
+        """Return what `_examples` does, and the names that hold once they are trained on."""
+        names = self._names
+        if type(x) is not np.ndarray and _frames.is_frame(x):
+            x, columns = _frames.by_name(x, names.columns, "x")
+            names = names._replace(columns=columns or names.columns)
+        rows = self._rows(x)
+        targets, classes = self._encoded(y, len(rows), loss, "y", names)
+        if classes is not names.classes:
+            names = names._replace(classes=classes)
+        return rows, targets, names
+
+    def _targets(
+        self, y: ArrayLike, rows: int, loss: Loss, name: str = "y", names: Names | None = None
+    ) -> NDArray[Any]:
+        return self._encoded(y, rows, loss, name, names or self._names)[0]
+
+    def _encoded(
+        self, y: ArrayLike, rows: int, loss: Loss, name: str, names: Names
+    ) -> tuple[NDArray[Any], _labels.Classes | None]:
+        activation, classes = self._activation, names.classes
+        return _labels.encoded(
+            y, rows, self._n_outputs, self._dtype, loss.targets, activation, classes, name
+        )
+
+    def _by_name(self, x: ArrayLike, name: str, names: Names | None = None) -> ArrayLike:
+        """Return a frame as an array of its columns in the network's order; others as they are."""
+        if not _frames.is_frame(x):
+            return x
+        return _frames.by_name(x, (names or self._names).columns, name)[0]
 
     def _mapped(self, x: ArrayLike, name: str = "x") -> MappedRows | None:
         """Return rows to be mapped block by block, if the engine cannot map them as it reads."""
         affine = self._preprocessing
         if affine is None or affine._diagonal() is not None:
             return None
-        return MappedRows(affine, x, self._dtype, name)
+        return MappedRows(affine, self._by_name(x, name), self._dtype, name)
 
     def _rows(self, x: ArrayLike, name: str = "x", values: bool = True) -> _check.AnyRows:
         """Return `x` as the engine reads it; with `values`, finite there."""
+        if type(x) is not np.ndarray:
+            x = self._by_name(x, name)
         affine = self._preprocessing
         if affine is not None:
             diagonal = affine._diagonal()
@@ -526,7 +656,8 @@ def _rebuilt(architecture: dict[str, Any], tensors: modelfile.Tensors) -> Networ
     """
     n_inputs = _check.positive_int(architecture["n_inputs"], "n_inputs")
     dtype = _check.floating_dtype(architecture["dtype"])
-    layers = network_layers([modelfile.layer_of(**layer) for layer in architecture["layers"]])
+    n_weighted = sum(name.startswith("layers.") for name in tensors) // 2
+    layers = network_layers(modelfile.layers_of(architecture["layers"], n_weighted))
     wanted = {name: (shape, dtype) for name, shape in _shapes(n_inputs, layers, dtype).items()}
     if "preprocessing" in architecture:
         shape, float64 = tuple(architecture["preprocessing"]), np.dtype(np.float64)
@@ -538,12 +669,15 @@ def _rebuilt(architecture: dict[str, Any], tensors: modelfile.Tensors) -> Networ
         raise ValueError("the tensors do not fit the architecture")
     network = Network._unset(n_inputs, layers, dtype)
     network.metadata = dict(architecture["metadata"])
+    columns, labels = architecture.get("columns"), architecture.get("classes")
+    classes = _labels.stored(labels, layers[-1].units)
     for i, layer in enumerate(network.weighted_layers):
         layer.weight[...] = tensors[f"layers.{i}.weight"]
         layer.bias[...] = tensors[f"layers.{i}.bias"]
     if "preprocessing" in architecture:
         maps = tensors["preprocessing.mean"], tensors["preprocessing.matrix"]
         network.preprocessing = Affine(*maps)
+    network._names = Names(_frames.column_names(columns, network.n_inputs), classes)
     return network
 
 

@@ -21,7 +21,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import _check
+from . import _check, _frames
 from ._affine import Affine, centred, rows_of
 from .engine.arrays import all_finite
 from .errors import ConfigError, InputError, ShapeError
@@ -52,10 +52,14 @@ class _Fitted(Affine):
         InputError, ShapeError, DTypeError, ConfigError
             `x` is not a finite two-dimensional array of numbers, or has too few rows or columns.
         """
+        columns = None
+        if _frames.is_frame(x):
+            x, columns = _frames.by_name(x, None, "x")
         shape = np.shape(x)
         if len(shape) != 2 or not shape[1]:
             raise ShapeError(f"x: got shape {shape}, wanted (n, n_inputs), a row per example")
         self._set(*self._solve(_check.numbers(x, shape[1])))
+        self.columns = columns
         return self
 
     def _solve(self, x: NDArray[Any]) -> Map:
@@ -279,13 +283,14 @@ def one_hot(
     LabelError, ShapeError, DTypeError, ConfigError
         An argument cannot be used.
     """
-    shape, dtype = np.shape(labels), _check.floating_dtype(dtype)
+    labels, dtype = _check.numeric(labels, "labels"), _check.floating_dtype(dtype)
+    shape = labels.shape
     if len(shape) != 1 or not shape[0]:
         raise ShapeError(f"labels: got shape {shape}, wanted (n,), one integer per row")
     if n_classes is None:
-        n_classes = max(2, int(np.max(labels)) + 1)
+        n_classes = max(2, int(np.nan_to_num(labels.max())) + 1)
     columns = max(2, _check.positive_int(n_classes, "n_classes"))
-    classes = _check.targets(labels, shape[0], columns, dtype, "real", "labels")
+    classes = _check.classes(labels, columns, "labels")
     rows = np.zeros((shape[0], columns), dtype)
     rows[np.arange(shape[0]), classes] = 1
     return rows
@@ -294,10 +299,14 @@ def one_hot(
 def labels(rows: ArrayLike) -> NDArray[np.int64]:
     """Return the class of each row: the column of its largest value, the first of several.
 
+    Of one sigmoid output it is 1 where that is above 0.5, else 0. `Network.predict_classes` gives
+    the labels that a network was trained on.
+
     Parameters
     ----------
     rows : array_like
-        One-hot, or a network's outputs, [n, n_classes >= 2].
+        One-hot, or a network's outputs, [n, n_classes]; or those of one sigmoid output, [n, 1] or
+        [n], in [0, 1].
 
     Returns
     -------
@@ -307,14 +316,27 @@ def labels(rows: ArrayLike) -> NDArray[np.int64]:
     Raises
     ------
     ShapeError, InputError, DTypeError
-        `rows` is not a finite array of this shape.
+        `rows` is not a finite array of this shape, or one output is out of its range.
     """
-    shape = np.shape(rows)
-    if len(shape) != 2 or shape[1] < 2:
-        raise ShapeError(f"rows: got shape {shape}, wanted (n, n_classes >= 2)")
-    values = _check.inputs(rows, shape[1], _check.DTYPES["float64"], "rows")
-    classes: NDArray[np.int64] = values.argmax(axis=1).astype(np.int64)
-    return classes
+    values = _check.numeric(rows, "rows")
+    if values.ndim == 1:
+        values = values.reshape(-1, 1)
+    if values.ndim != 2 or not values.shape[1]:
+        raise ShapeError(
+            f"rows: got shape {values.shape}, wanted (n, n_classes), or (n,) of one output"
+        )
+    values = _check.inputs(values, values.shape[1], _check.DTYPES["float64"], "rows")
+    if values.shape[1] > 1:
+        largest: NDArray[np.int64] = values.argmax(axis=1).astype(np.int64)
+        return largest
+    low, high = _check.extremes(values)
+    if low < 0 or high > 1:
+        raise InputError(
+            f"rows: got values from {low:g} to {high:g}, wanted one sigmoid output in [0, 1]; for "
+            "the sign of another one, rows > 0"
+        )
+    above: NDArray[np.int64] = (values[:, 0] > 0.5).astype(np.int64)
+    return above
 
 
 def _mean(x: NDArray[Any]) -> NDArray[np.float64]:

@@ -314,7 +314,7 @@ def _deltas_of_sums(
 
 
 def _residuals(layers: Iterable[Layer]) -> Iterator[Residual]:
-    """Iterate over those among the layers and within, from the inside out."""
+    """Iterate over the residual layers, nested ones first."""
     for layer in layers:
         if isinstance(layer, Residual):
             yield from _residuals(layer.layers)
@@ -333,12 +333,12 @@ def _probed(layers: Sequence[Layer]) -> list[Layer]:
 
 
 def one_example(value: ArrayLike, width: int, name: str) -> Array:
-    """Return one example as [1, width]; of `y`, a class as [1]."""
-    array = _check._numeric(value, name)
-    if array.shape in ((width,), (1, width)) or (width == 1 and not array.shape):
-        return array.reshape(1, width)
+    """Return one example as [1, width]; of `y`, a label or the target of one output as [1]."""
+    array = _check.numeric(value, name) if name == "x" else _check.array_of(value, name)
     if name == "y" and array.shape in ((), (1,)):
         return array.reshape(1)
+    if array.shape in ((width,), (1, width)) or (width == 1 and not array.shape):
+        return array.reshape(1, width)
     forms = f"({width},) or (1, {width})" + (", or its class" if name == "y" and width > 1 else "")
     raise ShapeError(f"{name}: got shape {array.shape}, wanted one example: {forms}")
 
@@ -393,7 +393,7 @@ def _rest(dw: Sequence[Any] | Array) -> list[str]:
 
 
 def _cells(row: Iterable[Any]) -> Iterator[str]:
-    """Iterate over the row's words and numbers, these with decimals as long as they say enough."""
+    """Iterate over the cells of a row as text; numbers get as many decimals as they need."""
     for value in row:
         if isinstance(value, str):
             yield f"{value:>12}"

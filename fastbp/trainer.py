@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _check
+from . import _check, _frames, _labels
 from .callbacks import Callback
+from .datasets import split
 from .engine.runtime import get_num_threads
-from .errors import ConfigError, CorruptModelError
+from .errors import ConfigError, CorruptModelError, ShapeError
 from .formats import checkpoint, modelfile
 from .history import History
 from .losses import Loss, LossFunction
-from .network import Network, network_of
+from .network import Names, Network, network_of
 from .optimizers import SGD, LearningRate, Optimizer
 from .training.batches import MOST_ROWS, Batches, BatchFit, Checked
 from .training.fit import Callbacks, Epochs, Fit, progress_bar
@@ -69,8 +71,8 @@ class Trainer:
         After a step the weights into each unit, a column of its layer's weight, are scaled down to
         this norm if theirs is larger (Srivastava et al., "Dropout", 2014); biases are left out.
     class_weight : dict or "balanced", optional
-        Weights of the classes in `fit` and `step`, 1 for a class left out; "balanced" gives each
-        class the same share of the rows of the call. Needs integer classes.
+        Weights by label in `fit` and `step`, 1 for a class left out; "balanced" gives each class
+        the same share of the rows of the call. Needs targets that are classes.
 
     Raises
     ------
@@ -94,7 +96,7 @@ class Trainer:
         clip_value: float | None = None,
         clip_norm: float | None = None,
         max_norm: float | None = None,
-        class_weight: dict[int, float] | str | None = None,
+        class_weight: _check.ClassWeight = None,
     ) -> None:
         if not isinstance(network, Network):
             raise ConfigError(f"network: got {network!r}, wanted a Network")
@@ -109,7 +111,7 @@ class Trainer:
         self._state = TrainingState(network, optimizer, np.random.SFC64(seeds), dropout_seed)
         self._runs = Runs(self._state, self._loss, self._objective)
         self._n_threads = _check.optional_int(n_threads, "n_threads")
-        self._class_weight = _check.class_weight(class_weight, network.n_outputs)
+        self._class_weight = _check.class_weight(class_weight)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Assign; a name that means nothing here is an AttributeError."""
@@ -176,14 +178,14 @@ class Trainer:
             self._n_threads = value
 
     @property
-    def class_weight(self) -> dict[int, float] | str | None:
+    def class_weight(self) -> _check.ClassWeight:
         """Weights of the classes in `fit` and `step`; a copy, if it is a dict."""
         weight = self._class_weight
         return dict(weight) if isinstance(weight, dict) else weight
 
     @class_weight.setter
-    def class_weight(self, value: dict[int, float] | str | None) -> None:
-        value = _check.class_weight(value, self.network.n_outputs)
+    def class_weight(self, value: _check.ClassWeight) -> None:
+        value = _check.class_weight(value)
         with self.network._claim():
             self._class_weight = value
 
@@ -266,6 +268,7 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
         progress: bool = False,
         sample_weight: ArrayLike | None = None,
+        validation_split: float | None = None,
     ) -> History:
         """Train for some epochs; called again, go on where the last call ended.
 
@@ -273,11 +276,14 @@ class Trainer:
         ----------
         x : array_like
             Rows [n, n_inputs]; used in place when C-contiguous and of float32, float64, bool or
-            an integer type. Without a `y`, an iterable of batches ``(x, y)`` or
+            an integer type. Of a data frame the columns must be numbers or bools; their names
+            become `Network.columns`. Without a `y`, an iterable of batches ``(x, y)`` or
             ``(x, y, sample_weight)`` of any sizes, which is gone through once for each epoch, or
             a function that returns one for each epoch; a batch is a step, in the given order.
         y : array_like, optional
-            Integer classes [n], or targets [n, n_outputs] ([n] for one output).
+            Labels [n], or targets [n, n_outputs] ([n] for one output). Labels are the integers
+            0..n_outputs - 1, or strings, bools, categories, other integers or whole floats, which
+            become `Network.classes`: all classes must occur then, or have been named there before.
         epochs : int
             Passes over the rows.
         validation_data : (array_like, array_like), optional
@@ -289,6 +295,10 @@ class Trainer:
             Whether to draw a progress bar on stderr.
         sample_weight : array_like, optional
             [n], >= 0: a step's loss is ``sum(sample_weight * row losses) / rows``.
+        validation_split : float, optional
+            The share of the rows that is held out for validation, in place of `validation_data`.
+            The seed chooses them, the same ones in each call with as many rows; of two classes or
+            more each has its share. The rows that are left are copied.
 
         Returns
         -------
@@ -315,14 +325,19 @@ class Trainer:
         """
         epochs = _check.positive_int(epochs, "epochs")
         given: Checked | Batches
+        names = self.network._names
         if y is None:
-            given = self._batches(x, epochs, sample_weight)
+            given = self._batches(x, epochs, sample_weight, validation_split)
         else:
-            given = self._examples(cast(ArrayLike, x), y, sample_weight)
-        validate = self._validation(validation_data)
+            if validation_split is not None:
+                x, y, sample_weight, validation_data = self._held_out(
+                    x, y, sample_weight, validation_data, validation_split
+                )
+            given, names = self._examples(cast(ArrayLike, x), y, sample_weight)
+        validate = self._validation(validation_data, names)
         called = Callbacks(self, _check.callbacks(callbacks, "on_epoch_end"))
         progress = _check.flag(progress, "progress")
-        with self.network._claim():
+        with self.network._claim(), self._named(names):
             called.call("on_fit_begin", x, y, validation_data)
             fit = self._fit(given, validate, called)
             with progress_bar(progress, epochs, fit.steps) as bar:
@@ -347,8 +362,8 @@ class Trainer:
         BusyError
             Another call is training the network.
         """
-        examples, y = self.network._examples(x, y, self._loss)
-        weights = self._weights(sample_weight, y)
+        examples, y, names = self.network._named_examples(x, y, self._loss)
+        weights = self._weights(sample_weight, y, names)
         with self.network._claim():
             rates = self.optimizer.learning_rates(self.n_steps, 1, self.history.epochs)
             rows = len(examples)
@@ -359,6 +374,7 @@ class Trainer:
                 raise _check.changed_labels(y, self.network.n_outputs)
             if not done:
                 raise diverged(self.network, examples, None, self.n_steps, float(rates[0]))
+            self.network._names = names
             return loss / rows
 
     def evaluate(
@@ -431,7 +447,7 @@ class Trainer:
             optimizer = checkpoint.optimizer_of(training["optimizer"], learning_rate)
             loss_or_own = loss or checkpoint.loss_of(training["loss"])
             options = training["options"]
-            if isinstance(options["class_weight"], list):  # JSON has no dict by integers
+            if isinstance(options["class_weight"], list):  # JSON has dicts by strings alone
                 options["class_weight"] = dict(options["class_weight"])
             trainer = cls(network, loss_or_own, optimizer, **options)
             trainer._state.unpack(training["state"], rest)
@@ -475,15 +491,35 @@ class Trainer:
         )
 
     def _validation(
-        self, data: tuple[ArrayLike, ArrayLike] | None
+        self, data: tuple[ArrayLike, ArrayLike] | None, names: Names
     ) -> Callable[[], dict[str, float]] | None:
         """Return a call that measures the network on checked validation data, if there are any."""
         if data is None:
             return None
         if not isinstance(data, tuple | list) or len(data) != 2:
             raise ConfigError(f"validation_data: got a {type(data).__name__}, wanted a pair (x, y)")
-        names = "validation x", "validation y"
-        return partial(self._measure, *self.network._examples(*data, self._loss, names))
+        called = "validation x", "validation y"
+        return partial(self._measure, *self.network._examples(*data, self._loss, called, names))
+
+    def _held_out(
+        self, x: Any, y: Any, sample_weight: Any, validation_data: Any, fraction: float
+    ) -> tuple[Any, Any, Any, Any]:
+        """Return rows, targets and weights to train on, and the others as validation data."""
+        if validation_data is not None:
+            raise ConfigError("validation_split: got one beside validation_data, wanted either")
+        x, y = _frames.rows_of(x), _frames.rows_of(y)
+        if len(x) != len(y):
+            raise ShapeError(f"y: got {len(y)} rows, wanted {len(x)}, as many as x has")
+        # The seed of dropout never changes and is saved: rows held out once are so for good.
+        seed = np.random.SeedSequence(self._state.dropout_seed, spawn_key=(0,))
+        rng = np.random.Generator(np.random.PCG64(seed))
+        strata = _labels.strata(y, self.network.n_outputs)
+        train, held = split.parts(len(x), fraction, rng, strata, "validation_split")
+        if sample_weight is not None:
+            whole = _check.weights(sample_weight, len(x), self.network.dtype, "sample_weight")
+            sample_weight = whole[train]
+        (x, xv), (y, yv) = ([_frames.taken(a, rows) for rows in (train, held)] for a in (x, y))
+        return x, y, sample_weight, (xv, yv)
 
     def _measure(
         self,
@@ -495,12 +531,36 @@ class Trainer:
         total, n_correct = self._loss._evaluate(model, x, y, weights, self._threads())
         return self._loss._means(total, n_correct, len(x), y)
 
-    def _batches(self, source: Any, epochs: int, sample_weight: ArrayLike | None) -> Batches:
+    def _batches(
+        self,
+        source: Any,
+        epochs: int,
+        sample_weight: ArrayLike | None,
+        validation_split: float | None,
+    ) -> Batches:
         if sample_weight is not None:
             raise ConfigError(
                 "sample_weight: got one beside batches, wanted batches of (x, y, sample_weight)"
             )
-        return Batches(source, epochs, self._examples)
+        if validation_split is not None:
+            raise ConfigError("validation_split: got one for batches, wanted validation_data")
+        return Batches(source, epochs, self._batch)
+
+    def _batch(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Checked:
+        """Return a batch as the engine takes it; the first one names the classes."""
+        checked, self.network._names = self._examples(x, y, sample_weight)
+        return checked
+
+    @contextmanager
+    def _named(self, names: Names) -> Iterator[None]:
+        """Give the network the names of what it is trained on, to keep if a step was done."""
+        network, before, n_steps = self.network, self.network._names, self.n_steps
+        network._names = names
+        try:
+            yield
+        finally:
+            if self.n_steps == n_steps:
+                network._names = before
 
     def _fit(
         self,
@@ -520,15 +580,21 @@ class Trainer:
 
     def _examples(
         self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> Checked:
-        """Return rows, targets and weights of `fit` as the engine takes them."""
-        rows, targets = self.network._examples(x, y, self._loss)
-        return rows, targets, self._weights(sample_weight, targets)
+    ) -> tuple[Checked, Names]:
+        """Return rows, targets and weights of `fit` as the engine takes them, and their names."""
+        rows, targets, names = self.network._named_examples(x, y, self._loss)
+        return (rows, targets, self._weights(sample_weight, targets, names)), names
 
     def _weights(
-        self, sample_weight: ArrayLike | None, y: NDArray[Any]
+        self, sample_weight: ArrayLike | None, y: NDArray[Any], names: Names
     ) -> NDArray[np.float64] | None:
-        return _check.row_weights(sample_weight, self._class_weight, y, self.network.dtype)
+        class_weight, network = self._class_weight, self.network
+        if isinstance(class_weight, dict):
+            domain, activation = self._loss.targets, network._activation
+            class_weight = _labels.weights_by_target(
+                class_weight, names.classes, network.n_outputs, domain, activation
+            )
+        return _check.row_weights(sample_weight, class_weight, y, network.dtype)
 
     def _threads(self) -> int:
         return self._n_threads or get_num_threads()

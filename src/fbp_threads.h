@@ -5,12 +5,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Its counters share no line of cache with each other or with what lies around it. By padding: a barrier may be part of an object
+ * that Python allocates, which knows no alignment of 64. */
 typedef struct {
-    _Alignas(64) int arrived;
-    _Alignas(64) int generation;
+    char before[64];
+    int arrived;
+    char between[64];
+    int generation;
     int n_threads;
     int sleepers;
     int64_t asleep; /* nanoseconds that threads have slept here, in total */
+    char after[64];
 } fbp_barrier;
 
 void fbp_barrier_init(fbp_barrier *barrier, int n_threads);

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 import fastbp as fb
 
@@ -22,7 +21,6 @@ def run(arguments: argparse.Namespace) -> None:
         return
     network = fb.load(arguments.model)
     print(f"{arguments.model}: {network.n_inputs} inputs\n{network.summary()}")
-    for name in ("classes", "features"):
-        names = json.loads(network.metadata.get(name, "[]"))
-        if names:
-            print(f"{name}: {', '.join(names)}")
+    for name, found in (("classes", network.classes), ("features", network.columns)):
+        if found is not None:
+            print(f"{name}: {', '.join(map(str, found))}")

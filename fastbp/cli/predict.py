@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
+import io
 import sys
 from typing import TextIO
 
@@ -12,6 +12,8 @@ import numpy as np
 
 import fastbp as fb
 
+from ..formats import atomicfile
+from .output import require_output
 from .problem import load_inputs
 
 __all__ = ["add_arguments", "run"]
@@ -27,24 +29,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write a line for each row, to a file or to stdout."""
+    if arguments.out is not None:
+        require_output(arguments.out, arguments.model, arguments.data)
     network = fb.load(arguments.model)
-    features = tuple(json.loads(network.metadata.get("features", "[]")))
     target = network.metadata.get("target", "")
-    x = load_inputs(arguments.data, network.n_inputs, features, target)
-    classes = json.loads(network.metadata.get("classes", "[]"))
-    outputs = network.predict(x)
+    x = load_inputs(arguments.data, network.n_inputs, network.columns or (), target)
+    # A class for each row of a network that knows them, or has a softmax layer; else the outputs.
+    if network.classes is not None or network.layers[-1].activation == "softmax":
+        found = network.predict_classes(x).reshape(-1, 1)
+    else:
+        found = network.predict(x)
     if arguments.out is None:
-        _write_rows(sys.stdout, outputs, network.layers[-1].activation, classes)
+        _write_rows(sys.stdout, found)
         return
-    with open(arguments.out, "w", newline="", encoding="utf-8") as file:
-        _write_rows(file, outputs, network.layers[-1].activation, classes)
+    text = io.StringIO(newline="")
+    _write_rows(text, found)
+    atomicfile.write(arguments.out, text.getvalue().encode())
 
 
-def _write_rows(file: TextIO, outputs: np.ndarray, activation: str, classes: list[str]) -> None:
-    """Write a class for each row of a softmax layer, else the outputs."""
-    writer = csv.writer(file, lineterminator="\n")
-    if activation != "softmax":
-        writer.writerows(outputs)
-        return
-    indices = outputs.argmax(axis=1)
-    writer.writerows([classes[i] if classes else i] for i in indices)
+def _write_rows(file: TextIO, rows: np.ndarray) -> None:
+    csv.writer(file, lineterminator="\n").writerows(rows)

@@ -1,4 +1,4 @@
-"""What the command line trains on: a training and a test part, and what their numbers mean."""
+"""The data that the command line trains on: a training and a test part, and their meaning."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from .. import _check
+from .._labels import Classes, Label
 from ..datasets import load_digits, load_mnist, train_test_split
 from ..datasets.arrayfile import as_features, pick_xy, read_arrays
 from ..datasets.csv import CsvFile
 from ..datasets.table import encode_target, load_csv
 from ..errors import ConfigError, LabelError, ShapeError
 
-_DIGITS = tuple("0123456789")
+_DIGITS = tuple(range(10))
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,9 @@ class Problem:
     x_train, x_test : np.ndarray
         float32 [rows, features], finite.
     y_train, y_test : np.ndarray
-        int64 [rows] classes, or float32 [rows, outputs] targets.
-    classes : tuple of str
-        Empty for regression.
+        Labels [rows], or float32 [rows, outputs] targets.
+    classes : tuple of str, bool, int or float
+        The different labels; empty for regression.
     features : tuple of str
         The names of the columns of a CSV file; empty for other sources.
     target : str
@@ -42,7 +43,7 @@ class Problem:
     x_test: np.ndarray
     y_train: np.ndarray
     y_test: np.ndarray
-    classes: tuple[str, ...]
+    classes: tuple[Label, ...]
     features: tuple[str, ...] = ()
     target: str = ""
     images: bool = False
@@ -82,7 +83,7 @@ def load_problem(
         meaning: dict[str, Any] = {"classes": _DIGITS, "images": True}
     elif kind == "csv":
         table = load_csv(source, target, task)
-        x, y = table.x, table.y
+        x, y = table.x, _labelled(table.y, table.classes)
         meaning = {"classes": table.classes, "features": table.features, "target": table.target}
     else:
         x, y, meaning = _from_npz(source, task)
@@ -133,14 +134,20 @@ def _kind(source: str) -> str:
 
 def _from_npz(path: str, task: str | None) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     stored, y = pick_xy(read_arrays(path), path)
-    classes: tuple[str, ...] = ()
+    classes: tuple[Label, ...] = ()
     if y.size == len(y):
-        y, classes = encode_target(y.reshape(-1), task)
+        codes, classes = encode_target(y.reshape(-1), task)
+        y = _labelled(codes, classes)
     elif task == "classification":
         raise LabelError(f"{path}: y: got shape {y.shape}, wanted one class for each row")
     # Bytes and images have one unit for all features, unlike the columns of a table.
     images = stored.dtype == np.uint8 or stored.ndim > 2
     return as_features(stored, path), y, {"classes": classes, "images": images}
+
+
+def _labelled(y: np.ndarray, classes: tuple[Label, ...]) -> np.ndarray:
+    """Return the labels of indices of classes; targets are as they are."""
+    return Classes(classes).array[y] if classes else y
 
 
 def _csv_inputs(file: CsvFile, n_inputs: int, features: tuple[str, ...], target: str) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +10,8 @@ from pathlib import Path
 import fastbp as fb
 
 from .. import _check
-from ..errors import ConfigError
 from ..preprocess import Standardize
+from .output import require_output
 from .problem import Problem, load_problem
 
 __all__ = ["add_arguments", "run"]
@@ -47,8 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Train on the training part, score the test part with the model that is saved."""
     out = Path(arguments.out or Path(arguments.dataset).with_suffix(".safetensors").name)
-    if out.is_dir() or not out.resolve().parent.is_dir():
-        raise ConfigError(f"--out: got {out}, wanted a file in a folder that exists")
+    require_output(out, arguments.dataset)
     problem = load_problem(
         arguments.dataset,
         arguments.target,
@@ -62,11 +60,8 @@ def run(arguments: argparse.Namespace) -> None:
     network, loss = _fit(network, problem, arguments)
     seconds = time.perf_counter() - started
     scores = fb.Trainer(network, loss).evaluate(problem.x_test, problem.y_test)
-    network.metadata.update(
-        classes=json.dumps(problem.classes),
-        features=json.dumps(problem.features),
-        target=problem.target,
-    )
+    network.columns = problem.features or None
+    network.metadata["target"] = problem.target
     network.save(out)
     print(f"model written to {out}")
     score = f"accuracy {scores['accuracy']:.1%}" if problem.classes else f"mse {scores['loss']:.4g}"
@@ -77,7 +72,10 @@ def _network(problem: Problem, arguments: argparse.Namespace) -> fb.Network:
     last = "softmax" if problem.classes else "linear"
     layers = [fb.Dense(units, arguments.activation) for units in arguments.hidden]
     layers.append(fb.Dense(problem.n_outputs, last))
-    return fb.Network(problem.x_train.shape[1], layers, seed=arguments.seed)
+    network = fb.Network(problem.x_train.shape[1], layers, seed=arguments.seed)
+    # All of them: one may be in the test part alone.
+    network.classes = problem.classes or None
+    return network
 
 
 def _fit(

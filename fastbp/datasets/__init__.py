@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import _check
-from ..errors import ConfigError, InputError, ShapeError
+from ..errors import ConfigError, InputError
 from .arrayfile import Pair, load_npz, read_idx
+from .split import train_test_split
 from .table import Table, load_csv
 
 __all__ = [
@@ -75,38 +75,6 @@ def load_mnist(folder: str | PathLike[str] | None = None) -> tuple[Pair, Pair]:
     if not folder:
         raise ConfigError("MNIST: got no folder, wanted one here or in the variable FASTBP_DATA")
     return _mnist_part(Path(folder), "train"), _mnist_part(Path(folder), "t10k")
-
-
-def train_test_split(
-    x: np.ndarray, y: np.ndarray, test_fraction: float = 0.2, seed: int | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Split rows at random into a training and a test part.
-
-    Parameters
-    ----------
-    x, y : np.ndarray
-        Arrays with as many rows.
-    test_fraction : float
-        The share of the rows that goes into the test part, above 0 and below 1; each part gets
-        one at least.
-    seed : int, optional
-        The same seed gives the same split; None gives a fresh one.
-
-    Returns
-    -------
-    x_train, x_test, y_train, y_test : np.ndarray
-    """
-    x, y = np.asarray(x), np.asarray(y)
-    if len(x) != len(y):
-        raise ShapeError(f"y: got {len(y)} rows, wanted {len(x)}, as many as x has")
-    if not 0 < test_fraction < 1:
-        raise ConfigError(f"test_fraction: got {test_fraction}, wanted a number between 0 and 1")
-    if len(x) < 2:
-        raise InputError(f"x: got {len(x)} rows, wanted 2 or more, one for each part")
-    order = np.random.Generator(np.random.PCG64(_check.seed(seed))).permutation(len(x))
-    n_test = min(max(round(test_fraction * len(x)), 1), len(x) - 1)
-    test, train = order[:n_test], order[n_test:]
-    return x[train], x[test], y[train], y[test]
 
 
 def _mnist_part(folder: Path, part: str) -> Pair:

@@ -7,6 +7,7 @@ from os import PathLike
 
 import numpy as np
 
+from .._labels import Label
 from ..errors import ConfigError, DTypeError, InputError, LabelError
 from .csv import CsvFile
 
@@ -24,7 +25,8 @@ class Table:
     y : np.ndarray
         int64 [rows], indices into `classes`; or float32 [rows], the values to predict.
     classes : tuple of str
-        The names of the classes in the order of their indices; empty for regression.
+        The classes in the order of their indices, each as it is written in the file: of numbers
+        the least first, else in alphabetical order; empty for regression.
     features : tuple of str
         The names of the feature columns; empty when the file has no header.
     target : str
@@ -76,15 +78,16 @@ def load_csv(
     if not features:
         raise InputError(f"{path}: got one column, wanted a feature or more beside the target")
     x = file.numbers(features)
-    y, classes = encode_target(file.text(index), task)
+    y, found = encode_target(file.text(index), task)
+    classes = tuple(str(label) for label in found)
     names = tuple(file.columns[i] for i in features) if file.has_header else ()
     return Table(x, y, classes, names, file.columns[index])
 
 
 def encode_target(
     values: np.ndarray, task: str | None = None
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return labels and class names, or targets and no names.
+) -> tuple[np.ndarray, tuple[Label, ...]]:
+    """Return indices of classes and the classes, or targets and no classes.
 
     Parameters
     ----------
@@ -97,8 +100,8 @@ def encode_target(
     -------
     y : np.ndarray
         int64 indices of the sorted classes, or float32 values.
-    classes : tuple of str
-        Empty for regression.
+    classes : tuple of str, bool, int or float
+        As they are in `values`, so that 7 and 7.0 written as text are two; empty for regression.
     """
     if task not in (None, "classification", "regression"):
         raise ConfigError(f"task: got {task!r}, wanted 'classification' or 'regression'")
@@ -110,15 +113,18 @@ def encode_target(
     integral = numbers is not None and bool(
         (np.abs(numbers) < 2**53).all() and (numbers == np.rint(numbers)).all()
     )
-    labels = numbers.astype(np.int64) if numbers is not None and integral else values
-    distinct, y = np.unique(labels, return_inverse=True)
     if task is None and numbers is not None:
-        task = "classification" if integral and len(distinct) <= _MANY_CLASSES else "regression"
+        few = integral and len(np.unique(numbers)) <= _MANY_CLASSES
+        task = "classification" if few else "regression"
     if numbers is not None and task == "regression":
         return numbers.astype(np.float32), ()
+    distinct, y = np.unique(values, return_inverse=True)
     if len(distinct) < 2:
         raise LabelError(f"target: got one class only, {distinct[0]!s}, wanted two or more")
-    return y.astype(np.int64), tuple(str(name) for name in distinct)
+    if numbers is not None and values.dtype.kind == "U":
+        order = np.argsort(distinct.astype(np.float64), kind="stable")
+        distinct, y = distinct[order], np.argsort(order)[y]
+    return y.astype(np.int64), tuple(distinct.tolist())
 
 
 def _as_numbers(values: np.ndarray) -> np.ndarray | None:

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from .. import losses, optimizers, schedules
-from ..errors import ConfigError, CorruptModelError
+from ..errors import ConfigError, CorruptModelError, FormatVersionError
 from ..losses import CustomLoss, Loss
 from ..optimizers import LearningRate, Optimizer
 from ..schedules import Schedule
@@ -124,7 +124,9 @@ def require_given(path: object, training: Described, **given: object) -> None:
     Raises
     ------
     CorruptModelError
-        It describes no trainer, or is of a later version.
+        It describes no trainer.
+    FormatVersionError
+        It is of another version.
     ConfigError
         A function is missing, or given though the trainer had none.
     """
@@ -137,7 +139,7 @@ def require_given(path: object, training: Described, **given: object) -> None:
     except (LookupError, TypeError, AttributeError) as error:
         raise CorruptModelError(f"{path} describes no usable trainer: {error}") from error
     if version != VERSION:
-        raise CorruptModelError(
+        raise FormatVersionError(
             f"{path} has checkpoint version {version}; this fastbp reads version {VERSION}"
         )
     for argument, name in names.items():

@@ -9,45 +9,43 @@ is read or written.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
-import secrets
-import shutil
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..activations import resolve
-from ..errors import CorruptModelError
+from ..errors import ConfigError, CorruptModelError, FormatVersionError
 from ..gates import Gated, Maxout, Residual
 from ..layers import Dense, Layer, Weighted
+from . import atomicfile
+from .atomicfile import FilePath, name_of
 
 __all__ = [
     "FORMAT_VERSION",
     "Tensors",
     "description",
-    "layer_of",
+    "layers_of",
     "read",
     "read_checkpoint",
-    "require_writable",
     "write",
 ]
 
 FORMAT = "fastbp"
 FORMAT_VERSION = 1
+# Of names, shapes and metadata: bounds the time and the memory that a forged header can take.
+MOST_HEADER_BYTES = 1 << 22
 
-# What the names of the network's own tensors begin with, in a checkpoint too.
+# The prefixes of the network's own tensors, in a checkpoint too.
 OF_THE_NETWORK = ("layers.", "preprocessing.")
 
 Tensors = dict[str, NDArray[Any]]
 
 
 def write(
-    path: str | os.PathLike[str],
+    path: FilePath,
     architecture: dict[str, Any],
     tensors: Tensors,
     training: dict[str, Any] | None = None,
@@ -81,16 +79,24 @@ def write(
     if training is not None:
         metadata["training"] = json.dumps(training, sort_keys=True)
     metadata["sha256"] = _digest(metadata, tensors)
-    _replace(Path(os.path.realpath(path)), to_bytes(tensors, metadata))
+    content = to_bytes(tensors, metadata)
+    if int.from_bytes(content[:8], "little") > MOST_HEADER_BYTES:
+        raise ConfigError(
+            f"network: got layers and metadata that take more than {MOST_HEADER_BYTES >> 20} MiB "
+            "to describe, wanted fewer"
+        )
+    atomicfile.write(path, content)
 
 
-def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Tensors]:
+def read(path: FilePath) -> tuple[dict[str, Any], Tensors]:
     """Return the architecture and the tensors of a model file; of a checkpoint, the network's.
 
     Raises
     ------
     CorruptModelError
-        The file is not a fastbp model, is of a later format, or was cut or changed.
+        The file is not a fastbp model, or was cut or changed.
+    FormatVersionError
+        It is of another version of the format.
     OSError
         The file does not exist or cannot be read.
     """
@@ -103,57 +109,89 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Tensors]:
 
 
 def read_checkpoint(
-    path: str | os.PathLike[str],
+    path: FilePath,
 ) -> tuple[dict[str, Any], Tensors, dict[str, Any], Tensors]:
     """Return architecture and tensors of the network of a checkpoint, then those of its training.
 
     Raises
     ------
-    CorruptModelError, OSError
+    CorruptModelError, FormatVersionError, OSError
         As `read`; or the file holds a network alone.
     """
     metadata, tensors = _read(path)
     if "training" not in metadata:
         raise CorruptModelError(
-            f"{path} holds a network, but not its training: fastbp.load reads it"
+            f"{name_of(path)} holds a network, but not its training: fastbp.load reads it"
         )
     rest = {name: array for name, array in tensors.items() if not name.startswith(OF_THE_NETWORK)}
     own = {name: array for name, array in tensors.items() if name not in rest}
     return _json(path, metadata, "architecture"), own, _json(path, metadata, "training"), rest
 
 
-def require_writable(path: str | os.PathLike[str]) -> None:
-    """Try whether `write` could write to `path`; nothing is changed.
-
-    Raises
-    ------
-    OSError
-        The folder does not exist or is not writable, or there is something else than a file.
-    """
-    target = Path(os.path.realpath(path))
-    _require_file(target)
-    temporary = _beside(target)
-    with open(temporary, "xb"):
-        pass
-    temporary.unlink()
-
-
-def _read(path: str | os.PathLike[str]) -> tuple[dict[str, str], Tensors]:
+def _read(path: FilePath) -> tuple[dict[str, str], Tensors]:
     """Return the metadata and the tensors of a file whose checksum is right."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as from_bytes
 
-    # Opened here first for the OSError of a missing or unreadable file.
-    with open(path, "rb"):
-        pass
+    name = name_of(path)
+    # Read, not mapped: a file that another process cuts meanwhile would end the process.
+    with open(name, "rb") as file:
+        begin = file.read(8)
+        length = int.from_bytes(begin, "little")
+        if len(begin) < 8 or length > MOST_HEADER_BYTES:
+            raise CorruptModelError(f"{name} is not a readable safetensors file: no header")
+        header = file.read(length)
+        metadata = _metadata(name, header)
+        content = begin + header + file.read()
     try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    # What the library raises for bytes it cannot read differs by the place of the damage.
+        tensors = from_bytes(content)
+    # The library raises other errors for damage in other places.
     except (SafetensorError, ValueError, TypeError, KeyError, OverflowError) as error:
-        raise CorruptModelError(f"{path} is not a readable safetensors file: {error}") from error
-    _require_whole(path, metadata, tensors)
+        raise CorruptModelError(f"{name} is not a readable safetensors file: {error}") from error
+    checksum = metadata.pop("sha256", None)
+    if checksum != _digest(metadata, tensors):
+        raise CorruptModelError(f"{name} was changed after it was written: SHA-256 differs")
+    # The checksum is the same in every version, so a damaged number is not taken for another one.
+    version = metadata.get("format_version")
+    if version != str(FORMAT_VERSION):
+        raise FormatVersionError(
+            f"{name} has format version {version}; this fastbp reads version {FORMAT_VERSION}"
+        )
     return metadata, tensors
+
+
+def _metadata(path: str, header: bytes) -> dict[str, str]:
+    """Return the metadata of a header whose tensors are all of float32 or float64."""
+    try:
+        entries = _parsed(header)
+        metadata = entries.pop("__metadata__", {})
+        dtypes = {entry["dtype"] for entry in entries.values()}
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise CorruptModelError(f"{path} is not a readable safetensors file: {error}") from error
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise CorruptModelError(f"{path} is not a readable safetensors file: bad metadata")
+    if not dtypes <= {"F32", "F64"}:
+        other = ", ".join(sorted(map(str, dtypes - {"F32", "F64"})))
+        raise CorruptModelError(f"{path} has tensors of {other}, wanted F32 and F64")
+    if metadata.get("format") != FORMAT:
+        raise CorruptModelError(f"{path} is a safetensors file, but not a fastbp model")
+    return metadata
+
+
+def _parsed(text: bytes | str) -> Any:
+    """Return the value of JSON in which no key is there twice and every number is finite."""
+    return json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_no_constant)
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is there twice")
+    return found
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def description(layer: Layer, groups: bool = True) -> dict[str, Any]:
@@ -179,6 +217,26 @@ def description(layer: Layer, groups: bool = True) -> dict[str, Any]:
             options["dropout"] = layer.dropout or None
             return described | _present(**options) | group
     raise TypeError(f"got {layer!r}, wanted a layer of fastbp")
+
+
+def layers_of(described: list[dict[str, Any]], most: int) -> list[Layer]:
+    """Return the layers of some `description`, which hold `most` with weights at most.
+
+    Raises
+    ------
+    LookupError, TypeError, ValueError
+        They describe no layers, or more.
+    """
+    count, unseen = 0, list(described)
+    while unseen:
+        layer = unseen.pop()
+        inner = layer.get("layers", ()) if isinstance(layer, dict) else ()
+        unseen.extend(inner)
+        count += not inner
+    # Counted before any is made: a forged file may ask for as many as it likes.
+    if count > most:
+        raise ValueError(f"it has {count} layers and tensors for {most}")
+    return [layer_of(**layer) for layer in described]
 
 
 def layer_of(kind: str = "dense", **options: Any) -> Layer:
@@ -209,22 +267,11 @@ def _present(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _require_whole(path: object, metadata: dict[str, str], tensors: Tensors) -> None:
-    if metadata.get("format") != FORMAT:
-        raise CorruptModelError(f"{path} is a safetensors file, but not a fastbp model")
-    version = metadata.get("format_version")
-    if version != str(FORMAT_VERSION):
-        raise CorruptModelError(
-            f"{path} has format version {version}; this fastbp reads version {FORMAT_VERSION}"
-        )
-    checksum = metadata.pop("sha256", None)
-    if checksum != _digest(metadata, tensors):
-        raise CorruptModelError(f"{path} was changed after it was written: SHA-256 differs")
-
-
 def _json(path: object, metadata: dict[str, str], name: str) -> dict[str, Any]:
     try:
-        value: dict[str, Any] = json.loads(metadata[name])
+        # What a callback has found may be infinite, or no number yet.
+        parse = json.loads if name == "training" else _parsed
+        value: dict[str, Any] = parse(metadata[name])
     except (KeyError, ValueError, RecursionError) as error:
         raise CorruptModelError(f"{path} has no readable {name}: {error}") from error
     return value
@@ -236,44 +283,3 @@ def _digest(metadata: dict[str, str], tensors: Tensors) -> str:
         digest.update(f"\0{name}\0{tensor.dtype.name}\0{tensor.shape}\0".encode())
         digest.update(tensor.data)
     return digest.hexdigest()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Put `content` at `path`: temporary file beside it, fsync, rename, fsync of the folder."""
-    _require_file(path)
-    temporary = _beside(path)
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            shutil.copymode(path, temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-
-
-def _require_file(path: Path) -> None:
-    """Refuse to put a file in the place of a folder, a device or a pipe."""
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
-
-
-def _sync_folder(folder: Path) -> None:
-    # Windows cannot open a folder; its rename is durable without.
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

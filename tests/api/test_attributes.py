@@ -20,7 +20,7 @@ OPTIONS = {
     "clip_norm": (0.01, -0.1),
     "max_norm": (0.1, np.nan),
     "penalize_bias": (True, "no"),
-    "class_weight": ({0: 3.0}, {9: 1.0}),
+    "class_weight": ({0: 3.0}, {0: -1.0}),
 }
 
 

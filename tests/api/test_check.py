@@ -46,7 +46,8 @@ BAD_X = {
     ),
     "masked": (np.ma.masked_greater(X, 0), errors.InputError, "masked"),
     "strings": (X.astype(str), errors.DTypeError, "wanted real numbers"),
-    "objects": (X.astype(object), errors.DTypeError, "wanted real numbers"),
+    "objects": (np.full(X.shape, "a", object), errors.DTypeError, r"got 'a' at \[0, 0\]"),
+    "nothing": (np.full(X.shape, None), errors.InputError, r"got nothing \(None\) at \[0, 0\]"),
     "complex": (X.astype(complex), errors.DTypeError, "wanted real numbers"),
     "dates": (np.zeros((N, N_INPUTS), "M8[s]"), errors.DTypeError, "wanted real numbers"),
     "None": (None, errors.DTypeError, "wanted real numbers"),
@@ -60,9 +61,18 @@ BAD_Y = {
     "class too large": (relabelled(N_CLASSES), errors.LabelError, r"class 3 in row 5, .* 0\.\.2"),
     "class negative": (relabelled(-1), errors.LabelError, r"class -1 in row 5, .* 0\.\.2"),
     "class huge": (Y.astype(np.uint64) + 2**63, errors.LabelError, r"0\.\.2"),
-    "float classes": (Y.astype(float), errors.LabelError, "wanted integer classes"),
-    "strings": (Y.astype(str), errors.DTypeError, "wanted real numbers"),
-    "objects": (Y.astype(object), errors.DTypeError, "wanted real numbers"),
+    "float classes": (
+        Y + 0.5,
+        errors.LabelError,
+        r"got class 2\.5 in row 0, wanted integers 0\.\.2",
+    ),
+    "strings": (
+        Y.astype(str),
+        errors.LabelError,
+        r"got class '2' in row 0, wanted integers 0\.\.2",
+    ),
+    "dates": (Y.astype("M8[D]"), errors.DTypeError, "wanted real numbers"),
+    "bytes": ([b"a"] * N, errors.DTypeError, "wanted real numbers"),
     "nan target": (np.where(np.eye(3)[Y] > 0, np.nan, 0), errors.LabelError, "got nan"),
     "rows sum to 2": (2 * np.eye(3)[Y], errors.LabelError, "got the sum 2"),
     "rows sum to 0": (np.zeros((N, 3)), errors.LabelError, "got the sum 0"),
@@ -153,7 +163,7 @@ def test_arrays_in_the_engines_form_are_not_copied():
     frozen.flags.writeable = False
     assert _check.inputs(frozen, N_INPUTS, X.dtype) is frozen
     labels = Y.astype(np.int64)
-    assert _check.targets(labels, N, N_CLASSES, X.dtype, "distribution") is labels
+    assert classifier()._targets(labels, N, fb.losses.CrossEntropy()) is labels
 
 
 def test_memory_mapped_rows_are_used_in_place(tmp_path):
@@ -168,18 +178,6 @@ def test_other_number_types_become_the_networks(dtype):
     x = (X > 0).astype(dtype)
     assert _check.inputs(x, N_INPUTS, np.dtype(np.float32)).dtype == np.float32
     assert np.array_equal(_check.inputs(x, N_INPUTS, np.dtype(np.float32)), x)
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64, np.uint64])
-def test_any_integers_are_classes(dtype):
-    checked = _check.targets(Y.astype(dtype), N, N_CLASSES, X.dtype, "distribution")
-    assert checked.dtype == np.int64
-    assert np.array_equal(checked, Y)
-
-
-def test_bools_are_classes_of_two_outputs():
-    checked = _check.targets(Y > 0, N, 2, X.dtype, "distribution")
-    assert checked.dtype == np.int64
 
 
 @pytest.mark.parametrize("y", [Y, Y.astype(float), Y > 0, Y[:, None], Y.tolist()])

@@ -40,6 +40,16 @@ def test_of_outputs():
     assert fb.labels([[0.1, 0.7, 0.2], [-1, -3, -2], [1, 1, 0]]).tolist() == [1, 0, 0]
 
 
+def test_one_sigmoid_output_is_two_classes():
+    network = fb.Network(3, [fb.Dense(1, "sigmoid")], seed=0)
+    x = np.random.default_rng(0).standard_normal((20, 3))
+    outputs = network.predict(x)
+    wanted = (outputs[:, 0] > 0.5).astype(int).tolist()
+    assert fb.labels(outputs).tolist() == fb.labels(outputs[:, 0]).tolist() == wanted
+    assert sum(wanted) not in (0, 20)
+    assert fb.labels([0.5, 0.50001, 0, 1]).tolist() == [0, 1, 0, 1]
+
+
 @pytest.mark.parametrize(
     ("call", "error", "match"),
     [
@@ -47,8 +57,11 @@ def test_of_outputs():
         (lambda: fb.one_hot([0, 4], 3), errors.LabelError, "labels: got class 4 in row 1"),
         (lambda: fb.one_hot([0, -1]), errors.LabelError, "labels: got class -1"),
         (lambda: fb.one_hot([0.5, 1.0], 2), errors.LabelError, "labels: got one-dim"),
+        (lambda: fb.one_hot(["a", "b"]), errors.DTypeError, "labels: got dtype <U1"),
+        (lambda: fb.one_hot([0.0, np.nan]), errors.LabelError, "labels: got one-dim"),
         (lambda: fb.one_hot([0, 1], 0), errors.ConfigError, "n_classes: got 0"),
-        (lambda: fb.labels([0, 1]), errors.ShapeError, "rows: got shape"),
+        (lambda: fb.labels(1), errors.ShapeError, "rows: got shape"),
+        (lambda: fb.labels([[-1.0], [2.0]]), errors.InputError, "rows: got values from -1 to 2"),
         (lambda: fb.labels([[np.nan, 1]]), errors.InputError, "rows: got nan"),
     ],
 )

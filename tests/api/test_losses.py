@@ -174,7 +174,7 @@ def test_accuracy_of_targets_only_in_classification(name):
 
 BAD_TARGETS = [
     ("hinge", 2, [0, 1, 1], "got one dimension, classes, wanted -1 and 1 of shape \\(3, 2\\)"),
-    ("hinge", 1, [0, 1, 1], "got 0 at \\[0, 0\\], wanted -1 and 1"),
+    ("hinge", 1, [[0], [1], [1]], "got 0 at \\[0, 0\\], wanted -1 and 1"),
     ("hinge", 2, np.eye(3)[:, :2], "got 0 at \\[0, 1\\], wanted -1 and 1"),
     ("perceptron", 1, [-1, 1, 2], "got 2 at \\[2, 0\\], wanted -1 and 1"),
     ("multiclass_hinge", 2, [[1, 0], [0.5, 0.5], [0, 1]], "got 0.5 at \\[1, 0\\], wanted 0 and 1"),

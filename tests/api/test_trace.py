@@ -146,7 +146,7 @@ def test_a_map_ahead_comes_before_the_first_layer(ahead, dtype, rng):
         (X, [Y, Y], errors.ShapeError, r"y: got shape \(2, 3\), wanted one example"),
         (X, [[1], [2, 3]], errors.ShapeError, "y: got rows of different lengths"),
         (X, 3, errors.LabelError, "y: got class 3"),
-        (X, 0.5, errors.LabelError, "y: got one-dimensional float64"),
+        (X, 0.5, errors.LabelError, "y: got the label 0.5 in row 0, wanted classes"),
         ([*X[:3], np.nan], Y, errors.InputError, "x: got nan"),
         (["a"] * 4, Y, errors.DTypeError, "x: got dtype"),
     ],

@@ -131,6 +131,17 @@ class TestPredict:
         assert len(lines) == 150
         assert lines[:3] == ["rose", "tulip", '"lily, white"']
 
+    def test_classes_are_written_as_in_the_file(self, run, here):
+        labels = ["007", "7", "7.0", "10"] * 10
+        x = np.tile(np.eye(4), (10, 1))
+        rows = [f"{','.join(map(str, row))},{label}" for row, label in zip(x, labels, strict=True)]
+        (here / "agents.csv").write_text("\n".join(["a,b,c,d,kind", *rows]))
+        run("train", "agents.csv", "--quiet", "--task", "classification")
+        assert run("predict", "agents.safetensors", "agents.csv").split() == labels
+        network = fb.load(here / "agents.safetensors")
+        assert network.classes.tolist() == ["007", "7", "7.0", "10"]
+        assert network.columns == tuple("abcd")
+
     def test_columns_by_name(self, run, flowers, here):
         run("train", flowers, "--quiet")
         wanted = run("predict", "flowers.safetensors", flowers)

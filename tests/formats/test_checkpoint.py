@@ -171,7 +171,6 @@ def test_damage_is_found(saved):
 
 
 FORGERIES = {
-    "version": lambda training, tensors: training.update(version=2),
     "no version": lambda training, tensors: training.pop("version"),
     "no loss": lambda training, tensors: training.pop("loss"),
     "loss": lambda training, tensors: training["loss"].update(name="money"),
@@ -199,6 +198,13 @@ FORGERIES = {
         {"optimizer.mean.layers.0.bias": np.zeros(7)}
     ),
 }
+
+
+def test_a_later_version_is_named(tmp_path):
+    architecture, tensors, training = trained()._packed()
+    modelfile.write(tmp_path / "run.ckpt", architecture, tensors, training | {"version": 99})
+    with pytest.raises(errors.FormatVersionError, match="version 99; this fastbp reads version"):
+        fb.Trainer.load(tmp_path / "run.ckpt")
 
 
 @pytest.mark.parametrize("case", FORGERIES)

@@ -16,58 +16,85 @@ TOLERANCE = 1e-10  # absolute and relative to the largest entry of a gradient
 
 F = torch.nn.functional
 
-# By the names of the engine. What it has not yet is passed over.
+# By the names of the engine, of z and the parameter. What it has not yet is passed over.
 TORCH_ACTIVATIONS = {
-    "linear": lambda z: z,
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-    "relu": torch.relu,
-    "softmax": lambda z: torch.softmax(z, dim=1),
-    "leaky_relu": lambda z: F.leaky_relu(z, 0.01),
-    "elu": F.elu,
-    "selu": F.selu,
-    "softplus": F.softplus,
-    "gelu": F.gelu,  # by erf, not its tanh approximation
-    "silu": F.silu,
+    "linear": lambda z, _: z,
+    "sigmoid": lambda z, _: torch.sigmoid(z),
+    "tanh": lambda z, _: torch.tanh(z),
+    "relu": lambda z, _: torch.relu(z),
+    "softmax": lambda z, _: torch.softmax(z, dim=1),
+    "leaky_relu": lambda z, slope: F.leaky_relu(z, 0.01 if slope is None else slope),
+    "elu": lambda z, alpha: F.elu(z, 1.0 if alpha is None else alpha),
+    "selu": lambda z, _: F.selu(z),
+    "softplus": lambda z, _: F.softplus(z),
+    "gelu": lambda z, _: F.gelu(z),  # by erf, not its tanh approximation
+    "silu": lambda z, _: F.silu(z),
+    "sign": lambda z, _: torch.where(z < 0, -1.0, 1.0).to(z.dtype),
+    "step": lambda z, _: torch.where(z < 0, 0.0, 1.0).to(z.dtype),
 }
+NO_GRADIENT = {"sign", "step"}
 
 
-def by_rows(rows):
-    """A loss from the value of each row."""
-    return lambda z, y, t: rows(z, y, t).sum(dim=1).mean()
+def by_rows(value):
+    """The sum over the outputs of a row."""
+    return lambda z, y, t, p: value(z, y, t, p).sum(dim=1)
 
 
-def multiclass_hinge(z, y, t):
-    """max(0, 1 + z_j - z_c) summed over all classes but the wanted one c."""
+def mean_by_rows(value):
+    """The mean over the outputs of a row."""
+    return lambda z, y, t, p: value(z, y, t, p).mean(dim=1)
+
+
+def cross_entropy(z, _, t, smoothing):
+    """With label smoothing as torch has it for classes."""
+    t = t * (1 - smoothing) + smoothing / t.shape[1]
+    return F.cross_entropy(z, t, reduction="none")
+
+
+def multiclass_hinge(z, _, t, margin):
+    """max(0, margin + z_j - z_c) summed over all classes but the wanted one c."""
     wanted = (z * t).sum(dim=1, keepdim=True)
-    return torch.relu(1 + z - wanted) * (1 - t)
+    return torch.relu(margin + z - wanted) * (1 - t)
 
 
-# Of the logits z, the outputs y and the targets t; the second entry names the output activations
-# that the loss takes (all if None), the third its targets.
+def perceptron(z, _, t, zero_one):
+    """Targets are 0 and 1 where the output is a step, else -1 and 1; z = 0 is a mistake."""
+    sign = 2 * t - 1 if zero_one else t
+    return torch.where(sign * z > 0, torch.zeros_like(z), -sign * z)
+
+
+# The loss of each row, of the logits z, the outputs y, the targets t and the loss's parameter. The
+# second entry names the output activations that the loss takes (all if None), the third its
+# targets.
 TORCH_LOSSES = {
-    "squared_error": (by_rows(lambda z, y, t: 0.5 * (y - t) ** 2), None, "real"),
-    "mse": (lambda z, y, t: F.mse_loss(y, t), None, "real"),
-    "mae": (lambda z, y, t: F.l1_loss(y, t), None, "real"),
-    "huber": (lambda z, y, t: F.huber_loss(y, t), None, "real"),
-    "quantile": (
-        lambda z, y, t: torch.maximum(0.5 * (t - y), -0.5 * (t - y)).mean(), None, "real"
+    "squared_error": (by_rows(lambda z, y, t, _: 0.5 * (y - t) ** 2), None, "real"),
+    "mse": (mean_by_rows(lambda z, y, t, _: (y - t) ** 2), None, "real"),
+    "mae": (mean_by_rows(lambda z, y, t, _: torch.abs(y - t)), None, "real"),
+    "huber": (
+        mean_by_rows(lambda z, y, t, d: F.huber_loss(y, t, reduction="none", delta=d)),
+        None,
+        "real",
     ),
-    "cross_entropy": (lambda z, y, t: F.cross_entropy(z, t), ["softmax"], "distribution"),
+    "quantile": (
+        mean_by_rows(lambda z, y, t, q: torch.maximum(q * (t - y), (q - 1) * (t - y))),
+        None,
+        "real",
+    ),
+    "cross_entropy": (cross_entropy, ["softmax"], "distribution"),
     "binary_cross_entropy": (
-        by_rows(lambda z, y, t: F.binary_cross_entropy_with_logits(z, t, reduction="none")),
+        by_rows(lambda z, y, t, _: F.binary_cross_entropy_with_logits(z, t, reduction="none")),
         ["sigmoid"],
         "unit",
     ),
     "poisson": (
-        by_rows(lambda z, y, t: F.poisson_nll_loss(z, t, log_input=True, reduction="none")),
+        by_rows(lambda z, y, t, _: F.poisson_nll_loss(z, t, log_input=True, reduction="none")),
         ["linear"],
         "count",
     ),
-    "hinge": (by_rows(lambda z, y, t: torch.relu(1 - t * z)), ["linear"], "sign"),
+    "hinge": (by_rows(lambda z, y, t, margin: torch.relu(margin - t * z)), ["linear"], "sign"),
     "multiclass_hinge": (by_rows(multiclass_hinge), ["linear"], "one-hot"),
-    "perceptron": (by_rows(lambda z, y, t: torch.relu(-t * z)), ["linear"], "sign"),
-}  # fmt: skip
+    "perceptron": (by_rows(perceptron), ["linear"], "sign"),
+}
 
 
 def tensors(net):
@@ -90,12 +117,12 @@ def layer_of(layer, x, pairs):
     weight, bias = next(pairs)
     if isinstance(layer, fb.Dense):
         z = x @ weight + bias
-        return z, TORCH_ACTIVATIONS[layer.activation](z)
+        return z, TORCH_ACTIVATIONS[layer.activation](z, layer.activation_parameter)
     pieces = torch.einsum("ni,ipu->npu", x, weight) + bias
     if isinstance(layer, fb.Maxout):
         y = pieces.max(dim=1).values
     else:
-        y = pieces[:, 0] * TORCH_ACTIVATIONS[layer.gate](pieces[:, 1])
+        y = pieces[:, 0] * TORCH_ACTIVATIONS[layer.gate](pieces[:, 1], layer.gate_parameter)
     return y, y
 
 
@@ -106,9 +133,15 @@ def stack(layers, x, pairs):
     return z, x
 
 
+def row_losses(net, pairs, x, y, loss):
+    """The loss of each row, as a tensor."""
+    loss = net._loss(loss)
+    return TORCH_LOSSES[loss.name][0](*stack(net.layers, x, iter(pairs)), y, loss.parameter)
+
+
 def mean_loss(net, pairs, x, y, loss, l2=0.0):
     """The loss of rows and the penalty on the weights, as a tensor."""
-    value = TORCH_LOSSES[loss][0](*stack(net.layers, x, iter(pairs)), y)
+    value = row_losses(net, pairs, x, y, loss).mean()
     return value + l2 * sum((weight**2).sum() for weight, _ in pairs)
 
 

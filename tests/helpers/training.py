@@ -37,7 +37,9 @@ def state(trainer) -> str:
     """SHA-256 of parameters, velocity, random state, step count and history."""
     digest = hashlib.sha256(parameters(trainer.network).encode())
     digest.update(trainer._state.memory.values.tobytes())
-    kept = (trainer._state.generator.state, trainer.n_steps, dict(trainer.history))
+    net = trainer.network
+    names = net.columns, None if net.classes is None else net.classes.tolist()
+    kept = (trainer._state.generator.state, trainer.n_steps, dict(trainer.history), names)
     digest.update(repr(kept).encode())
     return digest.hexdigest()
 

@@ -43,7 +43,11 @@ FLOORS = [
     layers
     losses testing activations initializers
     optimizers schedules
-    datasets _check
+    datasets datasets.split
+    _labels
+    _check
+    _frames
+    _objects
     engine.builder engine.config
     engine.run engine.probe
     engine.workspace engine.team
@@ -61,12 +65,13 @@ FLOORS = [
 FACES = {  # the one file that may import each optional or slow library
     "matplotlib": "plot",
     "mpi4py": "mpi",
+    "narwhals": "_frames",
     "onnx": "onnx",
     "safetensors": "formats.modelfile",
     "sklearn": "sklearn",
     "tqdm": "training.fit",
 }
-LAZY_EVEN_IN_ITS_FACE = {"matplotlib", "mpi4py", "onnx", "safetensors", "tqdm"}
+LAZY_EVEN_IN_ITS_FACE = {"matplotlib", "mpi4py", "narwhals", "onnx", "safetensors", "tqdm"}
 # No Python, OpenMP or stdio.
 KERNEL_HEADERS = {
     "assert.h",

@@ -1,0 +1,114 @@
+"""Rows split at random in two parts, in each of which every class has its share if so wanted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import _check, _frames, _labels
+from ..errors import ConfigError, InputError, ShapeError
+
+__all__ = ["parts", "train_test_split"]
+
+Parts = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+def train_test_split(
+    x: Any,
+    y: Any,
+    test_fraction: float = 0.2,
+    seed: int | None = None,
+    stratify: ArrayLike | None = None,
+) -> tuple[Any, Any, Any, Any]:
+    """Split rows at random into a training and a test part.
+
+    Parameters
+    ----------
+    x, y : array_like, frame or series
+        With as many rows.
+    test_fraction : float
+        The share of the rows that goes into the test part, above 0 and below 1; each part gets
+        one at least.
+    seed : int, optional
+        The same seed gives the same split; None gives a fresh one.
+    stratify : array_like, optional
+        Labels [n], as a rule `y`: each has its share of both parts, as near as whole rows allow,
+        and the last row of a label is for training. Default: no matter which rows.
+
+    Returns
+    -------
+    x_train, x_test, y_train, y_test
+        Frames and series are of the kind that came, all else is an array.
+
+    Raises
+    ------
+    ShapeError
+        `x`, `y` and `stratify` have not as many rows.
+    ConfigError
+        `test_fraction` is out of its range.
+    InputError
+        There are fewer than two rows.
+    LabelError
+        `stratify` holds something else than labels.
+    """
+    x, y = (_frames.rows_of(value) for value in (x, y))
+    if len(x) != len(y):
+        raise ShapeError(f"y: got {len(y)} rows, wanted {len(x)}, as many as x has")
+    codes = None if stratify is None else _labels.numbered(stratify, "stratify")
+    if codes is not None and len(codes) != len(x):
+        raise ShapeError(f"stratify: got {len(codes)} rows, wanted {len(x)}, as many as x has")
+    rng = np.random.Generator(np.random.PCG64(_check.seed(seed)))
+    train, test = parts(len(x), test_fraction, rng, codes, "test_fraction")
+    taken = _frames.taken
+    return taken(x, train), taken(x, test), taken(y, train), taken(y, test)
+
+
+def parts(
+    n: int,
+    fraction: float,
+    rng: np.random.Generator,
+    codes: NDArray[np.intp] | None,
+    name: str,
+) -> Parts:
+    """Return the rows to train on and those held out, each in a random order.
+
+    Parameters
+    ----------
+    n : int
+        Rows in all.
+    fraction : float
+        The share that is held out, called `name` in errors.
+    rng : Generator
+        One permutation is drawn from it.
+    codes : ndarray or None
+        The number of the class of each row, if every class is to have its share.
+    """
+    if not (isinstance(fraction, _check.NUMBERS) and 0 < fraction < 1):
+        raise ConfigError(f"{name}: got {fraction!r}, wanted a number between 0 and 1")
+    if n < 2:
+        raise InputError(f"x: got {n} rows, wanted 2 or more, one for each part")
+    order = rng.permutation(n)
+    n_held = min(max(round(fraction * n), 1), n - 1)
+    held = np.arange(n) < n_held if codes is None else _share(codes[order], n_held)
+    return order[~held], order[held]
+
+
+def _share(codes: NDArray[np.intp], n_held: int) -> NDArray[np.bool_]:
+    """Return which of the rows are held out: of each class the first ones, as many as its share.
+
+    The shares are rounded by the method of the largest remainder, in integers.
+    """
+    n, counts = len(codes), np.bincount(codes)
+    shares, remainders = np.divmod(n_held * counts, n)
+    # One more for those with the largest remainders, but first where one is left to train on.
+    last = (shares + 1 == counts) | (remainders == 0)
+    ranked = np.lexsort((-remainders, last))
+    shares[ranked[: n_held - shares.sum()]] += 1
+    by_class = np.argsort(codes, kind="stable")
+    first = np.cumsum(counts) - counts
+    rank = np.empty(n, np.int64)
+    rank[by_class] = np.arange(n) - first[codes[by_class]]
+    held: NDArray[np.bool_] = rank < shares[codes]
+    return held
