@@ -32,7 +32,7 @@ def test_the_map_is_affine_whatever_the_blocks(x, p, times):
     assert p.transform(x[7:8]).tobytes() == z[7].tobytes()
     assert (p.n_inputs, p.n_outputs) == (3, z.shape[1])
     assert p.transform(x.astype(np.float32)).dtype == np.float32
-    assert p.transform(x.tolist()).tobytes() == z.tobytes()
+    assert p.transform(x[:200].tolist()).tobytes() == z[:200].tobytes()
 
 
 @pytest.mark.parametrize("p", ALL, ids=repr)
