@@ -26,8 +26,7 @@ import options
 import report
 from timing import PEAK_MILLISECONDS, ROUNDS, repeats_in, rounds, seconds_of, spread
 
-from fastbp.engine import probe as _probe
-from fastbp.engine import runtime as _runtime
+from fastbp.engine import probe, runtime
 from fastbp.engine.probe import KernelCalls
 
 DENSE = [(64, 784, 128), (64, 128, 10), (100, 784, 50), (256, 256, 256), (128, 512, 512)]
@@ -89,7 +88,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = options.parser(__doc__, only="", dtype="float32", seconds=0.15)
-    parser.add_argument("--isa", choices=_runtime.isas(), help="default: the one in use")
+    parser.add_argument("--isa", choices=runtime.isas(), help="default: the one in use")
     return parser.parse_args()
 
 
@@ -111,7 +110,7 @@ def cases(dtype: str, isa: str | None) -> Iterator[Case]:
         yield Case("loss_delta", f"{loss} {n_out} b{batch}", batch, run)
     for activation in ACTIVATIONS:
         run = _run(partial(layer, 64, 1, 128), "activate", activation=activation)
-        moved = 2 * 64 * _runtime.leading_dimension(128, dtype) * item
+        moved = 2 * 64 * runtime.leading_dimension(128, dtype) * item
         yield Case("activate", f"{activation} 128 b64", 64, run, bytes=moved)
 
 
@@ -157,7 +156,7 @@ def _measure(
     measures: dict[Case | str, Callable[[], float]] = {
         case: lambda case=case, n=n: case.seconds(n) / n for case, n in times.items()
     }
-    measures["peak"] = lambda: _probe.fma_peak(arguments.isa, 1, PEAK_MILLISECONDS, arguments.dtype)
+    measures["peak"] = lambda: probe.fma_peak(arguments.isa, 1, PEAK_MILLISECONDS, arguments.dtype)
     samples = rounds(measures)
     peak = max(peak, *samples.pop("peak"))
     return [_record(case, taken, peak) for case, taken in samples.items()]

@@ -75,8 +75,8 @@ def accuracy_of(recipe: Recipe, n_threads: int | None) -> tuple[float, float]:
         n_threads=n_threads,
     )
     history = trainer.fit(x, y, epochs=recipe.epochs, progress=sys.stderr.isatty())
-    hits = network.predict(x_test).argmax(axis=1) == labels_test
-    return float(hits.mean()), float(np.mean(history["seconds"]))
+    n_correct = network.predict(x_test).argmax(axis=1) == labels_test
+    return float(n_correct.mean()), float(np.mean(history["seconds"]))
 
 
 def main() -> int:

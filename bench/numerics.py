@@ -26,8 +26,7 @@ import scipy.special
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from fastbp.engine import kernels as _kernels
-from fastbp.engine import runtime as _runtime
+from fastbp.engine import kernels, runtime
 
 CHUNK = 1 << 18  # numbers at a time: their float64 is in L2
 INPUTS = 1 << 32
@@ -75,16 +74,16 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--function", choices=list(TRUTH), help="default: all of them")
     add("--stride", type=_at_least_one, default=1, metavar="N", help="each N-th input only")
-    add("--isa", type=_isas, default=",".join(_runtime.isas()), help="of %(default)s")
-    add("--threads", type=_at_least_one, default=_runtime.get_num_threads(), metavar="N")
+    add("--isa", type=_isas, default=",".join(runtime.isas()), help="of %(default)s")
+    add("--threads", type=_at_least_one, default=runtime.get_num_threads(), metavar="N")
     add("--json", metavar="FILE", help="write the results there")
     return parser.parse_args()
 
 
 def _isas(text: str) -> list[str]:
     for name in text.split(","):
-        if name not in _runtime.isas():
-            raise argparse.ArgumentTypeError(f"no {name!r}; there are {', '.join(_runtime.isas())}")
+        if name not in runtime.isas():
+            raise argparse.ArgumentTypeError(f"no {name!r}; there are {', '.join(runtime.isas())}")
     return text.split(",")
 
 
@@ -117,7 +116,7 @@ def _worst(parts: Iterable[Worst]) -> Worst:
 
 def worst_of(function: str, x: NDArray[np.float32], isas: list[str]) -> Worst:
     """Return the largest error of a function over the numbers x."""
-    first, *others = (_kernels.elementary(function, x, isa) for isa in isas)
+    first, *others = (kernels.elementary(function, x, isa) for isa in isas)
     differing = {isa for isa, y in zip(isas[1:], others, strict=True) if not same_bits(first, y)}
     error = ulps(first, function, x)
     at = int(error.argmax())

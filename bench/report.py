@@ -29,12 +29,11 @@ def here(n_threads: int, dtype: str = "float32", isa: str | None = None) -> dict
     import numpy as np
 
     import fastbp
-    from fastbp.engine import probe as _probe
-    from fastbp.engine import runtime as _runtime
+    from fastbp.engine import probe, runtime
 
-    probes = [_probe.fma_peak(isa, n_threads, PEAK_MILLISECONDS, dtype) for _ in range(ROUNDS)]
+    probes = [probe.fma_peak(isa, n_threads, PEAK_MILLISECONDS, dtype) for _ in range(ROUNDS)]
     versions = {"fastbp": fastbp.__version__, "numpy": np.__version__}
-    return environment(n_threads, isa or _runtime.isa(), max(probes), versions)
+    return environment(n_threads, isa or runtime.isa(), max(probes), versions)
 
 
 def show(facts: dict[str, Any]) -> None:

@@ -77,9 +77,14 @@ class Prediction:
         return self.phase_a + self.update + self.hand_over + self.serial + self.bandwidth
 
 
-def predict(widths: tuple[int, ...], batch: int, item: int, costs: Costs, t: int) -> Prediction:
-    """Return the modelled step; `item` is the size of a number."""
-    cut = describe(widths, batch, t, item)
+def predict(
+    widths: tuple[int, ...], batch: int, item: int, costs: Costs, t: int, l2: float | None = None
+) -> Prediction:
+    """Return the modelled step; `item` is the size of a number, `l2` of a core's L2 cache.
+
+    Default: this machine's.
+    """
+    cut = describe(widths, batch, t, item, l2)
     team = cut["team"]
     phase_a = sum(
         makespan([costs.item(kind, layer, n) for n in parts], shares(len(parts), team))

@@ -134,14 +134,14 @@ class Contest:
         return {"seconds": time.perf_counter() - started}
 
     def peak(self, milliseconds: int, dtype: str) -> dict[str, Any]:
-        from fastbp.engine import probe as _probe
+        from fastbp.engine import probe
 
-        return {"gflops": _probe.fma_peak(None, self.n_threads, milliseconds, dtype)}
+        return {"gflops": probe.fma_peak(None, self.n_threads, milliseconds, dtype)}
 
     def isa(self) -> dict[str, Any]:
-        from fastbp.engine import runtime as _runtime
+        from fastbp.engine import runtime
 
-        return {"isa": _runtime.isa()}
+        return {"isa": runtime.isa()}
 
 
 def _version(name: str) -> str:

@@ -17,7 +17,10 @@ __all__ = ["REGIMES", "Cell", "forced"]
 
 @contextmanager
 def forced(
-    regime: str | None = None, apart: bool | None = None, helps: bool = True
+    regime: str | None = None,
+    packs_first_layer: bool | None = None,
+    helps: bool = True,
+    region_steps: int | None = None,
 ) -> Iterator[set[Cell]]:
     """Force how steps are done within the block, in the whole process.
 
@@ -28,19 +31,22 @@ def forced(
     ----------
     regime : {"batch-split", "wide", "streaming"}, optional
         Default: the cost model's choice.
-    apart : bool, optional
+    packs_first_layer : bool, optional
         Whether the wide regime moves the first layer's weight to memory of its own. Default:
         for calls of 16 steps or more.
     helps : bool
         Whether a thread that waits computes again what another has claimed. Who was late then
         reads rows that are being written, and throws away what it makes of them: with False all
         accesses are ordered, which ThreadSanitizer can check.
+    region_steps : int, optional
+        Steps that `Trainer.fit` does before it calls ``on_region_end`` and moves the progress bar.
+        Default: as many as 50 ms hold.
 
     Yields
     ------
     set of Cell
         How the steps within the block were done, up to now: regime; whether the first layer is
-        the last; whether its weight was moved; whether a copy of the start was kept; whether
+        the last; whether its weight was packed; whether a snapshot of the start was taken; whether
         gradients were held; whether norms of weights were limited.
 
     Raises
@@ -52,8 +58,9 @@ def forced(
     """
     if regime is not None:
         regime = _check.choice(regime, tuple(REGIMES), "regime")
+    steps = _check.optional_int(region_steps, "region_steps") or 0
     seen.clear()
-    force(True, regime, apart, _check.flag(helps, "helps"))
+    force(True, regime, packs_first_layer, _check.flag(helps, "helps"), steps)
     try:
         yield seen
     finally:

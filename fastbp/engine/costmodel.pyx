@@ -33,23 +33,28 @@ cdef enum:
 cdef double READ_AND_WRITTEN = 2.5  # cost of a line that others read and its owner writes, in lines that are only fetched
 
 
-cdef Forced now = Forced(False, -1, -1, True)
+cdef Forced now = Forced(False, -1, -1, True, 0)
 
 
 cdef Forced forced() noexcept:
     return now
 
 
-def force(active, regime=None, apart=None, helps=True):
-    """Force the choices of `fastbp.testing.forced`, or end it: regime, packing of the first layer, help of waiting threads."""
-    now.active, now.helps = active, helps
+def force(active, regime=None, packs=None, helps=True, region_steps=0):
+    """Force the choices of `fastbp.testing.forced`, or end it: regime, packing of the first layer, help of waiting threads, regions."""
+    now.active, now.helps, now.region_steps = active, helps, region_steps
     now.regime = -1 if regime is None else REGIMES[regime]
-    now.apart = -1 if apart is None else bool(apart)
+    now.packs = -1 if packs is None else bool(packs)
+
+
+def region_steps():
+    """The steps that a region of `Trainer.fit` is forced to have, or 0."""
+    return now.region_steps
 
 
 cdef Partition partition(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch, int n_threads, size_t item,
-                         bint may_stream) except *:
-    """Choose the partition of a step.
+                         bint may_stream, double l2) except *:
+    """Choose the partition of a step on cores whose L2 cache has `l2` bytes.
 
     Only chains are streamed or split by columns. A step that needs its whole gradient before an update cannot stream, nor one of a
     chain with a frozen node, because a streaming pass makes the delta below and the update at once. A network of one layer
@@ -78,7 +83,7 @@ cdef Partition partition(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch
     elif few and may_stream:
         chosen.regime = STREAM
     else:
-        chosen.regime = WIDE if wide and narrows(nodes, n_nodes, batch, chosen.team, weights, item) else SPLIT
+        chosen.regime = WIDE if wide and narrows(nodes, n_nodes, batch, chosen.team, weights, item, l2) else SPLIT
     chosen.rows = batch if few or chosen.regime == WIDE else split_rows(batch, chosen.team)  # few: one slot for all
     chosen.interruptible = flops >= FLOPS_OF_A_LONG_STEP
     chosen.holds = chosen.interruptible and batch >= ROWS_OF_A_HELD_STEP
@@ -91,11 +96,12 @@ cdef bint require(bint possible) except *:
     return True
 
 
-cdef bint narrows(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch, int team, double weights, size_t item):
+cdef bint narrows(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch, int team, double weights, size_t item,
+                  double l2):
     """Whether threads fetch fewer bytes from each other if they own columns."""
-    return (batch <= team * (WIDE_ROWS if weights > l2_bytes() else WIDE_ROWS_IN_L2)
-            and wide_bytes(nodes, n_nodes, batch, team, weights, item)
-            < split_bytes(nodes, n_nodes, batch, team, weights, item))
+    return (batch <= team * (WIDE_ROWS if weights > l2 else WIDE_ROWS_IN_L2)
+            and wide_bytes(nodes, n_nodes, batch, team, weights, item, l2)
+            < split_bytes(nodes, n_nodes, batch, team, weights, item, l2))
 
 
 cdef Py_ssize_t split_rows(Py_ssize_t batch, int team) noexcept:
@@ -104,7 +110,8 @@ cdef Py_ssize_t split_rows(Py_ssize_t batch, int team) noexcept:
     return min(<Py_ssize_t>PHASE_ROWS, ((batch + blocks - 1) // blocks + 3) // 4 * 4)
 
 
-cdef double split_bytes(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch, int team, double weights, size_t item):
+cdef double split_bytes(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch, int team, double weights, size_t item,
+                        double l2):
     """Bytes that a thread of the batch-split regime fetches from other caches in a step.
 
     These are weights that others have updated, the lines of its own weights that others have read, and rows, outputs and deltas
@@ -115,10 +122,11 @@ cdef double split_bytes(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch,
     cdef Py_ssize_t l
     for l in range(n_nodes):
         rows += batch * (nodes[l].ld_in + nodes[l].ld) * item
-    return (team - 1.0) / team * (READ_AND_WRITTEN * weights + rows) + ((2 + 1.0 / team) * weights if weights > l2_bytes() else 0)
+    return (team - 1.0) / team * (READ_AND_WRITTEN * weights + rows) + ((2 + 1.0 / team) * weights if weights > l2 else 0)
 
 
-cdef double wide_bytes(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch, int team, double weights, size_t item):
+cdef double wide_bytes(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch, int team, double weights, size_t item,
+                       double l2):
     """The same in the wide regime: rows that others gather too, outputs and deltas of the others, weights above the first layer,
     whose columns others read for the deltas, and the cost of the phases.
     """
@@ -127,7 +135,7 @@ cdef double wide_bytes(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch, 
     for l in range(n_nodes - 1):
         rows += 2.0 * HIDDEN_PASSES * batch * nodes[l].ld * item
     return ((team - 1.0) / team * (READ_AND_WRITTEN * above + rows) + 2.0 * (n_nodes - 1) * BYTES_OF_A_PHASE
-            + (3 * weights / team if weights > l2_bytes() else 0))
+            + (3 * weights / team if weights > l2 else 0))
 
 
 cdef Py_ssize_t parts_of(Py_ssize_t lines, int team, bint whole):
@@ -185,11 +193,12 @@ cdef list blocks_of_team(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch
     return shared
 
 
-def describe(widths, Py_ssize_t batch, int n_threads, size_t item=4):
+def describe(widths, Py_ssize_t batch, int n_threads, size_t item=4, l2=None):
     """The partition of a step of a network of these widths: team, rows of a slot, whether wide, phases and blocks of weights.
 
     Returns a dict; `phases` are (kind, layer, items) before the update, none in the streaming regime; `blocks` are
-    (layer, rows, columns padded to whole lines, owner). For the model of the benchmarks.
+    (layer, rows, columns padded to whole lines, owner). `l2` is the size of a core's L2 cache in bytes, by default this
+    machine's. For the model of the benchmarks.
     """
     cdef Memory memory = Memory(len(widths) * sizeof(Node))
     cdef Node *nodes = <Node *>memory.data
@@ -198,7 +207,7 @@ def describe(widths, Py_ssize_t batch, int n_threads, size_t item=4):
         nodes[l].n_in, nodes[l].n_out = widths[l], widths[l + 1]
         nodes[l].ld_in = fbp_leading_dimension(nodes[l].n_in, item)
         nodes[l].ld = fbp_leading_dimension(nodes[l].n_out, item)
-    cdef Partition chosen = partition(nodes, n_nodes, batch, n_threads, item, True)
+    cdef Partition chosen = partition(nodes, n_nodes, batch, n_threads, item, True, l2_bytes() if l2 is None else l2)
     blocks = blocks_of_team(nodes, n_nodes, batch, chosen, item)
     phases = phases_of(nodes, n_nodes, batch, chosen, item) if batch > FBP_FOLD_ROWS else []
     return {

@@ -70,7 +70,7 @@ def apply_gradient(
 def loss_delta(
     delta: NDArray[Any],
     row_loss: NDArray[np.float64],
-    hit: NDArray[np.uint8] | None,
+    correct: NDArray[np.uint8] | None,
     output: NDArray[Any],
     target: NDArray[Any],
     n_out: int,

@@ -123,11 +123,11 @@ def apply_gradient(cnp.ndarray weight, m, v, cnp.ndarray gradient, rule, isa=Non
                            weight.shape[1], &update)
 
 
-def loss_delta(cnp.ndarray delta, cnp.ndarray row_loss, hit, cnp.ndarray output, cnp.ndarray target, Py_ssize_t n_out,
+def loss_delta(cnp.ndarray delta, cnp.ndarray row_loss, correct, cnp.ndarray output, cnp.ndarray target, Py_ssize_t n_out,
                loss, activation, double scale, isa=None, slope=None, double parameter=0):
-    """delta [batch, ld] OUT = scale * dL/dz, row_loss [batch] OUT, hit [batch] OUT or None; slope like output, or None."""
+    """delta [batch, ld] OUT = scale * dL/dz, row_loss [batch] OUT, correct [batch] OUT or None; slope like output, or None."""
     cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if delta.dtype == np.float32 else FBP_F64)
-    kernels.loss_delta(cnp.PyArray_DATA(delta), <double *>cnp.PyArray_DATA(row_loss), <uint8_t *>data_or_null(hit),
+    kernels.loss_delta(cnp.PyArray_DATA(delta), <double *>cnp.PyArray_DATA(row_loss), <uint8_t *>data_or_null(correct),
                        cnp.PyArray_DATA(output), data_or_null(slope), cnp.PyArray_DATA(target), delta.shape[0], n_out,
                        delta.shape[1], <fbp_loss>code_of(LOSSES, loss, "loss"), activation_of(activation), scale, parameter)
 

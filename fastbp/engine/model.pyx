@@ -272,17 +272,17 @@ cdef void copy_rows(char *out, const char *padded, const Node *node, Py_ssize_t 
 cdef void block_loss(Pass *p, char *output, char *target, char *delta, Py_ssize_t block, Py_ssize_t rows) noexcept nogil:
     cdef const Node *last = &p.nodes[p.n_nodes - 1]
     cdef double row_loss[PASS_ROWS]
-    cdef uint8_t hit[PASS_ROWS]
+    cdef uint8_t correct[PASS_ROWS]
     cdef Py_ssize_t i
     if not gather_targets(target, p.kernels, &p.targets, NULL, block * PASS_ROWS, rows, last.n_out, last.ld):
         fbp_put_word(&p.bad_label, 1)
-    p.kernels.loss_delta(delta, row_loss, hit, output, NULL, target, rows, last.n_out, last.ld, p.loss, last.activation, 1,
+    p.kernels.loss_delta(delta, row_loss, correct, output, NULL, target, rows, last.n_out, last.ld, p.loss, last.activation, 1,
                          p.parameter)
     for i in range(rows):
         if p.weights != NULL:
             row_loss[i] *= p.weights[block * PASS_ROWS + i]
         p.block_loss[block] += row_loss[i]
-        p.block_correct[block] += hit[i]
+        p.block_correct[block] += correct[i]
 
 
 cdef void pass_worker(Pass *p, int thread) noexcept nogil:

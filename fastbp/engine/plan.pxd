@@ -14,7 +14,7 @@ cdef struct Slot:
     char *target                # [rows][ld of the last layer]
     double *row_loss
     double *weights             # of the rows, if the plan has row weights
-    uint8_t *hit
+    uint8_t *correct
     char **outputs              # [n_nodes] of [rows][ld]
     char **slopes               # the array that each node's slope is computed from: its outputs, or its saved slopes
     char **deltas               # laid out as the outputs

@@ -41,7 +41,7 @@ cdef bint losses(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t r
     cdef const Node *last = &p.nodes[p.n_nodes - 1]
     cdef Py_ssize_t at = first * last.ld * p.kernels.item, i
     cdef double total = 0
-    p.kernels.loss_delta(slot.deltas[p.n_nodes - 1] + at, slot.row_loss + first, slot.hit + first if p.counts_correct else NULL,
+    p.kernels.loss_delta(slot.deltas[p.n_nodes - 1] + at, slot.row_loss + first, slot.correct + first if p.counts_correct else NULL,
                          slot.outputs[p.n_nodes - 1] + at, saved_slope(last, slot.slopes[p.n_nodes - 1], at),
                          slot.target + at, rows, last.n_out, last.ld, p.loss, last.activation, 1.0 / batch, p.parameter)
     if p.weights != NULL:
@@ -60,7 +60,7 @@ cdef void add_losses(Plan *p, const Slot *slot, Py_ssize_t rows) noexcept nogil:
         p.loss_sum += slot.row_loss[i]
     if p.counts_correct:
         for i in range(rows):
-            p.n_correct += slot.hit[i]
+            p.n_correct += slot.correct[i]
 
 
 cdef void take_snapshot(Plan *p, int thread, int n_threads) noexcept nogil:

@@ -12,7 +12,7 @@ class KernelCalls:
     weight: NDArray[Any]
     bias: NDArray[Any]
     row_loss: NDArray[np.float64]
-    hit: NDArray[np.uint8]
+    correct: NDArray[np.uint8]
     index: NDArray[np.int32]
     def __init__(
         self, dtype: str, batch: int, n_in: int, n_out: int, isa: str | None = None

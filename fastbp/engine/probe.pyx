@@ -39,7 +39,7 @@ cdef class KernelCalls:
     cdef Py_ssize_t batch, n_in, n_out, ld_in, ld, n_index
     cdef fbp_update update
     cdef Memory scratch
-    cdef readonly object x, dx, y, dy, target, weight, bias, row_loss, hit, index
+    cdef readonly object x, dx, y, dy, target, weight, bias, row_loss, correct, index
 
     def __init__(self, dtype, Py_ssize_t batch, Py_ssize_t n_in, Py_ssize_t n_out, isa=None):
         cdef Py_ssize_t item = np.dtype(dtype).itemsize
@@ -49,7 +49,7 @@ cdef class KernelCalls:
         self.x, self.dx = zeros(dtype, batch, self.ld_in), zeros(dtype, batch, self.ld_in)
         self.y, self.dy, self.target = [zeros(dtype, batch, self.ld) for _ in range(3)]
         self.weight, self.bias = zeros(dtype, n_in, self.ld), zeros(dtype, 1, self.ld)
-        self.row_loss, self.hit = np.zeros(batch), np.zeros(batch, np.uint8)
+        self.row_loss, self.correct = np.zeros(batch), np.zeros(batch, np.uint8)
         self.scratch = Memory(item * max(fbp_delta_scratch(n_out, batch, item),
                                         fbp_update_scratch(batch, item) + fbp_update_block(batch, item)))
         self.list_inputs()
@@ -122,11 +122,11 @@ cdef class KernelCalls:
                                      self.ld_in)
 
     def loss_delta(self, Py_ssize_t times, Py_ssize_t rows, loss, activation, double parameter=0):
-        """dy, row_loss and hit from y and target."""
+        """dy, row_loss and correct from y and target."""
         cdef fbp_loss code = <fbp_loss>code_of(LOSSES, loss, "loss")
         cdef fbp_activation f = activation_of(activation)
         for _ in range(times):
-            self.kernels.loss_delta(data(self.dy), <double *>data(self.row_loss), <uint8_t *>data(self.hit), data(self.y),
+            self.kernels.loss_delta(data(self.dy), <double *>data(self.row_loss), <uint8_t *>data(self.correct), data(self.y),
                                     NULL, data(self.target), rows, self.n_out, self.ld, code, f, 1.0 / self.batch, parameter)
 
     def activate(self, Py_ssize_t times, activation):

@@ -9,8 +9,8 @@ from .rows import Rows
 class Cell(NamedTuple):
     regime: str
     one_layer: bool
-    apart: bool
-    kept: bool
+    first_layer_packed: bool
+    snapshot_taken: bool
     held: bool
     limited: bool
 

@@ -26,8 +26,9 @@ from fastbp.engine.team cimport run_steps
 from fastbp.engine.wide cimport pack_first_layer, place_blocks, unpack_first_layer
 from fastbp.engine.workspace cimport clear_slots, make_workspace, reset_phases, slots_of_batch
 
+from fastbp.engine.contention import ContentionMonitor
 from fastbp.engine.costmodel import REGIMES
-from fastbp.engine.pace import Pace
+from fastbp.engine.cpus import l2_bytes
 from fastbp.engine.runtime import LOSSES
 from fastbp.errors import BusyError
 
@@ -40,7 +41,7 @@ cdef enum:
 NAMES = {code: name for name, code in REGIMES.items()}
 
 # The variant of `Run.steps` that a call has used, for tests: see fastbp.testing.
-Cell = namedtuple("Cell", "regime one_layer apart kept held limited")
+Cell = namedtuple("Cell", "regime one_layer first_layer_packed snapshot_taken held limited")
 seen = set()
 
 
@@ -88,7 +89,7 @@ cdef class Run:
     cdef int n_threads
     cdef Py_ssize_t batch_size
     cdef int64_t running
-    cdef object x, y, weights, pace
+    cdef object x, y, weights, contention
     cdef list raised                # the exception that a signal handler has raised during a step
     cdef StepCount count
     cdef cnp.ndarray rows_in_order
@@ -108,7 +109,7 @@ cdef class Run:
         self.updated = model if updated is None else updated
         self.batch_size = batch_size
         self.n_threads = bounded_threads(n_threads)
-        self.pace = Pace()
+        self.contention = ContentionMonitor()
         self.raised, self.count = [], count or StepCount()
         self.small_state = -1
         p.owner = <void *>self.raised
@@ -180,7 +181,8 @@ cdef class Run:
     cdef int make_workspace(self, Py_ssize_t batch) except -1:
         cdef Plan *p = &self.plan
         cdef bint may_stream = self.updated is self.model and p.clip_norm == 0 and p.max_norm == 0
-        cdef Partition chosen = partition(p.nodes, p.n_nodes, batch, self.n_threads, self.model.item, may_stream)
+        cdef Partition chosen = partition(p.nodes, p.n_nodes, batch, self.n_threads, self.model.item, may_stream,
+                                            l2_bytes())
         if self.workspace is None:
             self.workspace, self.reuse_workspace = self.reuse_workspace or Memory(0), None
         try:
@@ -233,7 +235,7 @@ cdef class Run:
         self.require_idle(self.updated.busy)
         cdef int wanted = p.team, team = 1
         if wanted > 1:
-            team = threads_now(wanted if force.active else self.pace.choose(wanted))
+            team = threads_now(wanted if force.active else self.contention.choose(wanted))
         self.begin(first, count, learning_rates, team, force)
         cdef double started = perf_counter() if wanted > 1 else 0
         self.running = self.updated.busy = process()
@@ -255,8 +257,8 @@ cdef class Run:
         if p.interrupted:
             raise self.raised.pop()
         if wanted > 1:
-            self.pace.record(team, count, perf_counter() - started,
-                             (p.barrier.asleep + p.waited) * 1e-9 if team > 1 else 0)
+            self.contention.record(team, count, perf_counter() - started,
+                                   (p.barrier.asleep + p.waited) * 1e-9 if team > 1 else 0)
         return p.loss_sum, p.n_correct, done
 
     cdef int begin(self, Py_ssize_t first, Py_ssize_t count, cnp.ndarray learning_rates, int team, Forced force) except -1:
@@ -280,7 +282,7 @@ cdef class Run:
         # leaving weight rows out is exact while the weights are finite and nothing decays; the check pays over a few steps
         p.skip_zeros = (p.regime == STREAM and count >= STEPS_OF_A_SCAN and p.update.rule == FBP_SGD and p.update.l2 == 0
                         and p.update.l1 == 0 and p.kernels.all_finite(p.arena, self.model.memory.bytes // p.kernels.item))
-        cdef bint longer = count >= STEPS_OF_A_COPY if force.apart < 0 else force.apart
+        cdef bint longer = count >= STEPS_OF_A_COPY if force.packs < 0 else force.packs
         if longer and team > 1 and p.regime == WIDE and p.updated == p.arena and not p.nodes[0].frozen:
             pack_first_layer(p, force.active)
         place_blocks(p)

@@ -92,7 +92,7 @@ cdef void publish_part(Worker *w, Kind kind, Py_ssize_t l, Py_ssize_t step, Py_s
         memcpy(shared.deltas[l] + r.first * node.ld * item, w.slot.deltas[l] + r.first * node.ld * item,
                r.n * node.ld * item)
         memcpy(shared.row_loss + r.first, w.slot.row_loss + r.first, r.n * sizeof(double))
-        memcpy(shared.hit + r.first, w.slot.hit + r.first, r.n)
+        memcpy(shared.correct + r.first, w.slot.correct + r.first, r.n)
     else:
         copy_columns(shared.deltas[l - 1], w.slot.deltas[l - 1], part(node.n_in, line, i, n), batch, node.ld_in, item)
 

@@ -31,14 +31,14 @@ class Loss(NamedTuple):
 
     ``output`` is y and ``slope`` dL/dy; for a loss ``fused_with`` its one output activation,
     ``output`` is z (the logits) and ``slope`` dL/dz, so that nothing saturates [3]_ (6.2.2).
-    ``p`` is the loss's parameter, of any value where it has none. ``hits(output, target, p)`` is
+    ``p`` is the loss's parameter, of any value where it has none. ``correct(output, target, p)`` is
     None where the largest output is the class.
     """
 
     rows: Callable[[Array, Array, float], Array]
     slope: Callable[[Array, Array, float], Array]
     fused_with: str | None = None
-    hits: Callable[[Array, Array, float], Any] | None = None
+    correct: Callable[[Array, Array, float], Any] | None = None
 
 
 def smooth_rows(target: Array, smoothing: float) -> Array:

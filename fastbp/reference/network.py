@@ -110,7 +110,7 @@ def loss_delta(
     Returns
     -------
     delta, row_loss : scale * dL/dz, [batch, n_out]; the loss without the scale, [batch]
-    hit : [batch], where the predicted class (first largest output; y > 0.5 if single), or for
+    correct : [batch], where the predicted class (first largest output; y > 0.5 if single), or for
         losses of signs every sign, is right
     """
     row = LOSSES[loss]
@@ -121,8 +121,8 @@ def loss_delta(
     elif activation != row.fused_with:
         raise ValueError(f"{loss} needs a {row.fused_with} output, got {activation}")
     row_loss = row.rows(output, target, parameter)
-    if row.hits is not None:
-        return scale * slope, row_loss, row.hits(output, target, parameter)
+    if row.correct is not None:
+        return scale * slope, row_loss, row.correct(output, target, parameter)
     single = output.shape[1] == 1
     predicted = output[:, 0] > half if single else output.argmax(axis=1)
     wanted = target[:, 0] > 0.5 if single else target.argmax(axis=1)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from .. import _check
 from .._check import AnyRows
+from ..engine.costmodel import region_steps
 from ..errors import ConfigError, DivergenceError, LabelError
 from ..history import History
 from ..losses import Loss
@@ -388,7 +389,7 @@ class Fit(Epochs):
         epoch = state.history.epochs
         begin = now = perf_counter()
         while done < self.steps and not stop_reason:
-            count = min(state.region, self.steps - done)
+            count = min(region_steps() or state.region, self.steps - done)
             rates = state.optimizer.learning_rates(state.steps.n, count, epoch)
             loss, n_correct, part_done = self.run.steps(done, count, rates)
             done += part_done

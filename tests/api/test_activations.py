@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from itertools import product
 
 import numpy as np
@@ -12,18 +11,17 @@ from networks import FLAT, Net, train
 import fastbp as fb
 from fastbp import errors, reference
 from fastbp.activations import ELU, LeakyReLU
-from fastbp.engine import costmodel, pace, runtime
+from fastbp.engine import runtime
 from fastbp.formats import modelfile
 
 TOLERANCE = 1e-6  # of gradient_check
 EPS = 1e-5  # its step: with a smaller one, the rounding of the loss shows below four sigmoids
-SMOOTH = ["linear", "sigmoid", "tanh", "elu", "softplus", "gelu", "silu"]
 KINKED = ["relu", "leaky_relu", "selu", LeakyReLU(0.2), ELU(0.3)]
-# name: sizes, activations, loss, rows of a step; the regimes are asserted below
-KEPT = {
-    "split": ([7, 130, 33, 3], ["gelu", ("elu", 0.4), "silu"], "mse", 31),
+# regime or another name: sizes, activations, loss, rows of a step
+SAVED_SLOPES = {
+    "batch-split": ([7, 130, 33, 3], ["gelu", ("elu", 0.4), "silu"], "mse", 31),
     "wide": ([400, 150, 40, 5], ["silu", "gelu", "softmax"], "cross_entropy", 20),
-    "streamed": ([30, 65, 20, 3], ["gelu", ("leaky_relu", 0.2), "gelu"], "mse", 5),
+    "streaming": ([30, 65, 20, 3], ["gelu", ("leaky_relu", 0.2), "gelu"], "mse", 5),
     "single": ([12, 40, 17, 3], ["relu", "silu", "selu"], "squared_error", 1),
 }
 
@@ -107,20 +105,19 @@ def test_each_activation_has_the_initializer_that_suits_it():
         assert np.var(weight) == pytest.approx(want, rel=0.05), name
 
 
-@pytest.mark.parametrize("depth", [1, 2, 3, 4])
-@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
-@pytest.mark.parametrize("hidden", [*SMOOTH, *KINKED])
-def test_gradients_at_every_depth(hidden, loss, depth):
-    output = "softmax" if loss == "cross_entropy" else hidden
-    net = network([*[hidden] * (depth - 1), output])
-    rng = np.random.default_rng(4)
-    x, y = rng.standard_normal((5, 3)), rng.dirichlet(np.ones(4), 5)
-    if hidden in KINKED:  # within eps of a kink there is no central difference
-        below = [x, *net.activations(x)]
+@pytest.mark.parametrize("hidden", KINKED, ids=str)
+def test_gradients_of_kinked_activations_at_every_depth(hidden):
+    """The others are in test_gradient_matrix.py."""
+    for depth, loss in product((1, 2, 3, 4), ("mse", "cross_entropy")):
+        output = "softmax" if loss == "cross_entropy" else hidden
+        net = network([*[hidden] * (depth - 1), output])
+        rng = np.random.default_rng(4)
+        x, y = rng.standard_normal((5, 3)), rng.dirichlet(np.ones(4), 5)
+        below = [x, *net.activations(x)]  # within eps of a kink there is no central difference
         pairs = zip(below, net.layers, strict=False)
         assert min(np.abs(a @ layer.weight + layer.bias).min() for a, layer in pairs) > 1e-4
-    check = fb.gradient_check(net, x, y, loss, eps=EPS)
-    assert check.max_error < TOLERANCE, check
+        check = fb.gradient_check(net, x, y, loss, eps=EPS)
+        assert check.max_error < TOLERANCE, (depth, loss, check)
 
 
 @pytest.mark.parametrize("name", sorted(FLAT))
@@ -134,49 +131,9 @@ def test_sign_and_step_give_their_values_and_no_gradient(name):
     assert not any(part.any() for pair in gradients for part in pair)
 
 
-@pytest.fixture
-def small_cache(monkeypatch):
-    """No weights fit the L2 cache: else these would be too small for the wide regime. And a team
-    stays one, however busy the machine is."""
-    monkeypatch.setattr(costmodel, "l2_bytes", lambda: 0)
-    monkeypatch.setattr(pace, "DOUBT", np.inf)
-
-
-def trained(name, n_threads, dtype="float32", steps=12):
-    sizes, activations, loss, batch = KEPT[name]
-    net = Net(sizes, activations, dtype)
-    x, y = net.rows(3 * batch + batch // 2, loss)  # the last batch is short
-    start = net.digest()
-    run = train(net, x, y, loss, steps, "sgd", 0.05, batch, n_threads, share=True)
-    assert net.digest() != start
-    return net, run
-
-
-@cache
-def expected(name):
-    before = runtime.isa()
-    runtime.use_isa("scalar")
-    try:
-        return trained(name, 1)[0].digest()
-    finally:
-        runtime.use_isa(before)
-
-
-@pytest.mark.parametrize("name", list(KEPT))
-def test_bits_depend_on_neither_threads_nor_kernel_set(isa, use_isa, small_cache, name):
-    use_isa(isa)
-    regimes = set()
-    for n_threads in [1, 2, 3] if runtime.has_openmp() else [1]:
-        net, run = trained(name, n_threads)
-        regimes.add(run.regime)
-        assert net.digest() == expected(name)
-    if runtime.has_openmp():
-        assert {"split": "batch-split", "wide": "wide"}.get(name, "streaming") in regimes
-
-
-@pytest.mark.parametrize(("name", "n_threads"), list(product(KEPT, [1, 3])))
-def test_training_agrees_with_reference(small_cache, name, n_threads):
-    sizes, activations, loss, batch = KEPT[name]
+@pytest.mark.parametrize(("name", "n_threads"), list(product(SAVED_SLOPES, [1, 3])))
+def test_training_agrees_with_reference(name, n_threads):
+    sizes, activations, loss, batch = SAVED_SLOPES[name]
     net = Net(sizes, activations)
     x, y = net.rows(4 * batch, loss)
     weights, biases, _ = net.reference()
@@ -189,7 +146,8 @@ def test_training_agrees_with_reference(small_cache, name, n_threads):
         _, weights, biases, none = reference.sgd_step(
             weights, biases, none, activations, x[rows], y[rows], loss, "sgd", 0.05
         )
-    train(net, x, y, loss, 4, "sgd", 0.05, batch, n_threads, share=True)
+    regime = {"single": "streaming"}.get(name, name) if n_threads > 1 else None
+    train(net, x, y, loss, 4, "sgd", 0.05, batch, n_threads, regime=regime)
     for i in net.layers:
         np.testing.assert_allclose(net.model.weight(i), weights[i], rtol=0, atol=1e-12)
         np.testing.assert_allclose(net.model.bias(i), biases[i], rtol=0, atol=1e-12)

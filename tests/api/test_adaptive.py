@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from arrays import same_bits
-from networks import Net, all_threads, train
 from training import classes, moved_by, trainer
 
 import fastbp as fb
@@ -114,32 +113,6 @@ def test_a_hundred_steps_are_those_of_torch(name):
         optimizer.step()
         schedule.step()
     assert_close(trained(name, 32), [v.detach().numpy() for v in values])
-
-
-ENGINE = {
-    "adagrad": {"eps": 1e-10},
-    "rmsprop": {"square_decay": 0.99, "eps": 1e-8},
-    "adam": {"momentum": 0.9, "square_decay": 0.999, "eps": 1e-8, "weight_decay": 0.01},
-}
-SIZES = {"streaming": ([30, 33, 1], 4), "split": ([30, 72, 5], 96), "wide": ([400, 150, 40, 5], 20)}
-
-
-@pytest.mark.parametrize("regime", list(SIZES))
-@pytest.mark.parametrize("rule", list(ENGINE))
-def test_same_bits_for_every_isa_and_number_of_threads(use_isa, dtype, rule, regime):
-    sizes, batch = SIZES[regime]
-    activations = [*["tanh"] * (len(sizes) - 2), "linear"]
-    digests, (best, *others) = set(), fb.engine.runtime.isas()
-    for isa, n in [*((best, n) for n in all_threads()), *((isa, 2) for isa in others)]:
-        use_isa(isa)
-        net = Net(sizes, activations, dtype)
-        x, y = net.rows(100)
-        run = train(net, x, y, "mse", 30, rule, 0.01, batch, n, share=True, **ENGINE[rule])
-        digests.add((net.digest(), run.state.tobytes()))
-        used = sum(v.size for i in net.layers for v in (net.model.weight(i), net.model.bias(i)))
-        assert np.count_nonzero(net.model.arena) == used
-        assert np.count_nonzero(run.state) == used * (2 if rule == "adam" else 1)
-    assert len(digests) == 1
 
 
 # Squares of these leave float32, their means go from one side of its range to the other.

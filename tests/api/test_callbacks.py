@@ -9,8 +9,7 @@ import pytest
 from training import assert_refuses, classes, classifier, parameters, trainer
 
 import fastbp as fb
-from fastbp import errors
-from fastbp.training import fit
+from fastbp import errors, testing
 
 X, Y = classes()
 XV, YV = classes(seed=1)
@@ -44,8 +43,8 @@ def overfitting():
 
 
 class TestHooks:
-    def test_order(self, monkeypatch):
-        monkeypatch.setattr(fit, "REGION_GROWTH", 1)
+    @testing.forced(region_steps=1)
+    def test_order(self):
         recorder = Recorder()
         history = trainer().fit(X, Y, epochs=2, callbacks=[recorder])
         regions = [[("region", 4 * e + s) for s in (1, 2, 3, 4)] for e in (0, 1)]
@@ -53,8 +52,8 @@ class TestHooks:
         assert recorder.calls == [*wanted, ("epoch", 8), ("end", 8)]
         assert history.stopped is None
 
-    def test_a_region_may_cut_an_epoch(self, monkeypatch):
-        monkeypatch.setattr(fit, "REGION_GROWTH", 1)
+    @testing.forced(region_steps=1)
+    def test_a_region_may_cut_an_epoch(self):
         owner, other = trainer(shuffle=False), trainer(shuffle=False)
         history = owner.fit(X, Y, epochs=9, validation_data=(XV, YV), callbacks=[Recorder(6)])
         assert (owner.n_steps, history.epochs, history.stopped) == (6, 2, "Recorder")
@@ -64,8 +63,8 @@ class TestHooks:
         assert history["loss"][1] == pytest.approx(np.mean(losses), rel=1e-6)
         assert history["val_loss"][1] == owner.evaluate(XV, YV)["loss"]
 
-    def test_divergence_in_a_cut_epoch_names_its_last_step(self, monkeypatch):
-        monkeypatch.setattr(fit, "REGION_GROWTH", 1)
+    @testing.forced(region_steps=1)
+    def test_divergence_in_a_cut_epoch_names_its_last_step(self):
 
         def spoil(owner):
             owner.network.layers[0].weight[0, 0] = np.nan

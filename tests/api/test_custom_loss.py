@@ -245,8 +245,8 @@ def test_given_gradients_of_the_kernel(isa, dtype):
     rng = np.random.default_rng(4)
     for n_out in (1, 7, 16, 33):
         y, g = rng.random((2, 9, n_out)).astype(dtype)
-        delta, rows, hit = blank(y.shape, dtype), np.full(9, 7.0), np.zeros(9, np.uint8)
-        arrays = delta.array, rows, hit, Padded(y).array, Padded(g).array
+        delta, rows, correct = blank(y.shape, dtype), np.full(9, 7.0), np.zeros(9, np.uint8)
+        arrays = delta.array, rows, correct, Padded(y).array, Padded(g).array
         kernels.loss_delta(*arrays, n_out, "custom", "linear", 0.25, isa)
         np.testing.assert_array_equal(delta.values, np.dtype(dtype).type(0.25) * g)
         delta.assert_written_inside()

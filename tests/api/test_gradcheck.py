@@ -34,31 +34,29 @@ def problem(loss, output, hidden="tanh", dtype="float64", n_outputs=3):
     return network, x, y
 
 
-def pairs():
-    """Each loss with each output activation it allows, or the one in whose z it is defined."""
-    for name, loss in LOSSES.items():
-        allowed = loss.outputs[:1] or SLOPED
-        yield from ((name, a) for a in SLOPED if a in allowed)
-
-
-@pytest.mark.parametrize(("loss", "output"), list(pairs()))
-def test_every_loss_and_output(loss, output):
-    check = fb.gradient_check(*problem(loss, output), LOSSES[loss])
-    assert check.passed
-    assert check.max_error < TOLERANCE, check
+def outputs_of(loss):
+    """The output activations that it allows, or the one in whose z it is defined."""
+    allowed = LOSSES[loss].outputs[:1] or SLOPED
+    return [name for name in SLOPED if name in allowed]
 
 
 @pytest.mark.parametrize("loss", list(LOSSES))
-@pytest.mark.parametrize("hidden", SLOPED)
-def test_every_hidden_activation(hidden, loss):
-    output = needed(loss, "linear")
-    network, x, y = problem(loss, output, hidden)
-    # Within eps of a kink there is no central difference.
-    kinked = hidden in ("relu", "leaky_relu", "selu")
-    assert not kinked or np.abs(pre_activations(network, x)).min() > 1e-3
-    check = fb.gradient_check(network, x, y, LOSSES[loss])
-    tolerance = HIDDEN_SOFTMAX_TOLERANCE if hidden == "softmax" else TOLERANCE
-    assert check.max_error < tolerance, check
+def test_every_loss_and_output(loss):
+    for output in outputs_of(loss):
+        check = fb.gradient_check(*problem(loss, output), LOSSES[loss])
+        assert check.passed
+        assert check.max_error < TOLERANCE, (output, check)
+
+
+@pytest.mark.parametrize("hidden", ["relu", "leaky_relu", "selu", "softmax"])
+def test_hidden_activations_that_are_not_in_the_gradient_matrix(hidden):
+    for loss in LOSSES:
+        network, x, y = problem(loss, needed(loss, "linear"), hidden)
+        # Within eps of a kink there is no central difference.
+        assert hidden == "softmax" or np.abs(pre_activations(network, x)).min() > 1e-3
+        check = fb.gradient_check(network, x, y, LOSSES[loss])
+        tolerance = HIDDEN_SOFTMAX_TOLERANCE if hidden == "softmax" else TOLERANCE
+        assert check.max_error < tolerance, (loss, check)
 
 
 def pre_activations(network, x):

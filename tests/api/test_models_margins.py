@@ -7,8 +7,7 @@ import pytest
 from scipy.optimize import minimize
 
 import fastbp as fb
-from fastbp import models
-from fastbp.training import fit
+from fastbp import models, testing
 
 
 def clouds(n=36, seed=0):
@@ -94,8 +93,8 @@ class Mistakes:
         pass
 
 
-def test_perceptron_stops_after_finitely_many_mistakes(monkeypatch):
-    monkeypatch.setattr(fit, "REGION_GROWTH", 1)  # one step a region
+@testing.forced(region_steps=1)
+def test_perceptron_stops_after_finitely_many_mistakes():
     x, t, plane = separable()
     rows = np.column_stack([x, np.ones(len(x))])
     bound = (rows**2).sum(axis=1).max() / (t * (rows @ plane)).min() ** 2

@@ -31,20 +31,14 @@ def costs(barrier=0.0, bandwidth=float("inf"), serial=0.0, item=1e-6, block=1e-9
 
 
 def predicted(threads, given):
-    return predict(WIDTHS, BATCH, 4, given, threads)
-
-
-@pytest.fixture(autouse=True)
-def split(monkeypatch):
-    """Has the engine cut as on a machine whose L2 holds all weights, whatever this one's does."""
-    monkeypatch.setattr(costmodel, "l2_bytes", lambda: 1 << 40)
+    """As on a machine whose L2 holds all weights."""
+    return predict(WIDTHS, BATCH, 4, given, threads, l2=1 << 40)
 
 
 @pytest.fixture
-def wide(split, monkeypatch):
-    """Has the engine cut as on a machine whose L2 is too small for any weights."""
-    monkeypatch.setattr(costmodel, "l2_bytes", lambda: 0)
-    cut = costmodel.describe((1024, 1024, 1024, 10), 64, 4)
+def wide():
+    """How the engine cuts where L2 is too small for any weights."""
+    cut = costmodel.describe((1024, 1024, 1024, 10), 64, 4, l2=0)
     assert cut["wide"]
     return cut
 
@@ -55,7 +49,7 @@ def wide(split, monkeypatch):
 )
 def test_rows_of_the_batch_split_regime(batch, threads, rows):
     widths = (128, 128, 10)
-    cut = costmodel.describe(widths, batch, threads)
+    cut = costmodel.describe(widths, batch, threads, l2=1 << 40)
     assert list(parts_of(widths, batch, 4, cut)) == [("through", 0, rows)]
 
 
@@ -108,8 +102,8 @@ def test_speed_up_is_perfect_where_nothing_is_in_the_way():
     assert limit(one, four) == ""
 
 
-def test_a_wide_step_is_the_gather_and_its_phases(wide):
-    step = predict((1024, 1024, 1024, 10), 64, 4, costs(barrier=1e-6), 4)
+def test_a_wide_step_is_the_gather_and_its_phases():
+    step = predict((1024, 1024, 1024, 10), 64, 4, costs(barrier=1e-6), 4, l2=0)
     assert step.wide
     # The whole batch, then for each thread 256 columns of each layer and 16 rows of the last.
     assert step.phase_a == pytest.approx(1e-6 * (64 + 4 * 256 + 16))

@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastbp.engine import kernels as _kernels
-from fastbp.engine import runtime as _runtime
+from fastbp.engine import kernels, runtime
 
 SCRIPT = Path(__file__).parents[2] / "bench" / "numerics.py"
 # The largest over all 2^32 inputs, rounded up; promised are 2.
@@ -39,7 +38,7 @@ def spread_inputs():
     return np.concatenate([bits.view(np.float32), edges, -edges, narrow])
 
 
-@pytest.mark.parametrize("function", list(_runtime.FUNCTIONS))
+@pytest.mark.parametrize("function", list(runtime.FUNCTIONS))
 def test_float32_is_within_two_ulp(isa, numerics, function):
     worst = numerics.worst_of(function, spread_inputs(), [isa, "scalar"])
     assert 0.5 < worst.ulp <= ULPS[function] <= 2
@@ -47,15 +46,15 @@ def test_float32_is_within_two_ulp(isa, numerics, function):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("function", list(_runtime.FUNCTIONS))
+@pytest.mark.parametrize("function", list(runtime.FUNCTIONS))
 def test_float32_is_within_two_ulp_everywhere(function, numerics):
-    worst = numerics.sweep(function, 1, _runtime.isas(), _runtime.get_num_threads())
+    worst = numerics.sweep(function, 1, runtime.isas(), runtime.get_num_threads())
     assert ULPS[function] - 0.01 <= worst.ulp <= ULPS[function]
     assert not worst.differing
 
 
 def test_every_function_has_its_truth(numerics):
-    assert set(numerics.TRUTH) == set(_runtime.FUNCTIONS) == set(ULPS)
+    assert set(numerics.TRUTH) == set(runtime.FUNCTIONS) == set(ULPS)
 
 
 def test_errors_are_counted_in_units_of_the_true_value(numerics):
@@ -76,7 +75,7 @@ def test_errors_are_counted_in_units_of_the_true_value(numerics):
 
 
 def test_bits_that_differ_are_seen(numerics, monkeypatch):
-    right = _kernels.elementary
+    right = kernels.elementary
 
     def wrong_on_scalar(function, x, isa):
         y = right(function, x, isa)
@@ -84,12 +83,12 @@ def test_bits_that_differ_are_seen(numerics, monkeypatch):
             y[5] = np.nextafter(y[5], np.float32(9))
         return y
 
-    monkeypatch.setattr(_kernels, "elementary", wrong_on_scalar)
+    monkeypatch.setattr(kernels, "elementary", wrong_on_scalar)
     x = np.linspace(-2, 2, 33).astype(np.float32)
-    worst = numerics.worst_of("tanh", x, [_runtime.isas()[0], "scalar"])
-    assert worst.differing == ({"scalar"} if _runtime.isas()[0] != "scalar" else set())
+    worst = numerics.worst_of("tanh", x, [runtime.isas()[0], "scalar"])
+    assert worst.differing == ({"scalar"} if runtime.isas()[0] != "scalar" else set())
     monkeypatch.setattr(sys, "argv", ["numerics.py", "--function", "tanh", "--stride", "9999991"])
-    assert numerics.main() == (len(_runtime.isas()) > 1)
+    assert numerics.main() == (len(runtime.isas()) > 1)
 
 
 def test_any_nan_is_like_another(numerics):
@@ -104,12 +103,12 @@ def test_command(tmp_path):
     command = [sys.executable, str(SCRIPT), "--stride", "1000003", "--json", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
-    assert [line.split()[0] for line in lines] == list(_runtime.FUNCTIONS)
+    assert [line.split()[0] for line in lines] == list(runtime.FUNCTIONS)
     report = json.loads(path.read_text())
     assert report["stride"] == 1000003
     for line, result in zip(lines, report["results"], strict=True):
         assert f"{result['ulp']:.4f} ulp at x = {result['x']:.9g} ({result['bits']})" in line
-        assert line.endswith(f"same bits on {', '.join(_runtime.isas())}")
+        assert line.endswith(f"same bits on {', '.join(runtime.isas())}")
         assert 0.5 < result["ulp"] <= ULPS[result["function"]]
     wrong = subprocess.run([*command, "--isa", "sse9"], capture_output=True, text=True)
     assert wrong.returncode == 2

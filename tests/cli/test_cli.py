@@ -15,25 +15,6 @@ from fastbp.cli import main
 from fastbp.datasets import load_digits, train_test_split
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    """A folder of its own for each test; no MNIST."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("FASTBP_DATA", raising=False)
-    return tmp_path
-
-
-@pytest.fixture
-def run(capsys):
-    """Run a command that must succeed; return its standard output."""
-
-    def command(*arguments) -> str:
-        assert main([str(a) for a in arguments]) == 0, capsys.readouterr().err
-        return capsys.readouterr().out
-
-    return command
-
-
 @pytest.fixture
 def flowers(here, rng):
     """A CSV file of three classes in three places, with a header."""

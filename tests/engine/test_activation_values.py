@@ -11,7 +11,7 @@ import pytest
 from arrays import Padded, blank, padded, same_bits
 
 from fastbp import reference
-from fastbp.engine import kernels as _kernels
+from fastbp.engine import kernels
 
 # In units in the last place of the true value, of f at one exactly given z.
 ULPS = {"linear": 0, "relu": 0, "sigmoid": 3, "tanh": 2, "sign": 0, "step": 0, "softplus": 2}
@@ -32,8 +32,8 @@ def special_values(dtype):
 
 def sample(dtype):
     rng = np.random.default_rng(5)
-    magnitudes = 10 ** rng.uniform(-8, 2, 1000) * rng.choice([-1, 1], 1000)
-    return np.concatenate([special_values(dtype), rng.normal(0, 4, 2000), magnitudes]).astype(dtype)
+    magnitudes = 10 ** rng.uniform(-8, 2, 300) * rng.choice([-1, 1], 300)
+    return np.concatenate([special_values(dtype), rng.normal(0, 4, 600), magnitudes]).astype(dtype)
 
 
 def exact_sigmoid(z: Decimal) -> Decimal:
@@ -84,9 +84,9 @@ def exact_values(activation, dtype):
 
 
 @pytest.mark.parametrize("activation", list(EXACT))
-def test_activation_is_accurate_to_a_few_ulp(isa, dtype, activation):
+def test_scalar_activation_is_accurate_to_a_few_ulp(dtype, activation):
     z = sample(dtype)
-    y = _kernels.apply_activation(activation, z, isa)
+    y = kernels.apply_activation(activation, z, "scalar")
     assert y.dtype == dtype
     assert np.isfinite(y).all()
     tiny = float(np.finfo(dtype).tiny)  # results below it may be flushed to zero
@@ -100,7 +100,7 @@ def test_activation_is_accurate_to_a_few_ulp(isa, dtype, activation):
 
 def test_gelu_is_accurate_to_an_ulp_of_its_argument(isa, dtype):
     z = sample(dtype)
-    y = _kernels.apply_activation("gelu", z, isa).astype(np.float64)
+    y = kernels.apply_activation("gelu", z, isa).astype(np.float64)
     exact = np.array([0.5 * v * math.erfc(-v / 2**0.5) for v in z.tolist()])
     error = abs(y - exact) / np.maximum(np.spacing(abs(z)), np.finfo(dtype).tiny)
     assert error.max() <= 1.5
@@ -112,42 +112,42 @@ def test_large_arguments_of_either_sign_have_finite_outputs_and_slopes(isa, dtyp
         y, slope = blank(z.shape, dtype), blank(z.shape, dtype)
         arrays = y, padded(np.ones((1, 1), dtype)), padded(z), Padded(np.zeros(3, dtype))
         arrays = [a.array for a in arrays]
-        _kernels.dense_forward(*arrays, 1, 3, activation, isa, slope.array)
+        kernels.dense_forward(*arrays, 1, 3, activation, isa, slope.array)
         assert np.isfinite(y.values).all(), activation
         assert np.isfinite(slope.values).all(), activation
-        below = _kernels.apply_activation(activation, np.full(1, -np.inf, dtype), isa)[0]
+        below = kernels.apply_activation(activation, np.full(1, -np.inf, dtype), isa)[0]
         assert not np.isnan(below), activation
 
 
-@pytest.mark.parametrize("activation", ELEMENTWISE)
-def test_activation_bits_are_those_of_the_scalar_kernels(isa, dtype, activation):
+def test_activation_bits_are_those_of_the_scalar_kernels(isa, dtype):
     z = sample(dtype)
-    want = _kernels.apply_activation(activation, z, "scalar")
-    assert same_bits(_kernels.apply_activation(activation, z, isa), want)
+    for activation in ELEMENTWISE:
+        want = kernels.apply_activation(activation, z, "scalar")
+        assert same_bits(kernels.apply_activation(activation, z, isa), want), activation
 
 
 def test_activation_leaves_its_argument_and_takes_any_length(isa, dtype):
     z = sample(dtype)
     before = z.copy()
-    whole = _kernels.apply_activation("sigmoid", z, isa)
+    whole = kernels.apply_activation("sigmoid", z, isa)
     assert same_bits(z, before)
     for n in (0, 1, 3, 7, 8, 9, 15, 16, 17, 33):
-        assert same_bits(_kernels.apply_activation("sigmoid", z[:n].copy(), isa), whole[:n])
+        assert same_bits(kernels.apply_activation("sigmoid", z[:n].copy(), isa), whole[:n])
 
 
 def test_activation_is_monotone_and_bounded_where_it_saturates(isa, dtype):
     z = np.sort(sample(dtype))
     for activation, low in [("sigmoid", 0), ("tanh", -1)]:
-        y = _kernels.apply_activation(activation, z, isa)
+        y = kernels.apply_activation(activation, z, isa)
         assert y.min() == low
         assert y.max() == 1
-    odd = _kernels.apply_activation("tanh", z, isa) + _kernels.apply_activation("tanh", -z, isa)
+    odd = kernels.apply_activation("tanh", z, isa) + kernels.apply_activation("tanh", -z, isa)
     assert not odd.any()
 
 
-@pytest.mark.parametrize("activation", ELEMENTWISE)
-def test_activation_of_nan_is_nan_so_that_divergence_is_seen(isa, dtype, activation):
+def test_activation_of_nan_is_nan_so_that_divergence_is_seen(isa, dtype):
     z = np.linspace(-1, 1, 40).astype(dtype)
     z[[0, 17, 39]] = np.nan
-    y = _kernels.apply_activation(activation, z, isa)
-    assert list(np.flatnonzero(np.isnan(y))) == [0, 17, 39]
+    for activation in ELEMENTWISE:
+        y = kernels.apply_activation(activation, z, isa)
+        assert list(np.flatnonzero(np.isnan(y))) == [0, 17, 39], activation

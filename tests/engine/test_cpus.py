@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from fastbp.engine import cpus as _cpus
+from fastbp.engine import cpus
 from fastbp.errors import ConfigError
 
 
@@ -27,7 +27,7 @@ def write(root, files):
 
 
 def test_affinity_where_nothing_else_limits(tmp_path):
-    assert _cpus.available_cpus(tmp_path) == 8
+    assert cpus.available_cpus(tmp_path) == 8
 
 
 @pytest.mark.parametrize(
@@ -69,26 +69,26 @@ def test_affinity_where_nothing_else_limits(tmp_path):
     ],
 )
 def test_cgroup_quota(tmp_path, files, cores):
-    assert _cpus.available_cpus(write(tmp_path, files)) == cores
+    assert cpus.available_cpus(write(tmp_path, files)) == cores
 
 
 @pytest.mark.parametrize(("value", "cores"), [("3", 3), ("4,2", 4), ("0", 8), ("many", 8)])
 def test_omp_num_threads_limits(tmp_path, monkeypatch, value, cores):
     monkeypatch.setenv("OMP_NUM_THREADS", value)
-    assert _cpus.available_cpus(tmp_path) == cores
+    assert cpus.available_cpus(tmp_path) == cores
 
 
 def test_own_variable_overrides_everything(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     monkeypatch.setenv("FASTBP_NUM_THREADS", "16")
-    assert _cpus.available_cpus(tmp_path) == 16
+    assert cpus.available_cpus(tmp_path) == 16
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])
 def test_own_variable_must_be_a_positive_whole_number(tmp_path, monkeypatch, value):
     monkeypatch.setenv("FASTBP_NUM_THREADS", value)
     with pytest.raises(ConfigError, match=f"FASTBP_NUM_THREADS.*{value}"):
-        _cpus.available_cpus(tmp_path)
+        cpus.available_cpus(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -97,4 +97,4 @@ def test_own_variable_must_be_a_positive_whole_number(tmp_path, monkeypatch, val
 )
 def test_l2_cache(tmp_path, text, size):
     write(tmp_path, {"sys/devices/system/cpu/cpu0/cache/index2/size": text + "\n"})
-    assert _cpus.l2_bytes(tmp_path) == size
+    assert cpus.l2_bytes(tmp_path) == size

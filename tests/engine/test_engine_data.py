@@ -7,14 +7,14 @@ import pytest
 from arrays import same_bits
 from networks import Net, train
 
-from fastbp.engine import run as _engine
+from fastbp.engine.run import Run
 
 
 def test_a_batch_larger_than_the_data_is_all_of_it(dtype):
     nets = [Net([6, 33, 3], ["tanh", "linear"], dtype) for _ in range(2)]
     x, y = nets[0].rows(20)
     for net, batch in zip(nets, (20, 10**9), strict=True):
-        run = _engine.Run(net.model, "mse", "sgd", 0.0, 0.0, batch, 1)
+        run = Run(net.model, "mse", "sgd", 0.0, 0.0, batch, 1)
         run.bind(x, y)
         assert run.steps(0, 1, np.array([0.1]))[2] == 1
     assert nets[0].digest() == nets[1].digest()
@@ -24,7 +24,7 @@ def test_steps_take_their_rows_in_the_given_order(dtype):
     nets = [Net([6, 33, 3], ["tanh", "linear"], dtype) for _ in range(3)]
     x, y = nets[0].rows(50)
     order = np.random.default_rng(8).permutation(50)
-    runs = [_engine.Run(net.model, "mse", "sgd", 0.0, 0.0, 8, 1) for net in nets]
+    runs = [Run(net.model, "mse", "sgd", 0.0, 0.0, 8, 1) for net in nets]
     runs[0].bind(x[order].copy(), y[order].copy())
     runs[1].bind(x, y)
     runs[1].order.base[...] = order  # the view that callers see is read-only
@@ -40,7 +40,7 @@ def test_shuffle_is_a_reproducible_permutation(n):
     x, y = net.rows(n)
 
     def orders(seed):
-        run = _engine.Run(net.model, "mse", "sgd", 0.0, 0.0, 8, 1)
+        run = Run(net.model, "mse", "sgd", 0.0, 0.0, 8, 1)
         run.bind(x, y)
         assert run.order.dtype == np.int64
         assert run.order.tolist() == list(range(n))
@@ -63,7 +63,7 @@ def test_shuffle_is_a_reproducible_permutation(n):
 
 def test_shuffle_reaches_every_permutation_equally_often():
     net = Net([2, 1], ["linear"])
-    run = _engine.Run(net.model, "mse", "sgd", 0.0, 0.0, 8, 1)
+    run = Run(net.model, "mse", "sgd", 0.0, 0.0, 8, 1)
     run.bind(*net.rows(4))
     bits, counts = np.random.SFC64(5), {}
     for _ in range(24 * 400):
@@ -87,7 +87,7 @@ def test_integer_labels_train_like_their_one_hot_rows(dtype, loss):
 def test_binding_other_data_goes_on_with_the_velocity(dtype):
     nets = [Net([6, 17, 3], ["tanh", "linear"], dtype) for _ in range(2)]
     x, y = nets[0].rows(40)
-    runs = [_engine.Run(net.model, "mse", "momentum", 0.9, 0.0, 8, 1) for net in nets]
+    runs = [Run(net.model, "mse", "momentum", 0.9, 0.0, 8, 1) for net in nets]
     rates = np.full(5, 0.1)
     runs[0].bind(x, y)
     runs[0].steps(0, 5, rates)
@@ -103,7 +103,7 @@ def test_the_run_keeps_its_data_alive_and_may_read_mapped_files(dtype, tmp_path)
     nets = [Net([6, 17, 3], ["tanh", "linear"], dtype) for _ in range(2)]
     x, y = nets[0].rows(40)
     np.save(tmp_path / "x.npy", x)
-    runs = [_engine.Run(net.model, "mse", "sgd", 0.0, 0.0, 8, 1) for net in nets]
+    runs = [Run(net.model, "mse", "sgd", 0.0, 0.0, 8, 1) for net in nets]
     runs[0].bind(x, y)
     runs[1].bind(np.load(tmp_path / "x.npy", mmap_mode="r"), y.copy())
     junk = [np.full_like(x, np.nan) for _ in range(5)]

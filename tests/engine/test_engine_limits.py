@@ -14,9 +14,9 @@ import pytest
 from arrays import same_bits
 from networks import Net, train
 
-from fastbp.engine import model as _model
-from fastbp.engine import run as _engine
-from fastbp.engine import runtime as _runtime
+from fastbp.engine import runtime
+from fastbp.engine.model import Model
+from fastbp.engine.run import Run, gradients
 from fastbp.errors import BusyError
 
 SIZES, ACTIVATIONS = [20, 48, 33, 5], ["relu", "tanh", "softmax"]
@@ -26,20 +26,25 @@ MAX_ALLOCATIONS = 50  # of one operation; more would mean that it never succeeds
 @pytest.fixture(autouse=True)
 def allocations_succeed_again():
     yield
-    _runtime.fail_allocation(0)
+    runtime.fail_allocation(0)
 
 
 def live_bytes():
     gc.collect()
-    return _runtime.live_bytes()
+    return runtime.live_bytes()
+
+
+def assert_live(held):
+    """So many bytes are held, but for garbage: collecting that takes longer than all the rest."""
+    assert runtime.live_bytes() == held or live_bytes() == held
 
 
 def make_model(net, x, y):
-    return _model.Model(SIZES[0], SIZES[1:], ACTIVATIONS, net.dtype)
+    return Model(SIZES[0], SIZES[1:], ACTIVATIONS, net.dtype)
 
 
 def make_run(net, x, y):
-    return _engine.Run(net.model, "cross_entropy", "momentum", 0.9, 0.0, 16, 2)
+    return Run(net.model, "cross_entropy", "momentum", 0.9, 0.0, 16, 2)
 
 
 OPERATIONS = {
@@ -48,7 +53,7 @@ OPERATIONS = {
     "predict": lambda net, x, y: net.model.predict(x, 2),
     "activations": lambda net, x, y: net.model.activations(x, 2),
     "evaluate": lambda net, x, y: net.model.evaluate("cross_entropy", x, y, 2),
-    "gradients": lambda net, x, y: _engine.gradients(net.model, "cross_entropy", x, y, 2, True),
+    "gradients": lambda net, x, y: gradients(net.model, "cross_entropy", x, y, 2, True),
     "train": lambda net, x, y: train(net, x, y, "cross_entropy", 9, "momentum", n_threads=2),
 }
 
@@ -60,18 +65,18 @@ def test_every_failing_allocation_is_a_memory_error_that_changes_nothing(dtype, 
     call = OPERATIONS[operation]
     before, held = net.digest(), live_bytes()
     for n in range(1, MAX_ALLOCATIONS):
-        _runtime.fail_allocation(n)
+        runtime.fail_allocation(n)
         result = None
         with contextlib.suppress(MemoryError):
             result = call(net, x, y)
         if result is not None:
             break
         assert net.digest() == before
-        assert live_bytes() == held
+        assert_live(held)
     else:
         pytest.fail(f"{operation} still fails at allocation {n}")
     assert n > 1, f"{operation} allocates nothing that can fail"
-    _runtime.fail_allocation(0)
+    runtime.fail_allocation(0)
     del result
     assert live_bytes() == held
 
@@ -81,10 +86,10 @@ def test_a_run_whose_bind_failed_can_bind_again(dtype):
     x, y = nets[0].rows(200, "cross_entropy")
     runs = [make_run(net, x, y) for net in nets]
     runs[0].bind(x, y)
-    _runtime.fail_allocation(1)
+    runtime.fail_allocation(1)
     with pytest.raises(MemoryError):
         runs[1].bind(x, y)
-    _runtime.fail_allocation(0)
+    runtime.fail_allocation(0)
     runs[1].bind(x, y)
     for run in runs:
         assert run.steps(0, 12, np.full(12, 0.1))[2] == 12
@@ -98,7 +103,7 @@ def test_nothing_stays_allocated_after_the_objects_are_gone(dtype):
     assert live_bytes() >= held + net.model.arena.nbytes
     run = train(net, x, y, "cross_entropy", 9, "momentum")
     net.model.predict(x, 2)
-    gradient = _engine.gradients(net.model, "cross_entropy", x, y, 2, True)[1]
+    gradient = gradients(net.model, "cross_entropy", x, y, 2, True)[1]
     view = net.model.weight(0)
     del run, gradient, net
     assert live_bytes() > held  # the view keeps the arena
@@ -111,7 +116,7 @@ def test_steps_allocate_nothing(dtype):
     x, y = net.rows(200, "cross_entropy")
     run = make_run(net, x, y)
     run.bind(x, y)
-    _runtime.fail_allocation(1)
+    runtime.fail_allocation(1)
     run.shuffle(np.random.SFC64(1))
     assert run.steps(0, 13, np.full(13, 0.1))[2] == 13
 
@@ -134,23 +139,22 @@ class Marathon(threading.Thread):
 def long_run(count):
     """A network, and a run of it bound to rows enough for `count` steps of batch 1."""
     net = Net([64, 64, 5], ["tanh", "softmax"], "float32")
-    run = _engine.Run(net.model, "cross_entropy", "sgd", 0.0, 0.0, 1, 1)
+    run = Run(net.model, "cross_entropy", "sgd", 0.0, 0.0, 1, 1)
     run.bind(*net.rows(count, "cross_entropy"))
     return net, run
 
 
 @cache
 def marathon_steps():
-    """How many steps take about 0.3 s, on this machine and its kernel set."""
+    """How many steps take about 0.1 s, on this machine and its kernel set."""
     _, run = long_run(500)
     start = time.perf_counter()
     run.steps(0, 500, np.full(500, 1e-3))
-    return max(1000, int(500 * 0.3 / (time.perf_counter() - start)))
+    return max(1000, int(500 * 0.1 / (time.perf_counter() - start)))
 
 
 @cache
-def undisturbed_digest():
-    count = marathon_steps()
+def undisturbed_digest(count):
     net, run = long_run(count)
     run.steps(0, count, np.full(count, 1e-3))
     return net.digest()
@@ -166,29 +170,34 @@ SECOND_CALLS = {
 
 @pytest.mark.parametrize("name", list(SECOND_CALLS))
 def test_the_second_writer_gets_busy_error_and_the_first_is_undisturbed(name):
-    count = marathon_steps()
-    net, run = long_run(count)
-    rows = net.rows(64, "cross_entropy")
-    other = _engine.Run(net.model, "cross_entropy", "sgd", 0.0, 0.0, 8, 1)
-    other.bind(*rows)
-    marathon = Marathon(run, count)
-    before = net.digest()
-    marathon.start()
-    while net.digest() == before and marathon.is_alive():  # until it is inside
-        time.sleep(0.001)
-    refused = 0
-    while marathon.is_alive() and refused < 5:
-        try:
-            SECOND_CALLS[name](run, other, rows)
-        except BusyError as error:
-            refused += 1
-            assert "network" in str(error) or "run" in str(error)
+    count, refused = marathon_steps(), 0
+    while (
+        not refused
+    ):  # a busy machine may wake this thread when the marathon is over: a longer one
+        net, run = long_run(count)
+        rows = net.rows(64, "cross_entropy")
+        other = Run(net.model, "cross_entropy", "sgd", 0.0, 0.0, 8, 1)
+        other.bind(*rows)
+        marathon = Marathon(run, count)
+        before = net.digest()
+        marathon.start()
+        while net.digest() == before and marathon.is_alive():  # until it is inside
             time.sleep(0.001)
-    marathon.join()
-    assert marathon.error is None
-    assert marathon.result[2] == count
-    assert refused > 0
-    assert net.digest() == undisturbed_digest()
+        while marathon.is_alive() and refused < 5:
+            try:
+                SECOND_CALLS[name](run, other, rows)
+            except BusyError as error:
+                refused += 1
+                assert "network" in str(error) or "run" in str(error)
+                time.sleep(0.001)
+            else:  # the marathon ended in between, and this call has written the network
+                refused = 0
+                break
+        marathon.join()
+        assert marathon.error is None
+        assert marathon.result[2] == count
+        count *= 2
+    assert net.digest() == undisturbed_digest(count // 2)
     assert run.steps(0, 1, np.array([0.1]))[2] == 1  # free again
 
 
@@ -196,7 +205,7 @@ def test_many_threads_may_predict_with_one_network(dtype):
     net = Net([64, 130, 10], ["tanh", "softmax"], dtype)
     x, y = net.rows(700, "cross_entropy")
     want = net.model.predict(x, 1), net.model.evaluate("cross_entropy", x, y, 1)
-    gradient = _engine.gradients(net.model, "cross_entropy", x, y, 1, True)
+    gradient = gradients(net.model, "cross_entropy", x, y, 1, True)
 
     def work(i):
         n_threads = 1 + i % 3
@@ -204,7 +213,7 @@ def test_many_threads_may_predict_with_one_network(dtype):
         row = slice(i, i + 1)  # few enough for buffers on the thread's stack
         assert same_bits(net.model.predict(x[row], n_threads), want[0][row])
         assert net.model.evaluate("cross_entropy", x, y, n_threads) == want[1]
-        got = _engine.gradients(net.model, "cross_entropy", x, y, n_threads, True)
+        got = gradients(net.model, "cross_entropy", x, y, n_threads, True)
         assert same_bits(got[1].arena, gradient[1].arena)
         assert same_bits(got[2], gradient[2])
         return True

@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from fastbp.engine import runtime as _runtime
+from fastbp.engine import runtime
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
-    pytest.mark.skipif(not _runtime.has_openmp(), reason="built without OpenMP"),
+    pytest.mark.skipif(not runtime.has_openmp(), reason="built without OpenMP"),
 ]
 
 CHILD = """

@@ -1,4 +1,4 @@
-"""Maxout, Gated and Residual: values, gradients, steps and their bits."""
+"""Maxout, Gated and Residual: values, gradients and steps."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from gate_networks import STACKS, described, network, rows, twin
 from networks import digest
 
 import fastbp as fb
-from fastbp import reference, testing
-from fastbp.engine import run as _engine
-from fastbp.engine import runtime as _runtime
+from fastbp import reference
 
 TOLERANCE = 1e-6  # of gradient_check, float64
 WEIGHTS = [0.0, 1.0, 2.0, 3.0, 0.5, 1.5]
-THREADS = [1, 2, 3] if _runtime.has_openmp() else [1]
 
 
-@pytest.mark.parametrize("n", [1, 2, 8, 9, 70, 300])
 @pytest.mark.parametrize("name", list(STACKS))
-def test_values_and_gradients_are_those_of_the_reference(name, n):
-    net = network(name)
+def test_values_and_gradients_are_those_of_the_reference(name):
+    for n in (1, 2, 8, 9, 70, 300):
+        assert_reference(network(name), n)
+
+
+def assert_reference(net, n):
     x, y = rows(net, n)
     want, want_pairs, want_dx = twin(net, x, y)
     np.testing.assert_allclose(net.predict(x), want, rtol=0, atol=1e-12)
@@ -106,36 +106,6 @@ def test_training_lowers_the_loss(optimizer, batch_size):
     before = trainer.evaluate(x, y)["loss"]
     trainer.fit(x, y, epochs=30)
     assert trainer.evaluate(x, y)["loss"] < 0.6 * before
-
-
-@testing.forced()
-def trained(name, dtype, batch, n_threads, **limits):
-    net = network(name, dtype)
-    x, y = rows(net, 5 * batch - 2)
-    run = _engine.Run(net._model, "mse", "momentum", 0.5, 1e-3, batch, n_threads, **limits)
-    run.bind(x, y)
-    assert run.regime == "batch-split"
-    for _ in range(3):
-        run.steps(0, 5, np.full(5, 0.01))
-    assert np.isfinite(net._model.arena).all()
-    return digest(net._model.arena)
-
-
-@pytest.mark.parametrize("batch", [1, 5, 40, 130])
-@pytest.mark.parametrize("name", ["depth 4", "projection"])
-def test_one_digest_for_all_threads_and_kernel_sets(use_isa, dtype, name, batch):
-    found = set()
-    for isa in _runtime.isas():
-        use_isa(isa)
-        found |= {trained(name, dtype, batch, n) for n in THREADS}
-    assert len(found) == 1
-    assert found != {digest(network(name, dtype)._model.arena)}
-
-
-def test_limits_on_norms_give_one_digest(use_isa):
-    found = {trained("depth 4", "float32", 40, n, clip_norm=0.1, max_norm=0.5) for n in THREADS}
-    assert len(found) == 1
-    assert found != {trained("depth 4", "float32", 40, 1)}
 
 
 def test_padding_between_the_pieces_stays_zero():

@@ -9,9 +9,7 @@ import pytest
 from arrays import same_bits
 
 from fastbp import reference
-from fastbp.engine import kernels as _kernels
-from fastbp.engine import probe as _probe
-from fastbp.engine import runtime as _runtime
+from fastbp.engine import kernels, probe, runtime
 
 BATCH, N_IN, N_OUT = 5, 19, 21
 RATE = 0.25
@@ -20,7 +18,7 @@ RATE = 0.25
 @pytest.fixture
 def calls(isa, dtype, rng):
     """Random numbers everywhere but in the padding; the third and the last input are zero."""
-    calls = _probe.KernelCalls(dtype, BATCH, N_IN, N_OUT, isa)
+    calls = probe.KernelCalls(dtype, BATCH, N_IN, N_OUT, isa)
     for array, n in [(calls.x, N_IN), (calls.y, N_OUT), (calls.dy, N_OUT), (calls.weight, N_OUT)]:
         array[:, :n] = rng.standard_normal((len(array), n))
     calls.bias[:, :N_OUT] = rng.standard_normal(N_OUT)
@@ -35,8 +33,8 @@ def activated(name, array):
 
 
 def test_arrays_are_the_engines(calls, dtype):
-    assert calls.x.shape == (BATCH, _runtime.leading_dimension(N_IN, dtype))
-    assert calls.weight.shape == (N_IN, _runtime.leading_dimension(N_OUT, dtype))
+    assert calls.x.shape == (BATCH, runtime.leading_dimension(N_IN, dtype))
+    assert calls.weight.shape == (N_IN, runtime.leading_dimension(N_OUT, dtype))
     for array in (calls.x, calls.dx, calls.y, calls.dy, calls.target, calls.weight, calls.bias):
         assert array.dtype == dtype
         assert array.ctypes.data % 64 == 0
@@ -45,7 +43,7 @@ def test_arrays_are_the_engines(calls, dtype):
 def test_dense_forward(calls, isa):
     want, last = np.zeros_like(calls.y), calls.y[-1].copy()
     arrays = want, calls.x, calls.weight, calls.bias[0]
-    _kernels.dense_forward(*arrays, N_IN, N_OUT, "tanh", isa)
+    kernels.dense_forward(*arrays, N_IN, N_OUT, "tanh", isa)
     calls.dense_forward(2, BATCH - 1, "tanh")
     assert same_bits(calls.y[:-1], want[:-1])
     assert same_bits(calls.y[-1], last)
@@ -53,7 +51,7 @@ def test_dense_forward(calls, isa):
 
 def test_dense_delta(calls, isa):
     want = np.zeros_like(calls.dx)
-    _kernels.dense_delta(want, calls.dy, calls.weight, calls.x, N_IN, N_OUT, "tanh", isa)
+    kernels.dense_delta(want, calls.dy, calls.weight, calls.x, N_IN, N_OUT, "tanh", isa)
     calls.dense_delta(2, BATCH - 1, "tanh")
     assert same_bits(calls.dx[:-1], want[:-1])
     assert not calls.dx[-1].any()
@@ -63,7 +61,7 @@ def test_dense_update_counts_its_calls_and_its_rows(calls, isa):
     want, bias = calls.weight.copy(), calls.bias[0].copy()
     for _ in range(3):
         arrays = want[:7], bias, None, None, calls.x, calls.dy
-        _kernels.dense_update(*arrays, 7, N_OUT, "sgd", RATE, 0.0, 0.0, isa)
+        kernels.dense_update(*arrays, 7, N_OUT, "sgd", RATE, 0.0, 0.0, isa)
     calls.dense_update(3, 7)
     assert same_bits(calls.weight, want)
 
@@ -73,13 +71,13 @@ def test_streaming_visits_the_inputs_that_are_not_zero(calls, isa):
     np.testing.assert_array_equal(calls.index[: len(index)], index)
     want = np.zeros_like(calls.y)
     arrays = want, calls.x, calls.weight, calls.bias[0]
-    _kernels.dense_forward(*arrays, N_IN, N_OUT, "tanh", isa)
+    kernels.dense_forward(*arrays, N_IN, N_OUT, "tanh", isa)
     calls.stream_forward(2, "tanh")
     assert same_bits(calls.y, want)
     dx, updated = np.zeros_like(calls.dx), calls.weight.copy()
-    _kernels.dense_delta(dx, calls.dy, calls.weight, calls.x, N_IN, N_OUT, "linear", isa)
+    kernels.dense_delta(dx, calls.dy, calls.weight, calls.x, N_IN, N_OUT, "linear", isa)
     arrays = updated, calls.bias[0].copy(), None, None, calls.x, calls.dy
-    _kernels.dense_update(*arrays, N_IN, N_OUT, "sgd", RATE, 0.0, 0.0, isa)
+    kernels.dense_update(*arrays, N_IN, N_OUT, "sgd", RATE, 0.0, 0.0, isa)
     calls.stream_backward(1)
     assert same_bits(calls.dx[:, index], dx[:, index])
     assert not calls.dx[:, [2, N_IN - 1]].any()
@@ -96,14 +94,14 @@ def test_gather_rows(calls, dtype, rng):
 
 def test_loss_delta(calls, isa):
     calls.target[:, 3] = 1
-    delta, loss, hit = np.zeros_like(calls.dy), np.zeros(BATCH), np.zeros(BATCH, np.uint8)
+    delta, loss, correct = np.zeros_like(calls.dy), np.zeros(BATCH), np.zeros(BATCH, np.uint8)
     names = "cross_entropy", "softmax"
-    arrays = delta, loss, hit, calls.y, calls.target
-    _kernels.loss_delta(*arrays, N_OUT, *names, 1 / BATCH, isa)
+    arrays = delta, loss, correct, calls.y, calls.target
+    kernels.loss_delta(*arrays, N_OUT, *names, 1 / BATCH, isa)
     calls.loss_delta(2, BATCH - 1, *names)
     assert same_bits(calls.dy[:-1], delta[:-1])
     np.testing.assert_array_equal(calls.row_loss, [*loss[:-1], 0])
-    np.testing.assert_array_equal(calls.hit, [*hit[:-1], 0])
+    np.testing.assert_array_equal(calls.correct, [*correct[:-1], 0])
 
 
 def test_activate(calls):
@@ -115,14 +113,14 @@ def test_activate(calls):
 @pytest.mark.parametrize("n_threads", [1, 2, 3])
 def test_barrier(n_threads):
     started = time.perf_counter()
-    seconds = _probe.barrier_seconds(n_threads, 50)
+    seconds = probe.barrier_seconds(n_threads, 50)
     assert 0 < seconds * 50 <= time.perf_counter() - started
 
 
 def test_a_vector_holds_half_as_many_doubles(isa):
     peaks = {"float32": 0.0, "float64": 0.0}
     for dtype in 20 * list(peaks):  # in turn, and briefly: some are undisturbed
-        peaks[dtype] = max(peaks[dtype], _probe.fma_peak(isa, 1, 1, dtype))
+        peaks[dtype] = max(peaks[dtype], probe.fma_peak(isa, 1, 1, dtype))
     ratio = peaks["float32"] / peaks["float64"]
     if isa != "scalar":  # there it is the fma() of the C library
         assert 1.4 < ratio < 2.9
@@ -132,7 +130,7 @@ def test_the_peak_is_probed_for_no_longer_than_asked(isa):
     seconds = []
     for _ in range(3):
         started = time.process_time()  # a busy neighbour does not count
-        _probe.fma_peak(isa, 1, 50)
+        probe.fma_peak(isa, 1, 50)
         seconds.append(time.process_time() - started)
     # As many rounds as on vectors take six times as long on the portable kernels.
     assert min(seconds) < 0.1

@@ -12,20 +12,20 @@ import pytest
 from training import classes, parameters, trainer
 
 import fastbp as fb
-from fastbp.engine import model as _model
-from fastbp.engine import run as _engine
-from fastbp.engine import runtime as _runtime
+from fastbp.engine import runtime
+from fastbp.engine.model import Model
+from fastbp.engine.run import Run
 
 HUGE = 2**31 - 1
 
 
 def held_by_a_run(n_threads):
-    model = _model.Model(8, [16, 3], ["tanh", "linear"], "float32")
+    model = Model(8, [16, 3], ["tanh", "linear"], "float32")
     x, y = np.zeros((40, 8), np.float32), np.zeros((40, 3), np.float32)
-    before = _runtime.live_bytes()
-    run = _engine.Run(model, "mse", "sgd", 0.0, 0.0, 20, n_threads)
+    before = runtime.live_bytes()
+    run = Run(model, "mse", "sgd", 0.0, 0.0, 20, n_threads)
     run.bind(x, y)
-    return _runtime.live_bytes() - before
+    return runtime.live_bytes() - before
 
 
 def test_memory_does_not_grow_with_threads_that_are_not_used():
@@ -55,7 +55,7 @@ def test_the_number_set_for_the_process_is_bounded():
         net.gradients(x, y, "cross_entropy")
     finally:
         fb.set_num_threads(before)
-    assert three == (3 if _runtime.has_openmp() else 1)
+    assert three == (3 if runtime.has_openmp() else 1)
     assert many <= max(64, 4 * os.cpu_count())
 
 
@@ -85,7 +85,7 @@ def test_a_process_that_may_start_few_threads_goes_on_with_these():
     assert result.stdout == "trained\n", result.stderr
 
 
-@pytest.mark.skipif(not _runtime.has_openmp(), reason="one thread in any case")
+@pytest.mark.skipif(not runtime.has_openmp(), reason="one thread in any case")
 def test_threadpoolctl_limits_the_threads_of_its_block():
     threadpoolctl = pytest.importorskip("threadpoolctl")
     before, (x, y) = fb.get_num_threads(), classes()

@@ -38,7 +38,7 @@ def run(case: Case, way: Way) -> tuple[fb.Network, Outcome, set[testing.Cell]]:
     network = case.network()
     trainer = case.trainer(network, way.threads)
     outcome: Outcome = {}
-    with kernels(way.isa), testing.forced(way.regime, way.apart) as seen:
+    with kernels(way.isa), testing.forced(way.regime, way.packs_first_layer) as seen:
         try:
             outcome |= CALLS[way.calls](case, trainer)
         except DivergenceError as error:

@@ -14,8 +14,8 @@ import fastbp as fb
 from fuzz import architectures, recipes
 
 MOST_BATCH = 600
-FLOPS = (2e5, 4e7)  # of one call of fit: from 0.1 to 10 ms on one core
-MOST_STEPS, MOST_STREAMED = 48, 24  # a team of seven on two cores meets at a barrier in 0.1 ms
+FLOPS = (1e5, 1e7)  # of one call of fit: up to 2.5 ms on one core
+MOST_STEPS, MOST_STREAMED = 24, 12  # a team of seven on two cores meets at a barrier in 0.1 ms
 EDGES = [1, 2, 3, 7, 8, 9, 12, 16, 31, 64, 96, 128, 129, 256, 257, 600]
 
 

@@ -1,7 +1,7 @@
 """Every kind of run that the engine has: the table of them, and that each gives the same bits.
 
-A run is done in a regime, by a network whose first layer is its last or not, with its first weight
-in a place of its own or not; the state of an epoch's start is kept or not, gradients are held for
+A run is done in a regime, by a network whose first layer is its last or not, with its first layer
+packed or not; a snapshot of an epoch's start is taken or not, gradients are held for
 `clip_norm` or not, weights are limited by `max_norm` or not.
 """
 
@@ -27,8 +27,8 @@ class Row(NamedTuple):
 
     regime: str
     one_layer: bool | None
-    apart: bool | None
-    kept: bool | None
+    first_layer_packed: bool | None
+    snapshot_taken: bool | None
     held: bool | None
     limited: bool | None
     why_not: str = ""

@@ -18,7 +18,7 @@ FOLD_ROWS = 8  # up to so many rows a step may stream, above a chain may be cut 
 
 
 class Way(NamedTuple):
-    """Threads, kernel set, regime and place of the first weight; and how the steps are asked for.
+    """Threads, kernel set, regime and packing of the first layer; and how the steps are asked for.
 
     `calls` is "fit" (all epochs in one call), "fits" (a call for each epoch) or "steps" (a call for
     each batch).
@@ -27,14 +27,15 @@ class Way(NamedTuple):
     threads: int
     isa: str
     regime: str | None = None
-    apart: bool | None = None
+    packs_first_layer: bool | None = None
     calls: str = "fit"
 
     def __str__(self) -> str:
         thread = "thread" if self.threads == 1 else "threads"
         regime = self.regime or "the cost model's regime"
-        apart = {None: "", True: ", first weight apart", False: ", first weight not apart"}
-        return f"{self.calls}, {self.threads} {thread}, {self.isa}, {regime}{apart[self.apart]}"
+        packs = {None: "", True: ", first layer packed", False: ", first layer not packed"}
+        how = f"{regime}{packs[self.packs_first_layer]}"
+        return f"{self.calls}, {self.threads} {thread}, {self.isa}, {how}"
 
 
 @contextmanager
@@ -82,12 +83,12 @@ def ways_of(case: Case, threads: Sequence[int], isas: Sequence[str]) -> list[Way
     rng = np.random.default_rng([case.seed, 4])
     turns = _Turns(rng, case, threads, isas)
     ways = [Way(1, isas[0])]
-    ways += [turns.way(None) for _ in range(3)]
+    ways += [turns.way(None) for _ in range(2)]
     ways += [turns.way("batch-split") for _ in range(2)]
     if may_be_wide(case) and max(threads) > 1:
-        ways += [turns.way("wide") for _ in range(4)]
+        ways += [turns.way("wide") for _ in range(3)]
     if may_stream(case):
-        ways += [turns.way("streaming") for _ in range(3)]
+        ways += [turns.way("streaming") for _ in range(2)]
     return ways
 
 
@@ -97,7 +98,10 @@ def measuring_ways(case: Case, threads: Sequence[int], isas: Sequence[str]) -> l
     turns = _Turns(rng, case, threads, isas)
     regimes = [None, "batch-split", *["wide"] * (may_be_wide(case) and max(threads) > 1)]
     ways = [turns.way(regime) for regime in regimes]
-    return [Way(1, isas[0]), *(way._replace(apart=None, calls="measured") for way in ways)]
+    return [
+        Way(1, isas[0]),
+        *(way._replace(packs_first_layer=None, calls="measured") for way in ways),
+    ]
 
 
 class _Turns:
@@ -113,12 +117,12 @@ class _Turns:
         self._threads, self._teams = turns(threads), turns([n for n in threads if n > 1] or [1])
         self._isas = turns([*isas, isas[0]])
         self._calls = turns(["fit", "fits", "steps"] if may_step(case) else ["fit", "fits"])
-        self._apart = turns([True, False, None])
+        self._packs = turns([True, False, None])
 
     def way(self, regime: str | None) -> Way:
         wide, calls = regime == "wide", next(self._calls)
         if wide and calls == "steps" and not may_step_wide(self._case):
             calls = "fits"
         threads = next(self._teams if wide else self._threads)
-        apart = next(self._apart) if wide or regime is None else None
-        return Way(threads, next(self._isas), regime, apart, calls)
+        packs = next(self._packs) if wide or regime is None else None
+        return Way(threads, next(self._isas), regime, packs, calls)

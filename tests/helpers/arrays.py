@@ -56,6 +56,19 @@ def blank(shape: tuple[int, ...], dtype) -> Padded:
     return Padded(np.full(shape, np.nan, dtype))
 
 
+def call(kernel, outputs: list[Padded], inputs: list[Padded], *scalars) -> None:
+    """Call a kernel: nothing but the outputs may be written, and their padding stays zero.
+
+    An output may be None.
+    """
+    kernel(*(a if a is None else a.array for a in [*outputs, *inputs]), *scalars)
+    for a in outputs:
+        if a is not None:
+            a.assert_written_inside()
+    for a in inputs:
+        a.assert_unwritten()
+
+
 def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
     """Equal in dtype, shape and every bit: tells 0 from -0, and NaN equals the same NaN."""
     return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()

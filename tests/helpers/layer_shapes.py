@@ -49,3 +49,10 @@ def covering() -> list[tuple[int, int, int]]:
 
 
 SHAPES = covering() + DEEP
+# Every size once as n_in and once as n_out: for what differs in the epilogue of a kernel alone.
+HALF = covering()[: len(SIZES)]
+
+
+def shapes_of(activation) -> list[tuple[int, int, int]]:
+    """All with the plain sum, which the activations share; with them every size once."""
+    return SHAPES if activation == "linear" else HALF

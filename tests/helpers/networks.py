@@ -10,9 +10,9 @@ import numpy as np
 from loss_cases import LOSSES, PARAMETERS, targets
 
 from fastbp import reference, testing
-from fastbp.engine import model as _model
-from fastbp.engine import run as _engine
 from fastbp.engine import runtime
+from fastbp.engine.model import Model
+from fastbp.engine.run import Run
 
 FLAT = {"sign", "step"}  # their slope is 0: no gradient trains them
 SLOPED = [name for name in reference.ACTIVATIONS if name not in FLAT]
@@ -22,6 +22,12 @@ PAIRS = [
     for activation in SLOPED
     if row.fused_with in (None, activation)
 ]
+LOSSES_OF_PAIRS = list(dict.fromkeys(loss for loss, _ in PAIRS))
+
+
+def outputs_of(loss):
+    """The output activations of the pairs of a loss."""
+    return [activation for name, activation in PAIRS if name == loss]
 
 
 class Net:
@@ -29,7 +35,7 @@ class Net:
 
     def __init__(self, sizes, activations, dtype="float64", seed=0):
         self.sizes, self.activations, self.dtype = sizes, activations, dtype
-        self.model = _model.Model(sizes[0], sizes[1:], activations, dtype)
+        self.model = Model(sizes[0], sizes[1:], activations, dtype)
         self.layers = range(len(activations))
         rng = np.random.default_rng([seed, *sizes])
         for i, (n_in, n_out) in enumerate(pairwise(sizes)):
@@ -68,12 +74,12 @@ def digest(array) -> str:
 def train(net, x, y, loss, steps, rule="sgd", rate=0.05, batch=32, n_threads=1, seed=3, **options):
     """Shuffled epochs until `steps` steps are done; the run, for what a test asks it next.
 
-    With `share` every step gets the whole team, however small it is.
+    With a `regime` every step is done in it, by the whole team, however small it is.
     """
-    share = options.pop("share", False)
+    regime = options.pop("regime", None)
     options = {"parameter": PARAMETERS[loss], **options}
-    run = _engine.Run(net.model, loss, rule, batch_size=batch, n_threads=n_threads, **options)
-    with testing.forced() if share else nullcontext():
+    run = Run(net.model, loss, rule, batch_size=batch, n_threads=n_threads, **options)
+    with testing.forced(regime) if regime else nullcontext():
         run.bind(x, y)
         bits = np.random.SFC64(seed)
         per_epoch = -(-len(x) // batch)

@@ -59,7 +59,7 @@ FLOORS = [
     engine.model engine.backward
     engine.forward engine.arrays engine.rows
     engine.runtime
-    engine.cpus engine.pace engine
+    engine.cpus engine.contention engine
     errors
     """.strip().splitlines()
 ]

@@ -8,8 +8,8 @@ from training import classes, classifier, parameters, state, trainer
 
 import fastbp as fb
 from fastbp import errors
-from fastbp.engine import model as _model
-from fastbp.engine import run as _engine
+from fastbp.engine.model import Model
+from fastbp.engine.run import Run, gradients
 
 BAD = [3, 1000, 10**5, 10**15, -1, -(10**6)]
 
@@ -67,16 +67,16 @@ def test_training_goes_on_from_the_start_of_the_epoch():
 @pytest.mark.parametrize("n_threads", [1, 2, 5])
 @pytest.mark.parametrize(("sizes", "batch"), [([6, 9, 4], 3), ([6, 9, 4], 40), ([90, 700, 4], 40)])
 def test_the_engine_writes_nothing_for_a_label_that_is_no_class(sizes, batch, n_threads):
-    model = _model.Model(sizes[0], sizes[1:], ["tanh", "softmax"], "float32")
+    model = Model(sizes[0], sizes[1:], ["tanh", "softmax"], "float32")
     x = np.ones((4 * batch, sizes[0]), np.float32)
     y = np.zeros(len(x), np.int64)
-    run = _engine.Run(model, "cross_entropy", "sgd", 0.0, 0.0, batch, n_threads)
+    run = Run(model, "cross_entropy", "sgd", 0.0, 0.0, batch, n_threads)
     run.bind(x, y)
     y[3 * batch] = 2**62
     assert run.steps(0, 4, np.full(4, 0.1))[2] == 3
     assert run.fault == "label"
     assert model.evaluate("cross_entropy", x, y, n_threads) is None
-    assert _engine.gradients(model, "cross_entropy", x, y, n_threads, True) is None
+    assert gradients(model, "cross_entropy", x, y, n_threads, True) is None
     y[3 * batch] = 1
     assert run.steps(3, 1, np.full(1, 0.1))[2] == 1
     assert run.fault == ""

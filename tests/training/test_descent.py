@@ -7,9 +7,8 @@ import pytest
 from training import classes, classifier, parameters
 
 import fastbp as fb
-from fastbp import reference
-from fastbp.engine import run as _engine
-from fastbp.training import fit
+from fastbp import reference, testing
+from fastbp.engine.run import Run
 
 X, Y = classes(dtype="float64")
 ROWS, EPOCHS, SEED = len(X), 3, 5
@@ -33,7 +32,7 @@ class Steps:
 
 def orders(batch_size, shuffle):
     """The order of the rows in each epoch: what the seed gives, without a trainer."""
-    run = _engine.Run(classifier()._model, "cross_entropy", "sgd", 0.0, 0.0, 1, 1)
+    run = Run(classifier()._model, "cross_entropy", "sgd", 0.0, 0.0, 1, 1)
     run.bind(X.astype(np.float32), Y)
     bits = np.random.SFC64(SEED)
     for _ in range(EPOCHS):
@@ -58,8 +57,8 @@ def reference_steps(network, batch_size, shuffle):
 
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("batch_size", list(RATES))
-def test_every_step_is_the_references(batch_size, shuffle, monkeypatch):
-    monkeypatch.setattr(fit, "REGION_GROWTH", 1)  # one step a region
+@testing.forced(region_steps=1)
+def test_every_step_is_the_references(batch_size, shuffle):
     network, steps = classifier(dtype="float64"), Steps()
     wanted = list(reference_steps(network, batch_size, shuffle))
     owner = fb.Trainer(

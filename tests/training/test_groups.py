@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import copy
 import pickle
-from contextlib import nullcontext
-from itertools import cycle
 
 import numpy as np
 import pytest
-from networks import all_threads
 from training import classes, parameters
 
 import fastbp as fb
 from fastbp import reference, testing
-from fastbp.engine import runtime as _runtime
 from fastbp.errors import BusyError, ConfigError, DivergenceError
 from fastbp.reference import rules
 
@@ -102,41 +98,20 @@ def test_a_hundred_steps_are_those_of_the_reference(kind, rows):
         np.testing.assert_allclose(layer.bias, wanted[1], rtol=0, atol=1e-9)
 
 
-def bits(trainer):
-    return parameters(trainer.network), trainer._state.memory.values.tobytes()
-
-
-def ways(rows, streams=False):
-    """Threads, regime, whether the first layer is packed, kernel set: each regime with each set."""
-    regimes = [("batch-split", None)]
-    regimes += [("wide", True), ("wide", False)] if rows > 8 else [("streaming", None)] * streams
-    threads = cycle(all_threads()[1:] or [1])
-    yield 1, None, None, _runtime.isas()[0]
-    for isa in _runtime.isas():
-        yield from ((next(threads), *regime, isa) for regime in regimes)
-
-
-@pytest.mark.parametrize("frozen", [[0], [1], [2], [0, 1], [0, 2], [1, 2]])
-@pytest.mark.parametrize("rows", [1, 8, 9, 70, 300])
-def test_frozen_layers_rest_and_the_bits_are_the_same_in_every_regime(rows, frozen, use_isa):
-    x, y = examples(300, "float32")
-    found = set()
-    for n_threads, regime, apart, isa in ways(rows):
-        use_isa(isa)
-        net = network(dtype="float32")
-        trainer = fb.Trainer(
-            net, "cross_entropy", fb.Adam(0.01), rows, l2=1e-3, seed=1, n_threads=n_threads
-        )
-        trainer.fit(x[:70], y[:70])
-        for i in frozen:
-            net.layers[i].trainable = False
-        before = arrays(trainer)
-        with testing.forced(regime, apart) if regime else nullcontext():
-            trainer.fit(x[: 20 * rows], y[: 20 * rows])
-        for i, (then, now) in enumerate(zip(before, arrays(trainer), strict=True)):
-            assert all((a == b).all() == (i in frozen) for a, b in zip(then, now, strict=True))
-        found.add(bits(trainer))
-    assert len(found) == 1
+@pytest.mark.parametrize("rows", [1, 9, 70])
+@pytest.mark.parametrize("frozen", [[0], [1], [2], [0, 1], [0, 2], [1, 2]], ids=str)
+def test_frozen_layers_rest_and_the_others_do_not(rows, frozen):
+    x, y = examples(70, "float32")
+    net = network(dtype="float32")
+    trainer = fb.Trainer(net, "cross_entropy", fb.Adam(0.01), rows, l2=1e-3, seed=1, n_threads=2)
+    trainer.fit(x, y)
+    for i in frozen:
+        net.layers[i].trainable = False
+    before = arrays(trainer)
+    with testing.forced():
+        trainer.fit(x, y)
+    for i, (then, now) in enumerate(zip(before, arrays(trainer), strict=True)):
+        assert all((a == b).all() == (i in frozen) for a, b in zip(then, now, strict=True))
 
 
 def arrays(trainer):
@@ -150,22 +125,6 @@ def arrays(trainer):
             arrays_of_layer.append(layer.weight.copy())
     model.arena[...] = saved
     return found
-
-
-@pytest.mark.parametrize("rows", [1, 4, 8, 9, 70])
-def test_factors_have_the_same_bits_in_every_regime(rows, use_isa):
-    x, y = examples(70, "float32")
-    found = set()
-    for n_threads, regime, apart, isa in ways(rows, streams=True):
-        use_isa(isa)
-        trainer = fb.Trainer(
-            network(dtype="float32"), "cross_entropy", fb.AdamW(0.01), rows, 1e-3, seed=1,
-            n_threads=n_threads,
-        )  # fmt: skip
-        with testing.forced(regime, apart) if regime else nullcontext():
-            trainer.fit(x, y)
-        found.add(bits(trainer))
-    assert len(found) == 1
 
 
 def test_a_chain_with_a_frozen_layer_does_not_stream():
@@ -407,4 +366,6 @@ def test_a_saved_trainer_knows_how_long_layers_were_frozen(way, tmp_path):
             layer.trainable = True
         one.fit(x, y)
     assert trainer._state.memory.missed(trainer.n_steps) == (8, 4, 0)
-    assert bits(twin) == bits(trainer)
+    assert parameters(twin.network) == parameters(trainer.network)
+    states = [one._state.memory.values.tobytes() for one in (twin, trainer)]
+    assert states[0] == states[1]

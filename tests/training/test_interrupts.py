@@ -5,7 +5,6 @@ from __future__ import annotations
 import _thread
 import signal
 import threading
-import time
 from contextlib import contextmanager
 
 import numpy as np
@@ -28,12 +27,10 @@ def _heard():
 
 def test_interrupt_ends_a_long_fit_and_leaves_a_valid_network():
     owner = trainer()
-    started = time.perf_counter()
     timer = threading.Timer(0.2, _thread.interrupt_main)
     timer.start()
     with pytest.raises(KeyboardInterrupt):
-        owner.fit(X, Y, epochs=10**8)
-    assert time.perf_counter() - started < 2
+        owner.fit(X, Y, epochs=10**8)  # minutes, unless it is interrupted
     timer.join()
     assert np.isfinite(owner.network.predict(X)).all()
     epochs = owner.history.epochs
@@ -69,8 +66,7 @@ class Hurry:
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such timer")
-@pytest.mark.parametrize("batch_size", [1, 20])
-@pytest.mark.parametrize("milliseconds", [3, 7, 12, 20])
+@pytest.mark.parametrize(("batch_size", "milliseconds"), [(1, 3), (1, 20), (20, 7), (20, 12)])
 def test_steps_are_counted_whenever_the_interrupt_comes(batch_size, milliseconds):
     x, y = classes(4000)
     owner, twin = (trainer(shuffle=False, batch_size=batch_size) for _ in range(2))
@@ -112,16 +108,16 @@ def test_steps_with_a_loss_of_ones_own_are_counted_too():
     x, y = classes(400)
     owner = trainer(loss=own_loss, shuffle=False, batch_size=20)
     twin = trainer(loss=own_loss, shuffle=False, batch_size=20)
-    for i in range(60):
+    for i in range(25):
         with interrupted_after(60):
-            owner.fit(x, y, epochs=10**8, callbacks=[Hurry(1e-3 + 1e-4 * i)])
+            owner.fit(x, y, epochs=10**8, callbacks=[Hurry(1e-3 + 2e-4 * i)])
         # Each call begins at the first row: what it has done is done by the twin, step by step.
         for step in range(owner.n_steps - twin.n_steps):
             first = step % 20 * 20
             twin.step(x[first : first + 20], y[first : first + 20])
         assert twin.n_steps == owner.n_steps
         assert parameters(twin.network) == parameters(owner.network)
-    assert owner.n_steps > 60
+    assert owner.n_steps > 25
 
 
 class Counts:
@@ -132,7 +128,7 @@ class Counts:
 
     def __enter__(self):
         self._before = signal.signal(signal.SIGALRM, self._count)
-        signal.setitimer(signal.ITIMER_REAL, 0.03, 0.03)
+        signal.setitimer(signal.ITIMER_REAL, 0.003, 0.003)
         return self
 
     def __exit__(self, *error):
@@ -143,7 +139,7 @@ class Counts:
         self.n += 1
 
 
-ROWS = 30000
+ROWS = 9000  # of 770,000 weights: 40 GFLOP a step, and a tenth of a second on two cores
 LONG_CALLS = {
     "predict": lambda owner, x, y: owner.network.predict(x),
     "activations": lambda owner, x, y: owner.network.activations(x),
@@ -179,14 +175,17 @@ def test_signals_are_handled_in_the_midst_of_a_long_call(long_work, name, n_thre
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such timer")
-@pytest.mark.parametrize("n_threads", [1, 2, 3])
-@pytest.mark.parametrize("optimizer", [fb.SGD(0.1), fb.Adam(), fb.SGD(0.1, momentum=0.9)], ids=repr)
+@pytest.mark.parametrize(
+    ("optimizer", "n_threads"),
+    [(fb.SGD(0.1), 1), (fb.SGD(0.1, momentum=0.9), 2), (fb.Adam(), 1), (fb.Adam(), 3)],
+    ids=repr,
+)
 def test_an_interrupted_step_is_not_done(long_work, optimizer, n_threads):
     net, x, y = long_work
     owner = fb.Trainer(net, "cross_entropy", optimizer, None, n_threads=n_threads, seed=0)
     owner.step(x[:3000], y[:3000])
     before = state(owner)
-    for milliseconds in (20, 40, 60, 90):
+    for milliseconds in (2, 12, 25):
         with interrupted_after(milliseconds * 1e-3):
             owner.step(x, y)
         assert owner.n_steps == 1
@@ -198,7 +197,7 @@ def test_an_interrupted_step_is_not_done(long_work, optimizer, n_threads):
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_a_step_that_can_be_dropped_has_the_same_bits(n_threads):
     """Its gradients are held until all are known, as with a limit on their norm that is not met."""
-    x, y = classes(40000)
+    x, y = classes(20000)
     networks = []
     for clip_norm in (None, 1e9):
         layers = [fb.Dense(90, "tanh"), fb.Dense(90, "tanh"), fb.Dense(3, "softmax")]
@@ -206,6 +205,6 @@ def test_a_step_that_can_be_dropped_has_the_same_bits(n_threads):
         options = {"clip_norm": clip_norm, "batch_size": None, "n_threads": n_threads, "seed": 0}
         owner = fb.Trainer(networks[-1], "cross_entropy", fb.Adam(0.01), l2=1e-4, **options)
         with testing.forced() as seen:
-            owner.fit(x, y, epochs=4)
+            owner.fit(x, y, epochs=2)
         assert {cell.held for cell in seen} == {True}
     assert parameters(networks[0]) == parameters(networks[1])

@@ -1,16 +1,14 @@
-"""Penalties of a trainer: their slopes, what they do, and the same bits everywhere."""
+"""Penalties of a trainer: their slopes, and what they do."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from networks import Net, all_threads, train
 from training import classes, classifier, trainer
 
 import fastbp as fb
 
 X, Y = classes()
-SIZES = {"streaming": ([30, 33, 1], 4), "split": ([30, 72, 5], 96), "wide": ([400, 150, 40, 5], 20)}
 
 
 def test_reported_losses_leave_the_penalty_out():
@@ -54,25 +52,11 @@ def test_weights_of_inputs_that_are_always_zero_shrink_too(penalty):
     x = np.zeros((64, 64), np.float32)
     x[:, :5] = 1
     trainer(network, optimizer=fb.SGD(0.01), batch_size=2, **penalty).fit(x, np.arange(64) % 3)
-    large = abs(before[5:]) > 0.1  # small weights go to and fro over zero with l1
+    before, after = before[5:], network.layers[0].weight[5:]
+    large = abs(before) > 0.1  # small weights go to and fro over zero with l1
     assert large.sum() > 1000
-    assert (network.layers[0].weight[5:] / before[5:])[large].max() < 0.999
-
-
-@pytest.mark.parametrize("regime", list(SIZES))
-@pytest.mark.parametrize("rule", ["sgd", "nesterov", "adam"])
-def test_same_bits_for_every_isa_and_number_of_threads(use_isa, dtype, rule, regime):
-    sizes, batch = SIZES[regime]
-    activations = [*["tanh"] * (len(sizes) - 2), "linear"]
-    digests, (best, *others) = set(), fb.engine.runtime.isas()
-    numbers = {"momentum": 0.5, "square_decay": 0.9, "eps": 1e-8, "l1": 1e-3, "clip_value": 0.01}
-    for isa, n in [*((best, n) for n in all_threads()), *((isa, 2) for isa in others)]:
-        use_isa(isa)
-        net = Net(sizes, activations, dtype)
-        x, y = net.rows(100)
-        run = train(net, x, y, "mse", 30, rule, 0.01, batch, n, share=True, **numbers)
-        digests.add((net.digest(), run.state.tobytes()))
-    assert len(digests) == 1
+    shrunk = abs(before) - 32 * 0.001 if "l1" in penalty else abs(before) * 0.998**32
+    np.testing.assert_allclose(abs(after)[large], shrunk[large], rtol=1e-5)
 
 
 def test_repr():

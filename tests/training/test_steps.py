@@ -35,10 +35,6 @@ OVERFLOWS = {
     # the optimizer, the gradient, what is not finite after the update
     "weights": (lambda: fb.SGD(1e30), 1e10, "weights"),
     "weights, with a velocity": (lambda: fb.SGD(1e30, momentum=0.9), 1e10, "weights"),
-    "Adam's squares": (lambda: fb.Adam(0.1), 1e22, "optimizer state"),
-    "AdamW's squares": (lambda: fb.AdamW(0.1), 1e22, "optimizer state"),
-    "Adagrad's squares": (lambda: fb.Adagrad(0.1), 1e22, "optimizer state"),
-    "RMSprop's squares": (lambda: fb.RMSprop(0.1), 1e22, "optimizer state"),
 }
 
 
@@ -70,8 +66,8 @@ def test_a_new_optimizer_whose_first_update_is_undone_leaves_the_memory_of_the_l
     owner = regression(fb.SGD(0.1, momentum=0.9), loss)
     loss.slope = 1.0
     owner.step(X, T)
-    owner.optimizer, loss.slope = fb.Adam(0.1), 1e22
-    assert_refuses(owner, partial(call(owner), X, T), errors.DivergenceError, "optimizer state")
+    owner.optimizer = fb.Adam(1e39)
+    assert_refuses(owner, partial(call(owner), X, T), errors.DivergenceError, "a weight")
 
 
 SIZES = [10.0**power for power in range(0, 40, 6)]
@@ -159,7 +155,7 @@ def test_rows_and_targets_that_are_written_to_meanwhile_are_named(call):
         assert_refuses(owner, partial(call(owner), x, t), errors.DivergenceError, match)
 
 
-@pytest.mark.parametrize("regions", [1, 64])
+@pytest.mark.parametrize("region_steps", [1, 4])
 @pytest.mark.parametrize(
     ("bad", "error"),
     [
@@ -171,13 +167,11 @@ def test_rows_and_targets_that_are_written_to_meanwhile_are_named(call):
     ],
 )
 @pytest.mark.parametrize("step", [1, 9, 11])
-def test_a_bad_rate_puts_all_back_to_the_start_of_its_epoch(step, bad, error, regions, monkeypatch):
+def test_a_bad_rate_puts_all_back_to_the_start_of_its_epoch(step, bad, error, region_steps):
     """However many steps go into a region: four are an epoch."""
-    monkeypatch.setattr("fastbp.training.fit.REGION_GROWTH", regions)
-    monkeypatch.setattr("fastbp.training.fit.REGION_SECONDS", 1e9)
     rate = lambda number: 0.1 if number != step else bad()  # noqa: E731
     owner, twin = trainer(optimizer=fb.SGD(rate, 0.9)), trainer()
-    with pytest.raises(error):
+    with pytest.raises(error), testing.forced(region_steps=region_steps):
         owner.fit(X, Y, 5)
     if step // 4:
         twin.fit(X, Y, step // 4)

@@ -6,7 +6,7 @@ import pytest
 from training import classes, classifier, parameters, state, trainer
 
 import fastbp as fb
-from fastbp import errors
+from fastbp import errors, testing
 from fastbp.training import fit
 
 X, Y = classes()
@@ -83,6 +83,7 @@ def test_progress_shows_epoch_loss_and_accuracy_on_stderr(capfd):
     assert "learning_rate" not in shown
 
 
+@testing.forced(region_steps=1)
 def test_progress_moves_within_an_epoch(monkeypatch):
     moves = []
 
@@ -93,7 +94,6 @@ def test_progress_moves_within_an_epoch(monkeypatch):
         def epoch_done(self, **values):
             moves.append("done")
 
-    monkeypatch.setattr(fit, "REGION_GROWTH", 1)
     monkeypatch.setattr("fastbp.trainer.progress_bar", lambda *_: Recorder())
     trainer().fit(X, Y, epochs=2, progress=True)
     assert moves == ([(1, ["accuracy", "loss"])] * 4 + ["done"]) * 2

@@ -26,7 +26,7 @@ class Neighbourhood:
 HERE = Neighbourhood()
 
 
-class Pace:
+class ContentionMonitor:
     """Chooses between the whole team and one thread, for one run.
 
     The choice cannot show in the results: they do not depend on the number of threads.

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from fastbp.engine.pace import ALONE_SECONDS, LEAST_SECONDS, PATIENCE_SECONDS, Neighbourhood, Pace
+from fastbp.engine.contention import (
+    ALONE_SECONDS,
+    LEAST_SECONDS,
+    PATIENCE_SECONDS,
+    ContentionMonitor,
+    Neighbourhood,
+)
 
 
 class Machine:
@@ -14,15 +20,15 @@ class Machine:
         self.now = 100.0
         self.neighbourhood = Neighbourhood(lambda: self.now)
 
-    def run(self, pace, team_seconds, asleep, alone_seconds, regions):
+    def run(self, monitor, team_seconds, asleep, alone_seconds, regions):
         """Run so many regions and return the threads chosen for each."""
         chosen = []
         for _ in range(regions):
-            chosen.append(pace.choose(4))
+            chosen.append(monitor.choose(4))
             team = chosen[-1] == 4
             seconds = team_seconds if team else alone_seconds
             self.now += seconds
-            pace.record(chosen[-1], 100, seconds, asleep * seconds if team else 0.0)
+            monitor.record(chosen[-1], 100, seconds, asleep * seconds if team else 0.0)
         return chosen
 
 
@@ -32,26 +38,26 @@ def machine():
 
 
 def test_a_quiet_machine_runs_nothing_but_the_team(machine):
-    assert machine.run(Pace(machine.neighbourhood), 0.050, 0.03, 0.150, 50) == [4] * 50
+    assert machine.run(ContentionMonitor(machine.neighbourhood), 0.050, 0.03, 0.150, 50) == [4] * 50
 
 
 def test_a_team_that_waits_longer_than_one_thread_works_is_left_and_tried_again(machine):
-    pace = Pace(machine.neighbourhood)
+    monitor = ContentionMonitor(machine.neighbourhood)
     alone = round(ALONE_SECONDS / 0.125)  # exact in binary, as all the times here
-    busy = machine.run(pace, 0.250, 0.5, 0.125, 2 * (alone + 1))
+    busy = machine.run(monitor, 0.250, 0.5, 0.125, 2 * (alone + 1))
     assert busy == ([4] + [1] * alone) * 2
     machine.now += ALONE_SECONDS
-    assert machine.run(pace, 0.050, 0.01, 0.100, 5) == [4] * 5
+    assert machine.run(monitor, 0.050, 0.01, 0.100, 5) == [4] * 5
 
 
 def test_other_runs_of_the_process_know_it_at_once(machine):
-    machine.run(Pace(machine.neighbourhood), 0.250, 0.5, 0.100, 1)
-    assert Pace(machine.neighbourhood).choose(4) == 1
+    machine.run(ContentionMonitor(machine.neighbourhood), 0.250, 0.5, 0.100, 1)
+    assert ContentionMonitor(machine.neighbourhood).choose(4) == 1
 
 
 def test_a_waiting_team_that_still_beats_one_thread_is_kept_but_for_a_rare_probe(machine):
-    pace = Pace(machine.neighbourhood)
-    chosen = machine.run(pace, 0.125, 0.3, 0.250, 40)
+    monitor = ContentionMonitor(machine.neighbourhood)
+    chosen = machine.run(monitor, 0.125, 0.3, 0.250, 40)
     assert chosen[:2] == [4, 1]
     regions = round(PATIENCE_SECONDS / 0.125)
     assert chosen[2 : 3 + regions] == [4] * regions + [1]
@@ -59,6 +65,6 @@ def test_a_waiting_team_that_still_beats_one_thread_is_kept_but_for_a_rare_probe
 
 @pytest.mark.parametrize(("steps", "seconds"), [(0, 1.0), (1, LEAST_SECONDS / 2)])
 def test_a_region_that_says_nothing_is_not_recorded(machine, steps, seconds):
-    pace = Pace(machine.neighbourhood)
-    pace.record(4, steps, seconds, seconds)
-    assert pace.choose(4) == 4
+    monitor = ContentionMonitor(machine.neighbourhood)
+    monitor.record(4, steps, seconds, seconds)
+    assert monitor.choose(4) == 4
