@@ -26,6 +26,8 @@ PROBABILITY_SUM_TOLERANCE = 1e-3
 
 # Domains that the one-hot rows of classes do not lie in, or make no sense in.
 WITHOUT_CLASSES = {"sign": "-1 and 1", "count": "numbers >= 0"}
+# The two classes of one output, in the domains that say them.
+CLASSES_OF_ONE = {"sign": (-1, 1), "unit": (0, 1), "bit": (0, 1)}
 
 # Up to here Python's min and max over a list beat NumPy's reductions.
 _SMALL = 64
@@ -141,9 +143,11 @@ def not_finite_row(x: AnyRows, dtype: np.dtype, name: str) -> str:
     return not_finite(seen, name, block.start)
 
 
-def changed_labels(y: NDArray[Any], n_classes: int) -> LabelError:
+def changed_labels(
+    y: NDArray[Any], n_classes: int, weights: NDArray[np.float64] | None = None
+) -> LabelError:
     """Return the error for labels that were classes when they were checked and are not any more."""
-    bad = np.flatnonzero((y < 0) | (y >= n_classes))
+    bad = np.flatnonzero(((y < 0) | (y >= n_classes)) & (weights is None or weights != 0))
     got = f"the class {y[bad[0]]} in row {bad[0]}" if len(bad) else "a value that is no class"
     return LabelError(
         f"y: got {got}, wanted 0..{n_classes - 1}; it was changed while the call was running: "
@@ -152,13 +156,19 @@ def changed_labels(y: NDArray[Any], n_classes: int) -> LabelError:
 
 
 def targets(
-    y: ArrayLike, n_rows: int, n_outputs: int, dtype: np.dtype, domain: str, name: str = "y"
+    y: ArrayLike,
+    n_rows: int,
+    n_outputs: int,
+    dtype: np.dtype,
+    domain: str,
+    name: str = "y",
+    weights: NDArray[np.float64] | None = None,
 ) -> NDArray[Any]:
     """Return `y` as int64 [n] classes, or as a C-contiguous [n, n_outputs] array of `dtype`.
 
     One-dimensional integers are classes when there are several outputs; for one output
     anything one-dimensional is a column of plain targets. `domain` is `Loss.targets`; see
-    `domain_fault`.
+    `domain_fault`. Rows of weight 0 may have any targets, NaN among them, and any labels.
     """
     if type(y) is np.ndarray and (y.dtype is INT64 or y.dtype is dtype):
         array = y
@@ -169,7 +179,7 @@ def targets(
         raise ShapeError(f"{name}: got {shape[0]} rows, wanted {n_rows}, as many as x has")
     if len(shape) == 1:
         if n_outputs > 1 and domain not in WITHOUT_CLASSES:
-            return _classes(array, n_outputs, name)
+            return _classes(array, n_outputs, name, weights)
         if n_outputs > 1:
             raise LabelError(
                 f"{name}: got one dimension, classes, wanted {WITHOUT_CLASSES[domain]} of shape "
@@ -178,17 +188,41 @@ def targets(
         array = array.reshape(-1, 1)
     elif shape != (n_rows, n_outputs):
         _reject_targets(shape, n_rows, n_outputs, name)
-    return _values(_converted(array, dtype), domain, name)
+    array = _converted(array, dtype)
+    counted = _counted(array, weights)
+    if not all_finite(counted):
+        raise LabelError(not_finite(counted, name))
+    wrong = domain_fault(counted, domain) if len(counted) else None
+    if wrong:
+        raise LabelError(f"{name}: {wrong}")
+    return array
 
 
-def _classes(y: NDArray[Any], n_outputs: int, name: str) -> NDArray[Any]:
+def _counted(y: NDArray[Any], weights: NDArray[np.float64] | None) -> NDArray[Any]:
+    """Return the targets to be checked: rows of weight 0 have those of the first row with a weight.
+
+    No rows, if no row has a weight.
+    """
+    if weights is None or weights.all():
+        return y
+    if not weights.any():
+        return y[:0]
+    y = y.copy()
+    y[weights == 0] = y[np.argmax(weights != 0)]
+    return y
+
+
+def _classes(
+    y: NDArray[Any], n_outputs: int, name: str, weights: NDArray[np.float64] | None = None
+) -> NDArray[Any]:
     if y.dtype is not INT64 and y.dtype.kind not in "iub":
         raise LabelError(
             f"{name}: got one-dimensional {y.dtype}, wanted integer classes 0..{n_outputs - 1} "
             f"({name}.astype(int)), or targets of shape ({len(y)}, {n_outputs})"
         )
-    y = _converted(y, INT64)
-    low, high = extremes(y)
+    classes = _converted(y, INT64)
+    y = _counted(classes, weights)
+    low, high = extremes(y) if len(y) else (0, 0)
     if low < 0 or high >= n_outputs:
         wrong = np.flatnonzero((y < 0) | (y >= n_outputs))
         if not len(wrong):
@@ -198,16 +232,7 @@ def _classes(y: NDArray[Any], n_outputs: int, name: str) -> NDArray[Any]:
             f"{name}: got class {y[row]} in row {row}, wanted integers 0..{n_outputs - 1}, "
             f"as the network has {n_outputs} outputs"
         )
-    return y
-
-
-def _values(y: NDArray[Any], domain: str, name: str) -> NDArray[Any]:
-    if not all_finite(y):
-        raise LabelError(not_finite(y, name))
-    wrong = domain_fault(y, domain)
-    if wrong:
-        raise LabelError(f"{name}: {wrong}")
-    return y
+    return classes
 
 
 def domain_fault(y: NDArray[Any], domain: str) -> str | None:
@@ -293,8 +318,13 @@ def shaped(value: ArrayLike, shape: tuple[int, ...], dtype: np.dtype, name: str)
     return array
 
 
-def weights(value: ArrayLike, n_rows: int, dtype: np.dtype, name: str) -> NDArray[Any]:
-    """Return `value` as a float64 array [n_rows] of numbers >= 0 that are finite in `dtype`."""
+def weights(
+    value: ArrayLike, n_rows: int, dtype: np.dtype, name: str, whole: bool = True
+) -> NDArray[Any]:
+    """Return `value` as a float64 array [n_rows] of numbers >= 0 that are finite in `dtype`.
+
+    The weights of a `whole` set of rows, not of one batch, are not all 0: they have a mean.
+    """
     array = _converted(_numeric(value, name), DTYPES["float64"])
     if array.shape != (n_rows,):
         raise ShapeError(
@@ -303,15 +333,22 @@ def weights(value: ArrayLike, n_rows: int, dtype: np.dtype, name: str) -> NDArra
     if not all_finite(array):
         raise InputError(not_finite(array, name))
     low, high = extremes(array)
-    if low < 0 or high > float(np.finfo(dtype).max):
+    # n_rows times the largest must be finite too: sums of weights are no larger.
+    if low < 0 or high > float(np.finfo(dtype).max) or not np.isfinite(high * float(n_rows)):
         raise InputError(
             f"{name}: got values from {low:g} to {high:g}, wanted numbers >= 0, finite in {dtype}"
         )
+    if whole and high == 0:
+        raise InputError(f"{name}: got only zeros, wanted a weight > 0 for some row")
     return array
 
 
-def class_weight(value: Any, n_outputs: int) -> ClassWeight:
-    """Return `value` as None, "balanced" or a weight >= 0 for each of some classes."""
+def class_weight(value: Any, n_outputs: int, domain: str) -> ClassWeight:
+    """Return `value` as None, "balanced" or a weight >= 0 for each of some classes.
+
+    `domain` is `Loss.targets`: for one output it says which classes there are. Where it does not,
+    `occurring` looks at the rows.
+    """
     if value is None or (isinstance(value, str) and value == "balanced"):
         return value
     if not isinstance(value, dict) or not value:
@@ -322,6 +359,9 @@ def class_weight(value: Any, n_outputs: int) -> ClassWeight:
     for key, weight in value.items():
         if isinstance(key, bool) or not isinstance(key, int | np.integer):
             raise ConfigError(f"class_weight: got the class {key!r}, wanted integers")
+        if n_outputs == 1 and key not in CLASSES_OF_ONE.get(domain, (key,)):
+            low, high = CLASSES_OF_ONE[domain]
+            raise ConfigError(f"class_weight: got the class {key}, wanted {low} and {high}")
         if n_outputs > 1 and not 0 <= key < n_outputs:
             raise ConfigError(
                 f"class_weight: got the class {key}, wanted 0..{n_outputs - 1}, as the network has "
@@ -331,43 +371,69 @@ def class_weight(value: Any, n_outputs: int) -> ClassWeight:
     return checked
 
 
+def occurring(class_weight: ClassWeight, y: NDArray[Any]) -> None:
+    """Refuse a class of one output that no row of `y` [n, 1] has."""
+    if isinstance(class_weight, dict) and y.ndim == 2 and y.shape[1] == 1:
+        values = np.unique(y)
+        for key in class_weight:
+            if key not in values:
+                shown = ", ".join(f"{value:g}" for value in values[:5])
+                raise ConfigError(
+                    f"class_weight: got the class {key}, wanted values of y: {shown}"
+                    f"{', ...' if len(values) > 5 else ''}"
+                )
+
+
 def row_weights(
-    sample_weight: ArrayLike | None, class_weight: ClassWeight, y: NDArray[Any], dtype: np.dtype
+    by_row: NDArray[np.float64] | None,
+    class_weight: ClassWeight,
+    y: NDArray[Any],
+    whole: bool = True,
 ) -> NDArray[np.float64] | None:
     """Return the product of both, float64 [n], or None if there is neither.
 
     Parameters
     ----------
-    sample_weight : array_like, optional
-        [n], as the user gives it.
+    by_row : ndarray, optional
+        [n], as `weights` returns them.
     class_weight : dict or "balanced", optional
         Checked. A class that is left out counts 1; "balanced" gives a class with m of the n
-        rows n / (m * number of classes that occur), so that each has the same share.
+        rows n / (m * number of classes that occur), so that each has the same share. Rows of
+        weight 0 are not among these.
     y : ndarray
         Classes or targets of the rows, as the engine takes them.
-    dtype : dtype
-        Of the network, in whose range the weights must be.
+    whole : bool
+        As for `weights`.
     """
-    by_row = None
-    if sample_weight is not None:
-        by_row = weights(sample_weight, len(y), dtype, "sample_weight")
     if class_weight is None:
         return by_row
-    values, which, counts = np.unique(_classes_of(y), return_inverse=True, return_counts=True)
+    counted = slice(None) if by_row is None else by_row != 0
+    values, which, counts = np.unique(
+        _classes_of(y, counted), return_inverse=True, return_counts=True
+    )
     if isinstance(class_weight, dict):
         each = np.array([class_weight.get(int(value), 1.0) for value in values])
     else:
-        each = len(y) / (len(values) * counts)
-    by_class = each[which]
-    return by_class if by_row is None else by_row * by_class
+        each = len(which) / (len(values) * counts)
+    product = np.ones(len(y)) if by_row is None else by_row.copy()
+    with np.errstate(over="ignore"):
+        product[counted] *= each[which]
+    if not np.isfinite(product.max() * len(y)) or (whole and not product.any()):
+        low, high = extremes(product)
+        raise InputError(
+            f"class_weight: got {class_weight!r}, which makes weights of rows from {low:g} to "
+            f"{high:g}, wanted finite ones, and one > 0"
+        )
+    return product
 
 
-def _classes_of(y: NDArray[Any]) -> NDArray[Any]:
-    """Return the class of each row: one-dimensional, or whole numbers for one output."""
+def _classes_of(y: NDArray[Any], counted: Any) -> NDArray[Any]:
+    """Return the class of some rows: one-dimensional, or whole numbers for one output."""
+    column: NDArray[Any] = y[counted] if y.ndim == 1 else y[counted, 0]
     if y.ndim == 1:
-        return y
-    if y.shape[1] == 1 and (y == np.rint(y)).all():
-        return y[:, 0]
+        return column
+    if y.shape[1] == 1 and (column == np.rint(column)).all():
+        return column
     raise LabelError(
         f"y: got targets of shape {y.shape}, wanted one-dimensional integer classes, which "
         "class_weight needs"

@@ -20,8 +20,9 @@ class History(Mapping[str, list[float]]):
 
     Names: ``loss`` and ``accuracy`` (means over the epoch's rows, measured during its steps;
     accuracy in classification only), ``val_loss`` and ``val_accuracy`` (after the epoch, on
-    the validation data), ``learning_rate`` (of the epoch's last step) and ``seconds`` (of
-    training, validation not included).
+    the validation data), ``learning_rate`` (of the epoch's last step), ``seconds`` (of training,
+    validation not included), and the metrics of the trainer, as ``val_f1``, or as ``f1`` without
+    validation data (after the epoch, on the training rows). With weights all means are weighted.
 
     Attributes
     ----------

@@ -12,7 +12,7 @@ True
 All take the options of `Network` and `Trainer` by name: ``dtype``, ``preprocessing``;
 ``optimizer``, ``batch_size``, ``l2``, ``shuffle``, ``seed`` and ``n_threads``. The penalty
 ``l2 * sum(weight ** 2)`` is added to a mean over the rows and leaves the bias out: scikit-learn's
-``C`` for n rows is ``l2 = 1 / (2 * C * n)``.
+``C`` for n rows is ``l2 = 1 / (2 * C * n)``; with `sample_weight` their sum takes the place of n.
 """
 
 from __future__ import annotations

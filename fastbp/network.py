@@ -271,7 +271,9 @@ class Network:
         inputs : bool
             Also return the gradient with respect to `x`.
         sample_weight : array_like, optional
-            [n], >= 0: the loss is ``sum(sample_weight * row losses) / n``.
+            [n], >= 0, not all 0: the loss is the weighted mean,
+            ``sum(sample_weight * row losses) / sum(sample_weight)``. Rows of weight 0 may have any
+            targets, NaN or the label -1 among them, and have the gradient 0 with respect to `x`.
 
         Returns
         -------
@@ -288,9 +290,8 @@ class Network:
             `x`, `y` or `loss` cannot be used.
         """
         resolved = self._loss(loss)
-        rows, y = self._examples(x, y, resolved)
+        rows, y, weights = self._weighted_examples(x, y, resolved, sample_weight)
         inputs = _check.flag(inputs, "inputs")
-        weights = _check.row_weights(sample_weight, None, y, self._dtype)
         value, held, dx = resolved._gradients(
             self._model, rows, y, weights, get_num_threads(), inputs
         )
@@ -443,8 +444,52 @@ class Network:
         rows = self._rows(x, names[0])
         return rows, self._targets(y, len(rows), loss, names[1])
 
-    def _targets(self, y: ArrayLike, rows: int, loss: Loss, name: str = "y") -> NDArray[Any]:
-        return _check.targets(y, rows, self._n_outputs, self._dtype, loss.targets, name)
+    def _weighted_examples(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        loss: Loss,
+        sample_weight: ArrayLike | None,
+        class_weight: _check.ClassWeight = None,
+        prefix: str = "",
+        whole: bool = True,
+    ) -> tuple[_check.AnyRows, NDArray[Any], NDArray[np.float64] | None]:
+        """Return rows, targets and the rows' weights in the form the engine takes.
+
+        `prefix` stands before the names in errors; for `whole` see `_check.weights`.
+        """
+        rows = self._rows(x, f"{prefix}x")
+        y, weights = self._weighted_targets(
+            y, len(rows), loss, sample_weight, class_weight, prefix, whole
+        )
+        return rows, y, weights
+
+    def _weighted_targets(
+        self,
+        y: ArrayLike,
+        n_rows: int,
+        loss: Loss,
+        sample_weight: ArrayLike | None,
+        class_weight: _check.ClassWeight = None,
+        prefix: str = "",
+        whole: bool = True,
+    ) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
+        weights = None
+        if sample_weight is not None:
+            name = f"{prefix}sample_weight"
+            weights = _check.weights(sample_weight, n_rows, self._dtype, name, whole)
+        y = self._targets(y, n_rows, loss, f"{prefix}y", weights)
+        return y, _check.row_weights(weights, class_weight, y, whole)
+
+    def _targets(
+        self,
+        y: ArrayLike,
+        rows: int,
+        loss: Loss,
+        name: str = "y",
+        weights: NDArray[np.float64] | None = None,
+    ) -> NDArray[Any]:
+        return _check.targets(y, rows, self._n_outputs, self._dtype, loss.targets, name, weights)
 
     def _mapped(self, x: ArrayLike, name: str = "x") -> MappedRows | None:
         """Return rows to be mapped block by block, if the engine cannot map them as it reads."""

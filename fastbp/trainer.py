@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -16,7 +15,9 @@ from .engine.runtime import get_num_threads
 from .errors import ConfigError, CorruptModelError
 from .formats import checkpoint, modelfile
 from .history import History
-from .losses import Loss, LossFunction
+from .losses import Loss, LossFunction, mean, total_weight
+from .metrics import MetricFunction
+from .metrics import resolve as metrics_of
 from .network import Network, network_of
 from .optimizers import SGD, LearningRate, Optimizer
 from .training.batches import MOST_ROWS, Batches, BatchFit, Checked
@@ -29,6 +30,7 @@ __all__ = ["Trainer"]
 
 Batch = tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike]
 BatchSource = Iterable[Batch] | Callable[[], Iterable[Batch]]
+Weights = NDArray[np.float64] | None
 
 
 class Trainer:
@@ -44,7 +46,7 @@ class Trainer:
         Trained in place.
     loss : str, Loss or callable
         A name, a loss with options, such as ``fb.losses.Huber(0.5)``, or a function of your own:
-        see `fastbp.losses`. The mean over rows is minimised.
+        see `fastbp.losses`. The mean over rows is minimised, weighted by `sample_weight`.
     optimizer : Optimizer, optional
         `SGD`, `Adagrad`, `RMSprop`, `Adam` or `AdamW`. Default: ``SGD(0.1)``.
     batch_size : int or None
@@ -70,7 +72,18 @@ class Trainer:
         this norm if theirs is larger (Srivastava et al., "Dropout", 2014); biases are left out.
     class_weight : dict or "balanced", optional
         Weights of the classes in `fit` and `step`, 1 for a class left out; "balanced" gives each
-        class the same share of the rows of the call. Needs integer classes.
+        class the same share of the rows of the call. Needs integer classes. They weigh the
+        validation data of `fit` too, loss, accuracy and metrics; with "balanced" by the rows of
+        that data. `evaluate` does not use them.
+    average : {"weights", "rows"}
+        What the weighted sum of a step's gradients is divided by: the sum of the weights of its
+        rows, so that the gradient is that of the weighted mean as in PyTorch and scikit-learn, or
+        the number of its rows, so that a row of weight 2 moves the network twice as far as one of
+        weight 1 wherever it is. Reported losses are weighted means with both.
+    metrics : sequence of str or callable
+        Names as in `fastbp.metrics`, or functions of your own ``f(y, outputs)``. `evaluate`
+        measures them, and `fit` after each epoch: on the validation data, as "val_f1"; without
+        validation data on the training rows, as "f1", but not on batches that come one by one.
 
     Raises
     ------
@@ -95,13 +108,16 @@ class Trainer:
         clip_norm: float | None = None,
         max_norm: float | None = None,
         class_weight: dict[int, float] | str | None = None,
+        average: str = "weights",
+        metrics: Sequence[str | MetricFunction] = (),
     ) -> None:
         if not isinstance(network, Network):
             raise ConfigError(f"network: got {network!r}, wanted a Network")
         optimizer = _checked(SGD(0.1) if optimizer is None else optimizer)
         self._loss = network._loss(loss)
         self._batch_size = _check.optional_int(batch_size, "batch_size")
-        self._objective = Objective(l1, l2, penalize_bias, clip_value, clip_norm, max_norm)
+        limits = clip_value, clip_norm, max_norm
+        self._objective = Objective(l1, l2, penalize_bias, *limits, average)
         self._shuffle = _check.flag(shuffle, "shuffle")
         seeds = np.random.SeedSequence(_check.seed(seed))
         # Of a child: two words that tell nothing about the shuffling.
@@ -109,7 +125,8 @@ class Trainer:
         self._state = TrainingState(network, optimizer, np.random.SFC64(seeds), dropout_seed)
         self._runs = Runs(self._state, self._loss, self._objective)
         self._n_threads = _check.optional_int(n_threads, "n_threads")
-        self._class_weight = _check.class_weight(class_weight, network.n_outputs)
+        self._class_weight = self._checked_class_weight(class_weight)
+        self._metrics = metrics_of(metrics)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Assign; a name that means nothing here is an AttributeError."""
@@ -183,9 +200,30 @@ class Trainer:
 
     @class_weight.setter
     def class_weight(self, value: dict[int, float] | str | None) -> None:
-        value = _check.class_weight(value, self.network.n_outputs)
+        value = self._checked_class_weight(value)
         with self.network._claim():
             self._class_weight = value
+
+    @property
+    def average(self) -> str:
+        """What the weighted sum of a step's gradients is divided by: "weights" or "rows"."""
+        return self._objective.average
+
+    @average.setter
+    def average(self, value: str) -> None:
+        with self.network._claim():
+            self._objective.average = value
+
+    @property
+    def metrics(self) -> list[str | MetricFunction]:
+        """Names and functions of what is measured besides the loss."""
+        return [metric.given for metric in self._metrics]
+
+    @metrics.setter
+    def metrics(self, value: Sequence[str | MetricFunction]) -> None:
+        found = metrics_of(value)
+        with self.network._claim():
+            self._metrics = found
 
     @property
     def l1(self) -> float:
@@ -262,7 +300,7 @@ class Trainer:
         x: ArrayLike | BatchSource,
         y: ArrayLike | None = None,
         epochs: int = 1,
-        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        validation_data: Batch | None = None,
         callbacks: Sequence[Callback] = (),
         progress: bool = False,
         sample_weight: ArrayLike | None = None,
@@ -280,15 +318,18 @@ class Trainer:
             Integer classes [n], or targets [n, n_outputs] ([n] for one output).
         epochs : int
             Passes over the rows.
-        validation_data : (array_like, array_like), optional
-            Evaluated after each epoch.
+        validation_data : tuple of array_like, optional
+            ``(x, y)`` or ``(x, y, sample_weight)``, evaluated after each epoch.
         callbacks : sequence of Callback
             Called after each epoch; training stops when one returns true. `EarlyStopping`,
             `TargetLoss`, `GradientNorm`, `TimeLimit`, or any object as in `fastbp.callbacks`.
         progress : bool
             Whether to draw a progress bar on stderr.
         sample_weight : array_like, optional
-            [n], >= 0: a step's loss is ``sum(sample_weight * row losses) / rows``.
+            [n], >= 0, not all 0: a step's loss is the mean weighted by those of its rows,
+            ``sum(sample_weight * row losses) / sum(sample_weight)``; see `average`. Rows of
+            weight 0 have no influence: their targets may be NaN, their labels anything, such as
+            -1. A step whose rows all have weight 0 has the gradient 0.
 
         Returns
         -------
@@ -318,13 +359,14 @@ class Trainer:
         if y is None:
             given = self._batches(x, epochs, sample_weight)
         else:
-            given = self._examples(cast(ArrayLike, x), y, sample_weight)
-        validate = self._validation(validation_data)
+            given = self._examples(cast(ArrayLike, x), y, sample_weight, True)
+            _check.occurring(self._class_weight, given[1])
+        measure = self._measured(given, y, validation_data)
         called = Callbacks(self, _check.callbacks(callbacks, "on_epoch_end"))
         progress = _check.flag(progress, "progress")
         with self.network._claim():
             called.call("on_fit_begin", x, y, validation_data)
-            fit = self._fit(given, validate, called)
+            fit = self._fit(given, measure, called)
             with progress_bar(progress, epochs, fit.steps) as bar:
                 fit.epochs(epochs, bar)
             self._runs.ended(fit.run)
@@ -336,7 +378,7 @@ class Trainer:
         Returns
         -------
         float
-            The mean loss of the rows before the step.
+            The mean loss of the rows before the step, weighted by their weights; NaN if all are 0.
 
         Raises
         ------
@@ -347,8 +389,7 @@ class Trainer:
         BusyError
             Another call is training the network.
         """
-        examples, y = self.network._examples(x, y, self._loss)
-        weights = self._weights(sample_weight, y)
+        examples, y, weights = self._examples(x, y, sample_weight)
         with self.network._claim():
             rates = self.optimizer.learning_rates(self.n_steps, 1, self.history.epochs)
             rows = len(examples)
@@ -356,17 +397,18 @@ class Trainer:
             run.bind(examples, y, weights)
             loss, _, done = run.steps(0, 1, rates)
             if not done and run.fault == "label":
-                raise _check.changed_labels(y, self.network.n_outputs)
+                raise _check.changed_labels(y, self.network.n_outputs, weights)
             if not done:
                 raise diverged(self.network, examples, None, self.n_steps, float(rates[0]))
-            return loss / rows
+            return mean(loss, run.weight)
 
     def evaluate(
         self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> dict[str, float]:
-        """Return the mean "loss" and, in classification, the "accuracy" on these rows.
+        """Return "loss", "accuracy" in classification, and the `metrics`, as means over these rows.
 
-        `sample_weight` weighs the loss as in `fit`, not the accuracy.
+        With `sample_weight`, [n], >= 0, not all 0, all are weighted means, and rows of weight 0
+        have no influence.
 
         Raises
         ------
@@ -375,20 +417,18 @@ class Trainer:
         """
         rows: _check.AnyRows | _check.Blocks | None = self.network._mapped(x)
         if rows is None:
-            rows, y = self.network._examples(x, y, self._loss)
+            rows, t, weights = self.network._weighted_examples(x, y, self._loss, sample_weight)
         else:
-            y = self.network._targets(y, len(rows), self._loss)
-        return self._measure(
-            rows, y, _check.row_weights(sample_weight, None, y, self.network.dtype)
-        )
+            t, weights = self.network._weighted_targets(y, len(rows), self._loss, sample_weight)
+        return self._measure(rows, t, weights, y)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the trainer to a checkpoint file; `Trainer.load` reads it back.
 
         The file is as that of `Network.save`, and written as safely: safetensors with a checksum.
         It holds the network, the options, the optimizer and what it remembers, the schedule, the
-        random state and the history; of a loss or a learning rate that is your own function it
-        holds the name. `fastbp.load` reads the network from it.
+        random state and the history; of a loss, a learning rate or a metric that is your own
+        function it holds the name. `fastbp.load` reads the network from it.
 
         Raises
         ------
@@ -405,6 +445,7 @@ class Trainer:
         path: str | os.PathLike[str],
         loss: LossFunction | None = None,
         learning_rate: LearningRate | None = None,
+        metrics: Sequence[MetricFunction] | None = None,
     ) -> Trainer:
         """Return the trainer that `save` wrote to `path`; it goes on to the same bits.
 
@@ -414,6 +455,8 @@ class Trainer:
             Of the file.
         loss, learning_rate : callable, optional
             The functions that the trainer had, if they were your own.
+        metrics : sequence of callable, optional
+            Those of its metrics that were your own functions, by the names that they had.
 
         Raises
         ------
@@ -427,13 +470,14 @@ class Trainer:
         architecture, tensors, training, rest = modelfile.read_checkpoint(path)
         network = network_of(path, architecture, tensors)
         checkpoint.require_given(path, training, loss=loss, learning_rate=learning_rate)
+        measured = checkpoint.metrics_of(path, training, metrics)
         try:
             optimizer = checkpoint.optimizer_of(training["optimizer"], learning_rate)
             loss_or_own = loss or checkpoint.loss_of(training["loss"])
             options = training["options"]
             if isinstance(options["class_weight"], list):  # JSON has no dict by integers
                 options["class_weight"] = dict(options["class_weight"])
-            trainer = cls(network, loss_or_own, optimizer, **options)
+            trainer = cls(network, loss_or_own, optimizer, metrics=measured, **options)
             trainer._state.unpack(training["state"], rest)
         except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError,
                 ValueError) as error:  # fmt: skip
@@ -446,6 +490,7 @@ class Trainer:
         training = {
             "version": checkpoint.VERSION,
             "loss": checkpoint.describe_loss(self._loss),
+            "metrics": checkpoint.describe_metrics(self._metrics),
             "optimizer": checkpoint.describe_optimizer(self.optimizer),
             "options": self._options(),
             "state": described,
@@ -461,12 +506,15 @@ class Trainer:
             "shuffle": self._shuffle,
             "n_threads": self._n_threads,
             "class_weight": list(weight.items()) if isinstance(weight, dict) else weight,
+            "average": self._objective.average,
         }
 
     def __repr__(self) -> str:
         """Return the network and the options."""
-        rest = {"n_threads": self._n_threads, "class_weight": self._class_weight}
+        rest: dict[str, Any] = {"n_threads": self._n_threads, "class_weight": self._class_weight}
         shown = [f", {name}={value!r}" for name, value in rest.items() if value is not None]
+        if self._metrics:
+            shown.append(f", metrics=[{', '.join(metric.shown for metric in self._metrics)}]")
         if not self._shuffle:
             shown.insert(0, ", shuffle=False")
         return (
@@ -474,26 +522,47 @@ class Trainer:
             f"batch_size={self._batch_size}{self._objective}{''.join(shown)})"
         )
 
-    def _validation(
-        self, data: tuple[ArrayLike, ArrayLike] | None
-    ) -> Callable[[], dict[str, float]] | None:
-        """Return a call that measures the network on checked validation data, if there are any."""
-        if data is None:
-            return None
-        if not isinstance(data, tuple | list) or len(data) != 2:
-            raise ConfigError(f"validation_data: got a {type(data).__name__}, wanted a pair (x, y)")
-        names = "validation x", "validation y"
-        return partial(self._measure, *self.network._examples(*data, self._loss, names))
+    def _measured(
+        self, given: Checked | Batches, y: ArrayLike | None, data: Batch | None
+    ) -> Callable[[], dict[str, float]]:
+        """Return a call that measures the network on checked validation data, if there are any.
+
+        Without them it measures the metrics on the training rows, which were given with the
+        targets `y`, if there are any of both.
+        """
+        if data is not None:
+            if not isinstance(data, tuple | list) or len(data) not in (2, 3):
+                size = f" of {len(data)}" if isinstance(data, tuple | list) else ""
+                raise ConfigError(
+                    f"validation_data: got a {type(data).__name__}{size}, wanted a pair (x, y), or "
+                    "(x, y, sample_weight)"
+                )
+            x, t, *weights = data
+            sample_weight = weights[0] if weights else None
+            weighed = self._class_weight, "validation "
+            rows = self.network._weighted_examples(x, t, self._loss, sample_weight, *weighed)
+            return lambda: {f"val_{k}": value for k, value in self._measure(*rows, t).items()}
+        if isinstance(given, Batches) or not self._metrics:
+            return dict
+        names = {metric.name for metric in self._metrics}
+        return lambda: {k: v for k, v in self._measure(*given, y).items() if k in names}
 
     def _measure(
-        self,
-        x: _check.AnyRows | _check.Blocks,
-        y: NDArray[Any],
-        weights: NDArray[np.float64] | None = None,
+        self, x: _check.AnyRows | _check.Blocks, y: NDArray[Any], weights: Weights, given: Any
     ) -> dict[str, float]:
-        model = self.network._model
-        total, n_correct = self._loss._evaluate(model, x, y, weights, self._threads())
-        return self._loss._means(total, n_correct, len(x), y)
+        """Measure the network on checked rows; `given` are the targets before they were checked."""
+        model, loss = self.network._model, self._loss
+        outputs = np.empty((len(x) if self._metrics else 0, model.n_outputs), model.dtype)
+        wanted = outputs if self._metrics else None
+        sums = loss._evaluate(model, x, y, weights, self._threads(), wanted)
+        found = loss._means(*sums, total_weight(weights, len(x)), y)
+        options = {"threshold": loss.threshold, "exclusive": loss.exclusive}
+        if self._metrics and y.ndim == 2:  # targets that float32 does not round
+            y = np.asarray(given, np.float64).reshape(y.shape)
+        for metric in self._metrics:
+            if metric.name not in found:
+                found[metric.name] = metric.measure(y, outputs, weights, **options)
+        return found
 
     def _batches(self, source: Any, epochs: int, sample_weight: ArrayLike | None) -> Batches:
         if sample_weight is not None:
@@ -505,30 +574,32 @@ class Trainer:
     def _fit(
         self,
         given: Checked | Batches,
-        validate: Callable[[], dict[str, float]] | None,
+        measure: Callable[[], dict[str, float]],
         called: Callbacks,
     ) -> Epochs:
         """Return the epochs on rows, or on batches, that were checked."""
         state, loss = self._state, self._loss
         if isinstance(given, Batches):
             run = self._runs.new(MOST_ROWS, self._threads())
-            return BatchFit(state, loss, run, given, validate, called)
+            return BatchFit(state, loss, run, given, measure, called)
         n = len(given[0])
         rows = min(self._batch_size or n, n)
         run = self._runs.new(rows, self._threads())
-        return Fit(state, loss, run, *given, rows, self._shuffle, validate, called)
+        return Fit(state, loss, run, *given, rows, self._shuffle, measure, called)
 
     def _examples(
-        self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        whole: bool = False,
     ) -> Checked:
-        """Return rows, targets and weights of `fit` as the engine takes them."""
-        rows, targets = self.network._examples(x, y, self._loss)
-        return rows, targets, self._weights(sample_weight, targets)
+        """Return rows, targets and weights of `fit` or of one batch as the engine takes them."""
+        weighed = self._class_weight, "", whole
+        return self.network._weighted_examples(x, y, self._loss, sample_weight, *weighed)
 
-    def _weights(
-        self, sample_weight: ArrayLike | None, y: NDArray[Any]
-    ) -> NDArray[np.float64] | None:
-        return _check.row_weights(sample_weight, self._class_weight, y, self.network.dtype)
+    def _checked_class_weight(self, value: Any) -> _check.ClassWeight:
+        return _check.class_weight(value, self.network.n_outputs, self._loss.targets)
 
     def _threads(self) -> int:
         return self._n_threads or get_num_threads()

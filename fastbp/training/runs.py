@@ -64,6 +64,7 @@ class Runs:
             n_threads=n_threads,
             parameter=loss.parameter,
             count=state.steps,
+            average=self._objective.average,
             **hyperparameters,
         )
         if not run.trains:
@@ -87,7 +88,8 @@ class Runs:
         """Return the run of the last step if it can take this one, else a new one."""
         optimizer, last = self._state.optimizer, self._of_step
         penalties, revision = self._objective.hyperparameters, self._state.network._model.revision
-        options = optimizer.rule, optimizer.hyperparameters, penalties, n_threads, revision
+        minimised = penalties, self._objective.average
+        options = optimizer.rule, optimizer.hyperparameters, minimised, n_threads, revision
         if last is None or options != last[1] or rows > last[2]:
             last = (self.new(rows, n_threads), options, rows)
             self._of_step = last

@@ -42,7 +42,7 @@ FLOORS = [
     gates
     layers
     losses testing activations initializers
-    optimizers schedules
+    optimizers schedules metrics
     datasets _check
     engine.builder engine.config
     engine.run engine.probe
