@@ -180,7 +180,7 @@ def test_what_is_no_metric_s_argument_is_refused(arguments, error, match):
 
 def test_questions_are_no_classes():
     for function in (metrics.confusion, metrics.top_k):
-        with pytest.raises(errors.LabelError, match="y: got targets of shape .* exclusive=True"):
+        with pytest.raises(errors.LabelError, match=r"y: got targets of shape .* exclusive=True"):
             function(QUESTIONS, ANSWERS)
     with pytest.raises(errors.ConfigError, match="average: got 'micro'"):
         metrics.f1(CLASSES, SCORES, average="micro")
