@@ -222,6 +222,9 @@ def log_loss(
     that of the outputs' dtype, as scikit-learn does.
     """
     rows = _rows(y, outputs, sample_weight)
+    low, high = rows.outputs.min(), rows.outputs.max()
+    if low < 0 or high > 1:
+        raise InputError(f"outputs: got values from {low:g} to {high:g}, wanted probabilities")
     t, p = rows.targets, np.clip(rows.outputs, rows.eps, 1 - rows.eps)
     if t.shape[1] > 1 and (exclusive or rows.y.ndim == 1):
         return _mean(-(t * np.log(p)).sum(axis=1), rows.weights)
@@ -327,6 +330,27 @@ class Metric(NamedTuple):
     def shown(self) -> str:
         """As it looks in a list: the name, in quotes unless it is a function's own."""
         return repr(self.name) if self.known else self.name
+
+    def require(
+        self, y: NDArray[Any], n_outputs: int, exclusive: bool, output_activation: str
+    ) -> None:
+        """Refuse targets and outputs that the metric cannot take, before they are measured.
+
+        Raises
+        ------
+        ConfigError
+            It is of classes and there are none, or of probabilities and there are none.
+        """
+        plain = getattr(self.function, "func", self.function)
+        if plain is top_k and (n_outputs == 1 or (y.ndim == 2 and not exclusive)):
+            raise ConfigError(
+                f"metrics: got {self.name!r} for targets of shape {y.shape}, wanted classes"
+            )
+        if plain is log_loss and output_activation not in ("sigmoid", "softmax"):
+            raise ConfigError(
+                f"metrics: got {self.name!r} for a {output_activation} output layer, wanted a "
+                "sigmoid or softmax one, whose outputs are probabilities"
+            )
 
     def measure(
         self,

@@ -541,16 +541,24 @@ class Trainer:
             sample_weight = weights[0] if weights else None
             weighed = self._class_weight, "validation "
             rows = self.network._weighted_examples(x, t, self._loss, sample_weight, *weighed)
+            self._require_metrics(rows[1])
             return lambda: {f"val_{k}": value for k, value in self._measure(*rows, t).items()}
         if isinstance(given, Batches) or not self._metrics:
             return dict
+        self._require_metrics(given[1])
         names = {metric.name for metric in self._metrics}
         return lambda: {k: v for k, v in self._measure(*given, y).items() if k in names}
+
+    def _require_metrics(self, y: NDArray[Any]) -> None:
+        network, exclusive = self.network, self._loss.exclusive
+        for metric in self._metrics:
+            metric.require(y, network.n_outputs, exclusive, network.layers[-1].activation)
 
     def _measure(
         self, x: _check.AnyRows | _check.Blocks, y: NDArray[Any], weights: Weights, given: Any
     ) -> dict[str, float]:
         """Measure the network on checked rows; `given` are the targets before they were checked."""
+        self._require_metrics(y)
         model, loss = self.network._model, self._loss
         outputs = np.empty((len(x) if self._metrics else 0, model.n_outputs), model.dtype)
         wanted = outputs if self._metrics else None

@@ -318,6 +318,25 @@ def test_bad_metrics_are_refused(given, match):
         owner.metrics = given
 
 
+def test_metrics_that_do_not_fit_are_refused_before_a_step():
+    x, y = classes(20)
+    t = np.eye(3)[y]
+    linear = fb.Network(5, [fb.Dense(3)], seed=0)
+    sigmoid = fb.Network(5, [fb.Dense(3, "sigmoid")], seed=0)
+    cases = [
+        (trainer(linear, "mse", metrics=["log_loss"]), y, "'log_loss' for a linear output layer"),
+        (trainer(linear, "mse", metrics=["top_2"]), t, r"'top_2' for targets of shape \(20, 3\)"),
+        (trainer(sigmoid, "binary_cross_entropy", metrics=["top_k"]), t, "'top_k' for targets of"),
+    ]
+    for owner, rows, match in cases:
+        for call in (owner.fit, owner.evaluate, partial(owner.fit, validation_data=(x, rows))):
+            assert_refuses(
+                owner, partial(call, x, rows), errors.ConfigError, f"metrics: got {match}"
+            )
+    with pytest.raises(errors.InputError, match="outputs: got values from -1 to 0.5, wanted prob"):
+        metrics.log_loss([1, 0], [[-1], [0.5]])
+
+
 @pytest.mark.parametrize("name", ["loss", "seconds", "f1", "val_f2", "top_7"])
 def test_a_function_takes_no_other_column(name):
     def function(y, outputs):
