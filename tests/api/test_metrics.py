@@ -333,7 +333,7 @@ def test_metrics_that_do_not_fit_are_refused_before_a_step():
             assert_refuses(
                 owner, partial(call, x, rows), errors.ConfigError, f"metrics: got {match}"
             )
-    with pytest.raises(errors.InputError, match="outputs: got values from -1 to 0.5, wanted prob"):
+    with pytest.raises(errors.InputError, match=r"outputs: got values from -1 to 0\.5, wanted"):
         metrics.log_loss([1, 0], [[-1], [0.5]])
 
 

@@ -50,7 +50,7 @@ def measure(case: Case, n_threads: int) -> Iterator[Bounded]:
     network = case.network()
     trainer = case.trainer(network, n_threads)
     for x, y, weight in case.batches[:MOST_STEPS]:
-        weights = trainer._weights(weight, network._examples(x, y, trainer._loss)[1])
+        weights = trainer._examples(x, y, weight)[2]
         loss, pairs = network.gradients(x, y, case.loss, sample_weight=weights)
         if not all(np.isfinite(g).all() for pair in pairs for g in pair):
             return
