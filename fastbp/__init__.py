@@ -17,7 +17,7 @@ except ModuleNotFoundError as error:
         "folder that holds pyproject.toml, or leave the source tree to import an installed fastbp"
     ) from error
 
-from . import activations, datasets, errors, initializers, losses, models, preprocess
+from . import activations, datasets, errors, initializers, losses, metrics, models, preprocess
 from .callbacks import Checkpoint, EarlyStopping, GradientNorm, TargetLoss, TimeLimit
 from .engine.config import __version__, show_config
 from .gates import Gated, Maxout, Residual
@@ -66,6 +66,7 @@ __all__ = [
     "labels",
     "load",
     "losses",
+    "metrics",
     "models",
     "one_hot",
     "preprocess",

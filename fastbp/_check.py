@@ -35,6 +35,8 @@ _SMALL = 64
 
 # What the engine reads batches from: an array of the network's dtype, or rows that it converts.
 AnyRows = NDArray[Any] | Rows
+# Of the rows: float64 [n], if there are any.
+Weights = NDArray[np.float64] | None
 
 
 class Blocks(Protocol):
@@ -147,9 +149,11 @@ def not_finite_row(x: AnyRows, dtype: np.dtype, name: str) -> str:
     return not_finite(seen, name, block.start)
 
 
-def changed_labels(y: NDArray[Any], n_classes: int) -> LabelError:
+def changed_labels(
+    y: NDArray[Any], n_classes: int, weights: NDArray[np.float64] | None = None
+) -> LabelError:
     """Return the error for labels that were classes when they were checked and are not any more."""
-    bad = np.flatnonzero((y < 0) | (y >= n_classes))
+    bad = np.flatnonzero(((y < 0) | (y >= n_classes)) & (weights is None or weights != 0))
     got = f"the class {y[bad[0]]} in row {bad[0]}" if len(bad) else "a value that is no class"
     return LabelError(
         f"y: got {got}, wanted 0..{n_classes - 1}; it was changed while the call was running: "
@@ -158,7 +162,12 @@ def changed_labels(y: NDArray[Any], n_classes: int) -> LabelError:
 
 
 def targets(
-    y: ArrayLike, n_rows: int, n_outputs: int, dtype: np.dtype, domain: str, name: str = "y"
+    y: ArrayLike,
+    n_rows: int,
+    n_outputs: int,
+    dtype: np.dtype,
+    domain: str,
+    name: str = "y",
 ) -> NDArray[Any]:
     """Return targets as a C-contiguous [n, n_outputs] array of `dtype`.
 
@@ -184,6 +193,18 @@ def column(
     if not all_finite(array):
         raise LabelError(not_finite(array, name))
     return array, domain_fault(array, domain)
+
+
+def unmasked(y: NDArray[Any], weights: NDArray[np.float64] | None) -> NDArray[Any]:
+    """Return targets of which those of rows of weight 0 are those of the first row with a weight.
+
+    What a row of weight 0 has for a target does not matter, so that it is not looked at.
+    """
+    if weights is None or y.shape[:1] != weights.shape or weights.all() or not weights.any():
+        return y
+    y = y.copy()
+    y[weights == 0] = y[np.argmax(weights != 0)]
+    return y
 
 
 def without_classes(domain: str, shape: tuple[int, int], name: str) -> LabelError:
@@ -306,8 +327,13 @@ def shaped(value: ArrayLike, shape: tuple[int, ...], dtype: np.dtype, name: str)
     return array
 
 
-def weights(value: ArrayLike, n_rows: int, dtype: np.dtype, name: str) -> NDArray[Any]:
-    """Return `value` as a float64 array [n_rows] of numbers >= 0 that are finite in `dtype`."""
+def weights(
+    value: ArrayLike, n_rows: int, dtype: np.dtype, name: str, whole: bool = True
+) -> NDArray[Any]:
+    """Return `value` as a float64 array [n_rows] of numbers >= 0 that are finite in `dtype`.
+
+    The weights of a `whole` set of rows, not of one batch, are not all 0: they have a mean.
+    """
     array = _converted(numeric(value, name), DTYPES["float64"])
     if array.shape != (n_rows,):
         raise ShapeError(
@@ -316,10 +342,13 @@ def weights(value: ArrayLike, n_rows: int, dtype: np.dtype, name: str) -> NDArra
     if not all_finite(array):
         raise InputError(not_finite(array, name))
     low, high = extremes(array)
-    if low < 0 or high > float(np.finfo(dtype).max):
+    # n_rows times the largest must be finite too: sums of weights are no larger.
+    if low < 0 or high > float(np.finfo(dtype).max) or not np.isfinite(high * float(n_rows)):
         raise InputError(
             f"{name}: got values from {low:g} to {high:g}, wanted numbers >= 0, finite in {dtype}"
         )
+    if whole and high == 0:
+        raise InputError(f"{name}: got only zeros, wanted a weight > 0 for some row")
     return array
 
 
@@ -344,43 +373,69 @@ def class_weight(value: Any) -> ClassWeight:
     return checked
 
 
+def occurring(class_weight: ClassWeight, y: NDArray[Any]) -> None:
+    """Refuse a class of one output that no row of `y` [n, 1] has."""
+    if isinstance(class_weight, dict) and y.ndim == 2 and y.shape[1] == 1:
+        values = np.unique(y)
+        for key in class_weight:
+            if key not in values:
+                shown = ", ".join(f"{value:g}" for value in values[:5])
+                raise ConfigError(
+                    f"class_weight: got the class {key}, wanted values of y: {shown}"
+                    f"{', ...' if len(values) > 5 else ''}"
+                )
+
+
 def row_weights(
-    sample_weight: ArrayLike | None, class_weight: ClassWeight, y: NDArray[Any], dtype: np.dtype
+    by_row: NDArray[np.float64] | None,
+    class_weight: ClassWeight,
+    y: NDArray[Any],
+    whole: bool = True,
 ) -> NDArray[np.float64] | None:
     """Return the product of both, float64 [n], or None if there is neither.
 
     Parameters
     ----------
-    sample_weight : array_like, optional
-        [n], as the user gives it.
+    by_row : ndarray, optional
+        [n], as `weights` returns them.
     class_weight : dict or "balanced", optional
         Checked. A class that is left out counts 1; "balanced" gives a class with m of the n
-        rows n / (m * number of classes that occur), so that each has the same share.
+        rows n / (m * number of classes that occur), so that each has the same share. Rows of
+        weight 0 are not among these.
     y : ndarray
         Classes or targets of the rows, as the engine takes them.
-    dtype : dtype
-        Of the network, in whose range the weights must be.
+    whole : bool
+        As for `weights`.
     """
-    by_row = None
-    if sample_weight is not None:
-        by_row = weights(sample_weight, len(y), dtype, "sample_weight")
     if class_weight is None:
         return by_row
-    values, which, counts = np.unique(_classes_of(y), return_inverse=True, return_counts=True)
+    counted = slice(None) if by_row is None else by_row != 0
+    values, which, counts = np.unique(
+        _classes_of(y, counted), return_inverse=True, return_counts=True
+    )
     if isinstance(class_weight, dict):
         each = np.array([class_weight.get(int(value), 1.0) for value in values])
     else:
-        each = len(y) / (len(values) * counts)
-    by_class = each[which]
-    return by_class if by_row is None else by_row * by_class
+        each = len(which) / (len(values) * counts)
+    product = np.ones(len(y)) if by_row is None else by_row.copy()
+    with np.errstate(over="ignore"):
+        product[counted] *= each[which]
+    if not np.isfinite(product.max() * len(y)) or (whole and not product.any()):
+        low, high = extremes(product)
+        raise InputError(
+            f"class_weight: got {class_weight!r}, which makes weights of rows from {low:g} to "
+            f"{high:g}, wanted finite ones, and one > 0"
+        )
+    return product
 
 
-def _classes_of(y: NDArray[Any]) -> NDArray[Any]:
-    """Return the class of each row: one-dimensional, or whole numbers for one output."""
+def _classes_of(y: NDArray[Any], counted: Any) -> NDArray[Any]:
+    """Return the class of some rows: one-dimensional, or whole numbers for one output."""
+    column: NDArray[Any] = y[counted] if y.ndim == 1 else y[counted, 0]
     if y.ndim == 1:
-        return y
-    if y.shape[1] == 1 and (y == np.rint(y)).all():
-        return y[:, 0]
+        return column
+    if y.shape[1] == 1 and (column == np.rint(column)).all():
+        return column
     raise LabelError(
         f"y: got targets of shape {y.shape}, wanted one-dimensional integer classes, which "
         "class_weight needs"

@@ -99,6 +99,7 @@ def encoded(
     activation: str,
     classes: Classes | None,
     name: str = "y",
+    weights: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[Any], Classes | None]:
     """Return labels or targets as the engine takes them, and the classes that they name.
 
@@ -110,6 +111,8 @@ def encoded(
         As for `_check.targets`.
     activation : str
         Of the output layer.
+    weights : ndarray, optional
+        Of the rows, [n]: rows of weight 0 may have any labels and targets.
     classes : Classes or None
         Those of the network; None as long as nothing has named them. Then the sorted labels do, or
         a categorical in its own order, if there is one for each output.
@@ -122,10 +125,15 @@ def encoded(
     ShapeError, DTypeError, InputError
         As for `_check.targets`.
     """
+    if weights is not None and not weights.any():
+        classes_only = n_outputs > 1 and np.ndim(y) == 1
+        shape = (n_rows,) if classes_only else (n_rows, n_outputs)
+        return np.zeros(shape, np.int64 if classes_only else dtype), classes
     if type(y) is np.ndarray and y.dtype.kind in NUMERIC:
-        labels, order = y, None
+        labels, order = _check.unmasked(y, weights), None
     else:
         labels, order = _read(y, name)
+        labels = _check.unmasked(labels, weights)
     if labels.shape != (n_rows,):
         return _check.targets(labels, n_rows, n_outputs, dtype, domain, name), classes
     if n_outputs == 1:
@@ -341,14 +349,16 @@ def weights_by_target(
     names = classes.labels if classes is not None else ()
     pair = pair_of(domain, activation) if n_outputs == 1 else None
     targets = pair or (tuple(range(n_outputs)) if n_outputs > 1 else ())
-    wanted = f"one of {shown(names)}" if names else f"0..{n_outputs - 1}"
+    known = names or targets
     found = {}
     for key, weight in weights.items():
-        if not names and (key in targets or (n_outputs == 1 and not isinstance(key, str))):
+        if key in known:
+            found[targets[known.index(key)]] = weight
+        elif not known and not isinstance(key, str):
             found[int(key)] = weight
-        elif key in names:
-            found[targets[names.index(key)]] = weight
         else:
+            wanted = f"one of {shown(names)}" if names else " and ".join(map(str, targets))
+            wanted = f"0..{n_outputs - 1}" if n_outputs > 1 and not names else wanted
             raise ConfigError(
                 f"class_weight: got the class {key!r}, wanted {wanted}, as those of the network"
             )

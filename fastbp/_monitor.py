@@ -10,25 +10,12 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from . import _check
+from . import _check, metrics
 from .errors import ConfigError
 
-__all__ = ["Monitor", "better", "direction", "worst"]
+__all__ = ["Monitor", "better", "worst"]
 
 MODES = ("min", "max")
-LOSSES = ("loss", "error", "mse", "rmse", "mae", "perplexity", "brier")
-SCORES = ("accuracy", "score", "f1", "precision", "recall", "auc", "average_precision", "r2", "mcc")
-
-
-def direction(name: str) -> str | None:
-    """Return whether the least ("min") or the greatest ("max") value of a column is the best.
-
-    None if its name does not tell.
-    """
-    for mode, ends in (("min", LOSSES), ("max", SCORES)):
-        if any(name == end or name.endswith("_" + end) for end in ends):
-            return mode
-    return None
 
 
 def worst(mode: str) -> float:
@@ -73,7 +60,7 @@ class Monitor:
     def __init__(self, name: Any, mode: Any, option: str = "monitor") -> None:
         if name is not None and not (isinstance(name, str) and name):
             raise ConfigError(f"{option}: got {name!r}, wanted the name of a column of History")
-        told = direction(name or "loss")
+        told = metrics.direction(name or "loss")
         found = told if mode is None else _check.choice(mode, MODES, "mode")
         if found is None:
             raise ConfigError(

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _check
 from .errors import ConfigError, ShapeError
-from .losses import CustomLoss, Loss, LossFunction
+from .losses import CustomLoss, Loss, LossFunction, total_weight
 from .network import Network
 from .training.objective import Objective
 
@@ -172,12 +172,12 @@ def gradient_check(
     net = network.copy("float64")
     resolved = net._loss(loss)
     _, pairs = net.gradients(x, y, loss, sample_weight=sample_weight)
-    rows, y = net._examples(x, y, resolved)
-    weights = _check.row_weights(sample_weight, None, y, net.dtype)
+    rows, y, weights = net._weighted_examples(x, y, resolved, sample_weight)
+    weight = total_weight(weights, len(rows))
 
     def objective() -> float:
         total, _ = resolved._evaluate(net._model, rows, y, weights, 1)
-        return total / len(rows) + penalties.value(net)
+        return total / weight + penalties.value(net)
 
     checks = []
     for i, (layer, (dw, db)) in enumerate(zip(net.weighted_layers, pairs, strict=True)):

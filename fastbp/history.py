@@ -24,9 +24,11 @@ class History(dict[str, list[float]]):
 
     Names: ``loss`` and ``accuracy`` (means over the epoch's rows, measured during its steps;
     accuracy in classification only), ``val_loss`` and ``val_accuracy`` (after the epoch, on
-    the validation data), ``learning_rate`` (of the epoch's last step) and ``seconds`` (of
-    training, validation not included). Callbacks add columns of their own with `record`.
-    ``pandas.DataFrame(history)`` is a table with a row for each epoch.
+    the validation data), ``learning_rate`` (of the epoch's last step), ``seconds`` (of training,
+    validation not included), and the metrics of the trainer, as ``val_f1``, or as ``f1`` without
+    validation data (after the epoch, on the training rows). With weights all means are weighted.
+    Callbacks add columns of their own with `record`. ``pandas.DataFrame(history)`` is a table with
+    a row for each epoch.
 
     Attributes
     ----------

@@ -1,7 +1,9 @@
 """The losses: what each is, and what it asks of the network and the targets.
 
 A loss is named by a string, or made with options: ``"huber"`` or ``fb.losses.Huber(delta=0.5)``.
-All are means over rows; z is what the output layer's activation is applied to, y what it gives.
+All are means over rows, with `sample_weight` weighted means, ``sum(w * loss) / sum(w)``; z is what
+the output layer's activation is applied to, y what it gives. Rows of weight 0 have no influence,
+whatever their loss, and may have any targets, NaN or the label -1 among them.
 
 ====================  ==========================================  =======  ======================
 name                  value of a row                              output   targets
@@ -22,14 +24,15 @@ perceptron            sum of max(0, -t z)                         linear   -1 an
 ====================  ==========================================  =======  ======================
 
 Sums and means are over the outputs. Accuracy is reported for targets that are classes and for the
-losses from cross_entropy on: a row is right when its largest output is the class's, for hinge and
-perceptron when every output has the sign of its target.
+losses from cross_entropy on, as by `fastbp.metrics.accuracy`: a row is right when its largest
+output is the class's; for hinge and perceptron when every output has the sign of its target; for
+binary_cross_entropy, unless the targets are classes, when every output is on the right side of 0.5.
 
 A loss of your own is a function ``f(outputs, targets)`` that returns the loss of each row, [n], and
 the gradient of each row's loss by its outputs, [n, n_outputs]; the engine takes the mean over rows,
-times `sample_weight` if there is one. It sees y [n, n_outputs] in the network's dtype, and the
-targets as [n, n_outputs] of that dtype, or as int64 classes [n] if they were given so, both as
-copies that it may write to::
+weighted by `sample_weight` if there is one. It sees y [n, n_outputs] in the network's dtype, and
+the targets as [n, n_outputs] of that dtype, or as int64 classes [n] if they were given so, both as
+copies that it may write to. It sees rows of weight 0 too; what it returns for them is not used::
 
     def cubic(y, t):
         d = np.abs(y - t)
@@ -53,11 +56,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _check
-from ._check import AnyRows, Blocks
+from ._check import AnyRows, Blocks, Weights
 from .engine.model import Model
 from .engine.rows import Rows
 from .engine.run import gradients
 from .errors import ConfigError, InputError
+from .metrics import right_rows
 
 __all__ = [
     "LOSSES",
@@ -77,14 +81,15 @@ __all__ = [
     "SquaredError",
     "TargetDomain",
     "count_correct",
+    "mean",
     "resolve",
+    "total_weight",
     "weighted_sum",
 ]
 
 TargetDomain = Literal["real", "unit", "distribution", "one_hot", "sign", "bit", "count"]
 # (outputs, targets) to the loss of each row and its gradient by the outputs.
 LossFunction = Callable[[NDArray[Any], NDArray[Any]], tuple[Any, Any]]
-Weights = NDArray[np.float64] | None
 # A tuple: `isinstance` with `a | b` makes the union anew in every call.
 ROWS = (np.ndarray, Rows)
 
@@ -126,18 +131,38 @@ class Loss:
         """Return the loss as it is on an output layer that `resolve` has accepted."""
         return self
 
+    @property
+    def threshold(self) -> float:
+        """The output above which a yes-or-no output says yes."""
+        return 0.0 if self.targets == "sign" else 0.5
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether a row of targets is one class, not several questions."""
+        return self.targets in ("distribution", "one_hot")
+
     def _evaluate(
-        self, model: Model, x: AnyRows | Blocks, y: NDArray[Any], weights: Weights, n_threads: int
-    ) -> tuple[float, int]:
-        """Return the weighted sum of the rows' losses, and how many rows are right."""
+        self,
+        model: Model,
+        x: AnyRows | Blocks,
+        y: NDArray[Any],
+        weights: Weights,
+        n_threads: int,
+        outputs: NDArray[Any] | None = None,
+    ) -> tuple[float, float]:
+        """Return the weighted sum of the rows' losses, and the weight of those that are right.
+
+        `outputs` takes what the network gives.
+        """
         if isinstance(x, ROWS):
-            return self._evaluate_rows(model, x, y, weights, n_threads)
-        total, n_correct = 0.0, 0
+            return self._evaluate_rows(model, x, y, weights, n_threads, 0.0, outputs)
+        total, correct = 0.0, 0.0
         for part, rows in x.blocks():
             some = None if weights is None else weights[part]
-            total, right = self._evaluate_rows(model, rows, y[part], some, n_threads, total)
-            n_correct += right
-        return total, n_correct
+            out = None if outputs is None else outputs[part]
+            total, right = self._evaluate_rows(model, rows, y[part], some, n_threads, total, out)
+            correct += right
+        return total, correct
 
     def _evaluate_rows(
         self,
@@ -146,12 +171,13 @@ class Loss:
         y: NDArray[Any],
         weights: Weights,
         n_threads: int,
-        total: float = 0.0,
-    ) -> tuple[float, int]:
-        """Return `total` and the weighted losses summed, and how many rows are right."""
-        sums = model.evaluate(self.name, x, y, n_threads, self.parameter, weights, total)
+        total: float,
+        outputs: NDArray[Any] | None,
+    ) -> tuple[float, float]:
+        """Return `total` and the weighted losses summed, and the weight of the right rows."""
+        sums = model.evaluate(self.name, x, y, n_threads, self.parameter, weights, total, outputs)
         if sums is None:
-            raise _check.changed_labels(y, model.n_outputs)
+            raise _check.changed_labels(y, model.n_outputs, weights)
         return sums
 
     def _gradients(
@@ -166,15 +192,20 @@ class Loss:
         """Return the mean loss, a model that holds its gradients, and dX if `inputs`."""
         found = gradients(model, self.name, x, y, n_threads, inputs, self.parameter, weights)
         if found is None:
-            raise _check.changed_labels(y, model.n_outputs)
+            raise _check.changed_labels(y, model.n_outputs, weights)
         return found
 
-    def _means(self, total: float, n_correct: int, rows: int, y: NDArray[Any]) -> dict[str, float]:
-        """Return the mean "loss" and, in classification, the "accuracy"."""
-        found = {"loss": total / rows}
+    def _means(
+        self, total: float, correct: float, weight: float, y: NDArray[Any]
+    ) -> dict[str, float]:
+        """Return the mean "loss" and, in classification, the "accuracy", of rows of some weight.
+
+        Both are NaN if the weight is 0.
+        """
+        found = {"loss": mean(total, weight)}
         # Of targets, only classes are one-dimensional behind the gate.
         if self.classification or y.ndim == 1:
-            found["accuracy"] = n_correct / rows
+            found["accuracy"] = mean(correct, weight)
         return found
 
     def _set(self, name: str, value: float) -> None:
@@ -388,11 +419,19 @@ class CustomLoss(Loss):
         return values, _check.shaped(given[1], outputs.shape, outputs.dtype, "loss: gradient")
 
     def _evaluate(
-        self, model: Model, x: AnyRows | Blocks, y: NDArray[Any], weights: Weights, n_threads: int
-    ) -> tuple[float, int]:
-        outputs = _outputs(model, x, n_threads)
+        self,
+        model: Model,
+        x: AnyRows | Blocks,
+        y: NDArray[Any],
+        weights: Weights,
+        n_threads: int,
+        outputs: NDArray[Any] | None = None,
+    ) -> tuple[float, float]:
+        if outputs is None:
+            outputs = np.empty((len(x), model.n_outputs), model.dtype)
+        _predict_into(outputs, model, x, n_threads)
         values, _ = self.measure(outputs, y)
-        return weighted_sum(values, weights), count_correct(outputs, y)
+        return weighted_sum(values, weights), count_correct(outputs, y, weights)
 
     def _gradients(
         self,
@@ -403,10 +442,12 @@ class CustomLoss(Loss):
         n_threads: int,
         inputs: bool,
     ) -> tuple[float, Model, NDArray[Any] | None]:
-        values, y = self.measure(_outputs(model, x, n_threads), y)
+        outputs = np.empty((len(x), model.n_outputs), model.dtype)
+        _predict_into(outputs, model, x, n_threads)
+        values, y = self.measure(outputs, y)
         found = gradients(model, self.name, x, y, n_threads, inputs, 0, weights)
         assert found is not None  # its targets are no labels
-        return weighted_sum(values, weights) / len(x), *found[1:]
+        return mean(weighted_sum(values, weights), total_weight(weights, len(x))), *found[1:]
 
 
 KINDS: tuple[type[Loss], ...] = (
@@ -445,25 +486,38 @@ def resolve(loss: Any, output_activation: str, n_outputs: int) -> Loss:
     return found.on(output_activation)
 
 
+def mean(total: float, weight: float) -> float:
+    """Return the mean of rows of some weight; NaN if that is 0."""
+    return total / weight if weight else np.nan
+
+
+def total_weight(weights: Weights, n_rows: int) -> float:
+    """Return the sum of the rows' weights, added as the engine does; without, their number."""
+    return float(n_rows) if weights is None else float(np.add.accumulate(weights)[-1])
+
+
 def weighted_sum(values: NDArray[np.float64], weights: Weights) -> float:
-    """Return the weighted sum of the rows' losses."""
-    return float(np.sum(values if weights is None else values * weights))
+    """Return the weighted sum of the rows' losses; of rows of weight 0 nothing counts."""
+    if weights is None:
+        return float(np.sum(values))
+    return float(np.sum(np.where(weights == 0, 0, values) * weights))
 
 
-def count_correct(outputs: NDArray[Any], targets: NDArray[Any]) -> int:
-    """Return how many rows have their largest output at the class; 0 if targets are no classes."""
-    return int(np.sum(outputs.argmax(axis=1) == targets)) if targets.ndim == 1 else 0
+def count_correct(outputs: NDArray[Any], targets: NDArray[Any], weights: Weights) -> float:
+    """Return the weight of the rows whose largest output is the class's; 0 without classes."""
+    if targets.ndim != 1:
+        return 0.0
+    right = right_rows(targets, outputs)
+    return float(np.sum(right if weights is None else weights[right]))
 
 
 def _parts(x: AnyRows | Blocks) -> Iterable[tuple[slice, AnyRows]]:
     return [(slice(None), x)] if isinstance(x, ROWS) else x.blocks()
 
 
-def _outputs(model: Model, x: AnyRows | Blocks, n_threads: int) -> NDArray[Any]:
-    whole = np.empty((len(x), model.n_outputs), model.dtype)
+def _predict_into(whole: NDArray[Any], model: Model, x: AnyRows | Blocks, n_threads: int) -> None:
     for part, rows in _parts(x):
         outputs = model.predict(rows, n_threads)
         if outputs is None:
             raise InputError(_check.not_finite_row(rows, model.dtype, "x"))
         whole[part] = outputs
-    return whole

@@ -12,7 +12,7 @@ True
 All take the options of `Network` and `Trainer` by name: ``dtype``, ``preprocessing``;
 ``optimizer``, ``batch_size``, ``l2``, ``shuffle``, ``seed`` and ``n_threads``. The penalty
 ``l2 * sum(weight ** 2)`` is added to a mean over the rows and leaves the bias out: scikit-learn's
-``C`` for n rows is ``l2 = 1 / (2 * C * n)``.
+``C`` for n rows is ``l2 = 1 / (2 * C * n)``; with `sample_weight` their sum takes the place of n.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def perceptron(n_inputs: int, n_outputs: int = 1, **options: Any) -> Trainer:
 
 
 class NoMistakes:
-    """Stop when all outputs are on the side of their targets, on all training rows.
+    """Stop when all outputs are on the side of their targets, on all rows whose weight is not 0.
 
     That is the sign of a target -1 or 1, the side of 1/2 of a target 0 or 1, and for integer
     classes or one-hot rows the class of the largest output. An output on the border is a mistake.
@@ -165,12 +165,14 @@ class NoMistakes:
         """
         if y is None:
             raise ConfigError("callbacks: got NoMistakes with batches, wanted x and y as arrays")
-        self._x, self._y = x, trainer.network._targets(y, len(x), trainer._loss)
+        weights = trainer._state.moment.row_weights
+        self._x, self._y = x, trainer.network._targets(y, len(x), trainer._loss, weights)
+        self._counted = np.full(len(x), True) if weights is None else weights != 0
         self._border = _border(self._y, trainer._loss.targets, trainer.network.n_outputs)
 
     def on_epoch_recorded(self, trainer: Trainer, history: History) -> str | None:
         """Look for mistakes."""
-        outputs, y = trainer.network.predict(self._x), self._y
+        outputs, y = trainer.network.predict(self._x)[self._counted], self._y[self._counted]
         if self._border is None:
             labels = y if y.ndim == 1 else y.argmax(axis=1)
             mine = np.take_along_axis(outputs, labels[:, None], axis=1)
@@ -182,7 +184,7 @@ class NoMistakes:
 
     def on_fit_end(self, trainer: Trainer, history: History) -> None:
         """Let go of the rows."""
-        del self._x, self._y
+        del self._x, self._y, self._counted
 
 
 def _border(y: NDArray[Any], domain: str, n_outputs: int) -> float | None:

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _check, _frames, _labels
 from ._affine import Affine, MappedRows, attached, first_layer_inputs, fold, folding_error
+from ._check import Weights
 from .engine.model import Claim
 from .engine.rows import Rows
 from .engine.runtime import get_num_threads
@@ -358,7 +359,9 @@ class Network:
         inputs : bool
             Also return the gradient with respect to `x`.
         sample_weight : array_like, optional
-            [n], >= 0: the loss is ``sum(sample_weight * row losses) / n``.
+            [n], >= 0, not all 0: the loss is the weighted mean,
+            ``sum(sample_weight * row losses) / sum(sample_weight)``. Rows of weight 0 may have any
+            targets, NaN or the label -1 among them, and have the gradient 0 with respect to `x`.
 
         Returns
         -------
@@ -375,9 +378,8 @@ class Network:
             `x`, `y` or `loss` cannot be used.
         """
         resolved = self._loss(loss)
-        rows, y = self._examples(x, y, resolved)
+        rows, y, weights = self._weighted_examples(x, y, resolved, sample_weight)
         inputs = _check.flag(inputs, "inputs")
-        weights = _check.row_weights(sample_weight, None, y, self._dtype)
         value, held, dx = resolved._gradients(
             self._model, rows, y, weights, get_num_threads(), inputs
         )
@@ -414,7 +416,7 @@ class Network:
         x = one_example(self._by_name(x, "x"), self.n_inputs, "x")
         y = one_example(y, self._n_outputs, "y")
         resolved = self._loss(loss)
-        given, targets = self._examples(x, y, resolved)
+        given, targets, _ = self._weighted_examples(x, y, resolved, None)
         rows = given.converted(self._dtype) if isinstance(given, Rows) else given
         found = Tracer(self._model, self.layers, rows, targets, resolved)
         target = targets[0] if targets.ndim == 2 else np.eye(self._n_outputs)[targets[0]]
@@ -555,51 +557,77 @@ class Network:
     def _loss(self, loss: str | Loss | LossFunction) -> Loss:
         return resolve(loss, self._activation, self._n_outputs)
 
-    def _examples(
+    def _weighted_examples(
         self,
         x: ArrayLike,
         y: ArrayLike,
         loss: Loss,
-        called: tuple[str, str] = ("x", "y"),
-        names: Names | None = None,
-    ) -> tuple[_check.AnyRows, NDArray[Any]]:
-        """Return `x` and `y` in the form the engine takes; `names` are to hold, or its own."""
-        x = self._by_name(x, called[0], names)
-        rows = self._rows(x, called[0])
-        return rows, self._targets(y, len(rows), loss, called[1], names)
+        sample_weight: ArrayLike | None,
+    ) -> tuple[_check.AnyRows, NDArray[Any], Weights]:
+        """Return rows, targets and the rows' weights in the form the engine takes."""
+        rows = self._rows(x)
+        return rows, *self._weighted_targets(y, len(rows), loss, sample_weight)
+
+    def _weighted_targets(
+        self, y: ArrayLike, n_rows: int, loss: Loss, sample_weight: ArrayLike | None
+    ) -> tuple[NDArray[Any], Weights]:
+        weights = None
+        if sample_weight is not None:
+            weights = _check.weights(sample_weight, n_rows, self._dtype, "sample_weight")
+        return self._targets(y, n_rows, loss, weights), weights
 
     def _named_examples(
-        self, x: ArrayLike, y: ArrayLike, loss: Loss
-    ) -> tuple[_check.AnyRows, NDArray[Any], Names]:
-        """Return what `_examples` does, and the names that hold once they are trained on."""
-        names = self._names
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        loss: Loss,
+        sample_weight: ArrayLike | None,
+        whole: bool,
+        prefix: str = "",
+        names: Names | None = None,
+    ) -> tuple[_check.AnyRows, NDArray[Any], Weights, Names]:
+        """Return what `_weighted_examples` does, and the names that hold once they are trained on.
+
+        `names` are to hold, or the network's own; `prefix` stands before the arguments in errors;
+        for `whole` see `_check.weights`.
+        """
+        names = names or self._names
         if type(x) is not np.ndarray and _frames.is_frame(x):
-            x, columns = _frames.by_name(x, names.columns, "x")
+            x, columns = _frames.by_name(x, names.columns, f"{prefix}x")
             names = names._replace(columns=columns or names.columns)
-        rows = self._rows(x)
-        targets, classes = self._encoded(y, len(rows), loss, "y", names)
+        rows, weights = self._rows(x, f"{prefix}x"), None
+        if sample_weight is not None:
+            name = f"{prefix}sample_weight"
+            weights = _check.weights(sample_weight, len(rows), self._dtype, name, whole)
+        targets, classes = self._encoded(y, len(rows), loss, f"{prefix}y", names, weights)
         if classes is not names.classes:
             names = names._replace(classes=classes)
-        return rows, targets, names
+        return rows, targets, weights, names
 
     def _targets(
-        self, y: ArrayLike, rows: int, loss: Loss, name: str = "y", names: Names | None = None
+        self, y: ArrayLike, rows: int, loss: Loss, weights: Weights = None
     ) -> NDArray[Any]:
-        return self._encoded(y, rows, loss, name, names or self._names)[0]
+        return self._encoded(y, rows, loss, "y", self._names, weights)[0]
 
     def _encoded(
-        self, y: ArrayLike, rows: int, loss: Loss, name: str, names: Names
+        self,
+        y: ArrayLike,
+        rows: int,
+        loss: Loss,
+        name: str,
+        names: Names,
+        weights: Weights = None,
     ) -> tuple[NDArray[Any], _labels.Classes | None]:
         activation, classes = self._activation, names.classes
         return _labels.encoded(
-            y, rows, self._n_outputs, self._dtype, loss.targets, activation, classes, name
+            y, rows, self._n_outputs, self._dtype, loss.targets, activation, classes, name, weights
         )
 
-    def _by_name(self, x: ArrayLike, name: str, names: Names | None = None) -> ArrayLike:
+    def _by_name(self, x: ArrayLike, name: str) -> ArrayLike:
         """Return a frame as an array of its columns in the network's order; others as they are."""
         if not _frames.is_frame(x):
             return x
-        return _frames.by_name(x, (names or self._names).columns, name)[0]
+        return _frames.by_name(x, self._names.columns, name)[0]
 
     def _mapped(self, x: ArrayLike, name: str = "x") -> MappedRows | None:
         """Return rows to be mapped block by block, if the engine cannot map them as it reads."""

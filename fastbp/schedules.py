@@ -11,8 +11,8 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from . import _check
-from ._monitor import Monitor, direction, worst
+from . import _check, metrics
+from ._monitor import Monitor, worst
 
 __all__ = [
     "Cosine",
@@ -328,7 +328,7 @@ class ReduceOnPlateau(Schedule):
 
     def __repr__(self) -> str:
         """Return the call that makes this schedule."""
-        told = direction(self.monitor or "loss")
+        told = metrics.direction(self.monitor or "loss")
         options = {"cooldown": 0, "min_delta": 0.0, "monitor": None, "mode": told}
         changed = [
             f", {name}={getattr(self, name)!r}"

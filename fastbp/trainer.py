@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from time import perf_counter
 from typing import Any, cast
 
@@ -13,13 +12,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check, _frames, _labels
+from ._check import Weights
 from .callbacks import Callback
 from .datasets import split
 from .engine.runtime import get_num_threads
 from .errors import ConfigError, CorruptModelError, ShapeError
 from .formats import checkpoint, modelfile
 from .history import History
-from .losses import Loss, LossFunction
+from .losses import Loss, LossFunction, mean, total_weight
+from .metrics import MetricFunction
+from .metrics import resolve as metrics_of
 from .network import Names, Network, network_of
 from .optimizers import SGD, LearningRate, Optimizer
 from .training.batches import MOST_ROWS, Batches, BatchFit, Checked
@@ -48,7 +50,7 @@ class Trainer:
         Trained in place.
     loss : str, Loss or callable
         A name, a loss with options, such as ``fb.losses.Huber(0.5)``, or a function of your own:
-        see `fastbp.losses`. The mean over rows is minimised.
+        see `fastbp.losses`. The mean over rows is minimised, weighted by `sample_weight`.
     optimizer : Optimizer, optional
         `SGD`, `Adagrad`, `RMSprop`, `Adam` or `AdamW`. Default: ``SGD(0.1)``.
     batch_size : int or None
@@ -74,7 +76,18 @@ class Trainer:
         this norm if theirs is larger (Srivastava et al., "Dropout", 2014); biases are left out.
     class_weight : dict or "balanced", optional
         Weights by label in `fit` and `step`, 1 for a class left out; "balanced" gives each class
-        the same share of the rows of the call. Needs targets that are classes.
+        the same share of the rows of the call. Needs targets that are classes. They weigh the
+        validation data of `fit` too, loss, accuracy and metrics; with "balanced" by the rows of
+        that data. `evaluate` does not use them.
+    average : {"weights", "rows"}
+        What the weighted sum of a step's gradients is divided by: the sum of the weights of its
+        rows, so that the gradient is that of the weighted mean as in PyTorch and scikit-learn, or
+        the number of its rows, so that a row of weight 2 moves the network twice as far as one of
+        weight 1 wherever it is. Reported losses are weighted means with both.
+    metrics : sequence of str or callable
+        Names as in `fastbp.metrics`, or functions of your own ``f(y, outputs)``. `evaluate`
+        measures them, and `fit` after each epoch: on the validation data, as "val_f1"; without
+        validation data on the training rows, as "f1", but not on batches that come one by one.
 
     Raises
     ------
@@ -99,13 +112,16 @@ class Trainer:
         clip_norm: float | None = None,
         max_norm: float | None = None,
         class_weight: _check.ClassWeight = None,
+        average: str = "weights",
+        metrics: Sequence[str | MetricFunction] = (),
     ) -> None:
         if not isinstance(network, Network):
             raise ConfigError(f"network: got {network!r}, wanted a Network")
         optimizer = _checked(SGD(0.1) if optimizer is None else optimizer)
         self._loss = network._loss(loss)
         self._batch_size = _check.optional_int(batch_size, "batch_size")
-        self._objective = Objective(l1, l2, penalize_bias, clip_value, clip_norm, max_norm)
+        limits = clip_value, clip_norm, max_norm
+        self._objective = Objective(l1, l2, penalize_bias, *limits, average)
         self._shuffle = _check.flag(shuffle, "shuffle")
         seeds = np.random.SeedSequence(_check.seed(seed))
         # Of a child: two words that tell nothing about the shuffling.
@@ -114,6 +130,7 @@ class Trainer:
         self._runs = Runs(self._state, self._loss, self._objective)
         self._n_threads = _check.optional_int(n_threads, "n_threads")
         self._class_weight = _check.class_weight(class_weight)
+        self._metrics = metrics_of(metrics)
         self._begun: list[Callback] = []  # callbacks of `end_epoch`, until one stops training
 
     def __getstate__(self) -> dict[str, Any]:
@@ -195,6 +212,27 @@ class Trainer:
         value = _check.class_weight(value)
         with self.network._claim():
             self._class_weight = value
+
+    @property
+    def average(self) -> str:
+        """What the weighted sum of a step's gradients is divided by: "weights" or "rows"."""
+        return self._objective.average
+
+    @average.setter
+    def average(self, value: str) -> None:
+        with self.network._claim():
+            self._objective.average = value
+
+    @property
+    def metrics(self) -> list[str | MetricFunction]:
+        """Names and functions of what is measured besides the loss."""
+        return [metric.given for metric in self._metrics]
+
+    @metrics.setter
+    def metrics(self, value: Sequence[str | MetricFunction]) -> None:
+        found = metrics_of(value)
+        with self.network._claim():
+            self._metrics = found
 
     @property
     def l1(self) -> float:
@@ -280,7 +318,7 @@ class Trainer:
         x: ArrayLike | BatchSource,
         y: ArrayLike | None = None,
         epochs: int = 1,
-        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        validation_data: Batch | None = None,
         callbacks: Sequence[Callback] = (),
         progress: bool = False,
         sample_weight: ArrayLike | None = None,
@@ -302,8 +340,8 @@ class Trainer:
             become `Network.classes`: all classes must occur then, or have been named there before.
         epochs : int
             Passes over the rows.
-        validation_data : (array_like, array_like), optional
-            Evaluated after each epoch.
+        validation_data : tuple of array_like, optional
+            ``(x, y)`` or ``(x, y, sample_weight)``, evaluated after each epoch.
         callbacks : sequence of Callback
             Called after each epoch; training stops when one returns true. `EarlyStopping`,
             `TargetLoss`, `GradientNorm`, `TimeLimit`, a function of ``(trainer, history)``, or any
@@ -311,7 +349,10 @@ class Trainer:
         progress : bool
             Whether to draw a progress bar on stderr.
         sample_weight : array_like, optional
-            [n], >= 0: a step's loss is ``sum(sample_weight * row losses) / rows``.
+            [n], >= 0, not all 0: a step's loss is the mean weighted by those of its rows,
+            ``sum(sample_weight * row losses) / sum(sample_weight)``; see `average`. Rows of
+            weight 0 have no influence: their targets may be NaN, their labels anything, such as
+            -1. A step whose rows all have weight 0 has the gradient 0.
         validation_split : float, optional
             The share of the rows that is held out for validation, in place of `validation_data`.
             The seed chooses them, the same ones in each call with as many rows; of two classes or
@@ -352,15 +393,15 @@ class Trainer:
                 x, y, sample_weight, validation_data = self._held_out(
                     x, y, sample_weight, validation_data, validation_split
                 )
-            given, names = self._examples(cast(ArrayLike, x), y, sample_weight)
-        validate = self._validation(validation_data, names)
+            given, names = self._examples(cast(ArrayLike, x), y, sample_weight, whole=True)
+        measure = self._measured(given, y, validation_data, names)
         called = Callbacks(self, _check.callbacks(callbacks, HOOKS))
         progress = _check.flag(progress, "progress")
         rows, weights = (None, None) if isinstance(given, Batches) else given[1:]
-        moment = self._moment(rows, weights, validate, called)
+        moment = self._moment(rows, weights, validation_data is not None, called)
         with self.network._claim(), self._named(names), moment:
             called.call("on_fit_begin", x, y, validation_data)
-            fit = self._fit(given, validate, called)
+            fit = self._fit(given, measure, called)
             with progress_bar(progress, epochs, fit.steps) as bar:
                 fit.epochs(epochs, bar)
             self._runs.ended(fit.run)
@@ -374,7 +415,7 @@ class Trainer:
         Returns
         -------
         float
-            The mean loss of the rows before the step.
+            The mean loss of the rows before the step, weighted by their weights; NaN if all are 0.
 
         Raises
         ------
@@ -386,8 +427,7 @@ class Trainer:
         BusyError
             Another call is training the network.
         """
-        examples, y, names = self.network._named_examples(x, y, self._loss)
-        weights = self._weights(sample_weight, y, names)
+        (examples, y, weights), names = self._examples(x, y, sample_weight)
         with self.network._claim():
             state, rows, begin = self._state, len(examples), perf_counter()
             state.watch()
@@ -398,9 +438,9 @@ class Trainer:
             run.guards = state.open_epoch.steps > 0
             if run.done < 2:  # later steps begin alike
                 good.begin(False)
-            loss, n_correct, done = run.steps(0, 1, rates)
+            loss, correct, done = run.steps(0, 1, rates)
             if not done and run.fault == "label":
-                raise _check.changed_labels(y, self.network.n_outputs)
+                raise _check.changed_labels(y, self.network.n_outputs, weights)
             rate = float(rates[0])
             if not (done and (run.proved or good.live_is_finite())):
                 step = self.n_steps - done
@@ -408,9 +448,10 @@ class Trainer:
                 if done:
                     self._runs.undo_step()
                 raise error
-            state.open_epoch.add(loss, n_correct, y, rate, perf_counter() - begin)
+            sums = loss, correct, run.weight
+            state.open_epoch.add(sums, y.ndim == 1, rate, perf_counter() - begin)
             self.network._names = names
-            return loss / rows
+            return mean(loss, run.weight)
 
     def end_epoch(
         self,
@@ -460,20 +501,19 @@ class Trainer:
         >>> trainer.history["loss"][-1] <= 0.5
         True
         """
-        validate = self._validation(validation_data, self.network._names)
+        measure = self._measured(None, None, validation_data, self.network._names)
         given = _check.callbacks(callbacks, HOOKS)
         called, state, done = Callbacks(self, given), self._state, self._state.open_epoch
         if not done.steps:
             raise ConfigError("end_epoch: got no step since the last epoch, wanted at least one")
         y = np.empty(0 if done.labels else (0, 1), int)
-        with self.network._claim(), self._moment(y, None, validate, called):
+        validated = validation_data is not None
+        with self.network._claim(), self._moment(y, None, validated, called):
             new = [one for one in given if not any(one is old for old in self._begun)]
             Callbacks(self, new).call("on_fit_begin", None, None, validation_data)
             self._begun += new
-            found = self._loss._means(done.loss_sum, done.n_correct, done.rows, y)
-            record = {**found, "learning_rate": done.rate, "seconds": done.seconds}
-            if validate is not None:
-                record |= {f"val_{name}": value for name, value in validate().items()}
+            found = self._loss._means(*done.sums, y)
+            record = {**found, "learning_rate": done.rate, "seconds": done.seconds, **measure()}
             state.moment.measured = found.keys()
             state.moment.before_step = self._runs.before_step() if done.steps == 1 else None
             state.record(record)
@@ -489,9 +529,10 @@ class Trainer:
     def evaluate(
         self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> dict[str, float]:
-        """Return the mean "loss" and, in classification, the "accuracy" on these rows.
+        """Return "loss", "accuracy" in classification, and the `metrics`, as means over these rows.
 
-        `sample_weight` weighs the loss as in `fit`, not the accuracy.
+        With `sample_weight`, [n], >= 0, not all 0, all are weighted means, and rows of weight 0
+        have no influence.
 
         Raises
         ------
@@ -500,20 +541,18 @@ class Trainer:
         """
         rows: _check.AnyRows | _check.Blocks | None = self.network._mapped(x)
         if rows is None:
-            rows, y = self.network._examples(x, y, self._loss)
+            rows, t, weights = self.network._weighted_examples(x, y, self._loss, sample_weight)
         else:
-            y = self.network._targets(y, len(rows), self._loss)
-        return self._measure(
-            rows, y, _check.row_weights(sample_weight, None, y, self.network.dtype)
-        )
+            t, weights = self.network._weighted_targets(y, len(rows), self._loss, sample_weight)
+        return self._measure(rows, t, weights, y)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the trainer to a checkpoint file; `Trainer.load` reads it back.
 
         The file is as that of `Network.save`, and written as safely: safetensors with a checksum.
         It holds the network, the options, the optimizer and what it remembers, the schedule, the
-        random state and the history; of a loss or a learning rate that is your own function it
-        holds the name. `fastbp.load` reads the network from it.
+        random state and the history; of a loss, a learning rate or a metric that is your own
+        function it holds the name. `fastbp.load` reads the network from it.
 
         Raises
         ------
@@ -530,6 +569,7 @@ class Trainer:
         path: str | os.PathLike[str],
         loss: LossFunction | None = None,
         learning_rate: LearningRate | None = None,
+        metrics: Sequence[MetricFunction] | None = None,
     ) -> Trainer:
         """Return the trainer that `save` wrote to `path`; it goes on to the same bits.
 
@@ -539,6 +579,8 @@ class Trainer:
             Of the file.
         loss, learning_rate : callable, optional
             The functions that the trainer had, if they were your own.
+        metrics : sequence of callable, optional
+            Those of its metrics that were your own functions, by the names that they had.
 
         Raises
         ------
@@ -552,13 +594,14 @@ class Trainer:
         architecture, tensors, training, rest = modelfile.read_checkpoint(path)
         network = network_of(path, architecture, tensors)
         checkpoint.require_given(path, training, loss=loss, learning_rate=learning_rate)
+        measured = checkpoint.metrics_of(path, training, metrics)
         try:
             optimizer = checkpoint.optimizer_of(training["optimizer"], learning_rate)
             loss_or_own = loss or checkpoint.loss_of(training["loss"])
             options = training["options"]
             if isinstance(options["class_weight"], list):  # JSON has dicts by strings alone
                 options["class_weight"] = dict(options["class_weight"])
-            trainer = cls(network, loss_or_own, optimizer, **options)
+            trainer = cls(network, loss_or_own, optimizer, metrics=measured, **options)
             trainer._state.unpack(training["state"], rest)
         except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError,
                 ValueError) as error:  # fmt: skip
@@ -571,6 +614,7 @@ class Trainer:
         training = {
             "version": checkpoint.VERSION,
             "loss": checkpoint.describe_loss(self._loss),
+            "metrics": checkpoint.describe_metrics(self._metrics),
             "optimizer": checkpoint.describe_optimizer(self.optimizer),
             "options": self._options(),
             "state": described,
@@ -586,12 +630,15 @@ class Trainer:
             "shuffle": self._shuffle,
             "n_threads": self._n_threads,
             "class_weight": list(weight.items()) if isinstance(weight, dict) else weight,
+            "average": self._objective.average,
         }
 
     def __repr__(self) -> str:
         """Return the network and the options."""
-        rest = {"n_threads": self._n_threads, "class_weight": self._class_weight}
+        rest: dict[str, Any] = {"n_threads": self._n_threads, "class_weight": self._class_weight}
         shown = [f", {name}={value!r}" for name, value in rest.items() if value is not None]
+        if self._metrics:
+            shown.append(f", metrics=[{', '.join(metric.shown for metric in self._metrics)}]")
         if not self._shuffle:
             shown.insert(0, ", shuffle=False")
         return (
@@ -599,16 +646,37 @@ class Trainer:
             f"batch_size={self._batch_size}{self._objective}{''.join(shown)})"
         )
 
-    def _validation(
-        self, data: tuple[ArrayLike, ArrayLike] | None, names: Names
-    ) -> Callable[[], dict[str, float]] | None:
-        """Return a call that measures the network on checked validation data, if there are any."""
-        if data is None:
-            return None
-        if not isinstance(data, tuple | list) or len(data) != 2:
-            raise ConfigError(f"validation_data: got a {type(data).__name__}, wanted a pair (x, y)")
-        called = "validation x", "validation y"
-        return partial(self._measure, *self.network._examples(*data, self._loss, called, names))
+    def _measured(
+        self, given: Checked | Batches | None, y: ArrayLike | None, data: Batch | None, names: Names
+    ) -> Callable[[], dict[str, float]]:
+        """Return a call that measures the network on checked validation data, if there are any.
+
+        Without them it measures the metrics on the training rows, which were given with the
+        targets `y`, if there are any of both. `names` are those of the training rows.
+        """
+        if data is not None:
+            if not isinstance(data, tuple | list) or len(data) not in (2, 3):
+                size = f" of {len(data)}" if isinstance(data, tuple | list) else ""
+                raise ConfigError(
+                    f"validation_data: got a {type(data).__name__}{size}, wanted a pair (x, y), or "
+                    "(x, y, sample_weight)"
+                )
+            x, t, *weights = data
+            sample_weight = weights[0] if weights else None
+            rows, _ = self._examples(x, t, sample_weight, True, "validation ", names)
+            self._require_metrics(rows[1])
+            return lambda: {f"val_{k}": value for k, value in self._measure(*rows, t).items()}
+        if given is None or isinstance(given, Batches) or not self._metrics:
+            return dict
+        checked = given
+        self._require_metrics(checked[1])
+        wanted = {metric.name for metric in self._metrics}
+        return lambda: {k: v for k, v in self._measure(*checked, y).items() if k in wanted}
+
+    def _require_metrics(self, y: NDArray[Any]) -> None:
+        network, exclusive = self.network, self._loss.exclusive
+        for metric in self._metrics:
+            metric.require(y, network.n_outputs, exclusive, network.layers[-1].activation)
 
     def _held_out(
         self, x: Any, y: Any, sample_weight: Any, validation_data: Any, fraction: float
@@ -624,37 +692,48 @@ class Trainer:
         rng = np.random.Generator(np.random.PCG64(seed))
         strata = _labels.strata(y, self.network.n_outputs)
         train, held = split.parts(len(x), fraction, rng, strata, "validation_split")
-        if sample_weight is not None:
-            whole = _check.weights(sample_weight, len(x), self.network.dtype, "sample_weight")
-            sample_weight = whole[train]
         (x, xv), (y, yv) = ([_frames.taken(a, rows) for rows in (train, held)] for a in (x, y))
-        return x, y, sample_weight, (xv, yv)
+        if sample_weight is None:
+            return x, y, None, (xv, yv)
+        whole = _check.weights(
+            sample_weight, len(train) + len(held), self.network.dtype, "sample_weight"
+        )
+        return x, y, whole[train], (xv, yv, whole[held])
 
     def _measure(
-        self,
-        x: _check.AnyRows | _check.Blocks,
-        y: NDArray[Any],
-        weights: NDArray[np.float64] | None = None,
+        self, x: _check.AnyRows | _check.Blocks, y: NDArray[Any], weights: Weights, given: Any
     ) -> dict[str, float]:
-        model = self.network._model
-        total, n_correct = self._loss._evaluate(model, x, y, weights, self._threads())
-        return self._loss._means(total, n_correct, len(x), y)
+        """Measure the network on checked rows; `given` are the targets before they were checked."""
+        self._require_metrics(y)
+        model, loss = self.network._model, self._loss
+        outputs = np.empty((len(x) if self._metrics else 0, model.n_outputs), model.dtype)
+        wanted = outputs if self._metrics else None
+        sums = loss._evaluate(model, x, y, weights, self._threads(), wanted)
+        found = loss._means(*sums, total_weight(weights, len(x)), y)
+        options = {"threshold": loss.threshold, "exclusive": loss.exclusive}
+        if self._metrics and y.ndim == 2:
+            y = _unrounded(given, y)
+        for metric in self._metrics:
+            if metric.name not in found:
+                found[metric.name] = metric.measure(y, outputs, weights, **options)
+        return found
 
     @contextmanager
     def _moment(
         self,
         y: NDArray[Any] | None,
         weights: NDArray[np.float64] | None,
-        validate: Callable[[], dict[str, float]] | None,
+        validated: bool,
         called: Callbacks,
     ) -> Iterator[None]:
         """Let the rules know what the epochs of a call will have; refuse a schedule in vain."""
         columns = None
         if y is not None and not called.own:
-            measured = self._loss._means(0.0, 0, 1, y)
-            validated = [f"val_{name}" for name in measured] if validate is not None else []
-            columns = {*measured, *validated, "learning_rate", "seconds"}
-        self.optimizer.require(columns, validate is not None)
+            measured = self._loss._means(0.0, 0.0, 1.0, y)
+            metrics = {metric.name for metric in self._metrics}
+            after = {f"val_{n}" for n in (*measured, *metrics)} if validated else metrics
+            columns = {*measured, *after, "learning_rate", "seconds"}
+        self.optimizer.require(columns, validated)
         self._state.moment = Moment(columns, weights)
         try:
             yield
@@ -695,36 +774,42 @@ class Trainer:
     def _fit(
         self,
         given: Checked | Batches,
-        validate: Callable[[], dict[str, float]] | None,
+        measure: Callable[[], dict[str, float]],
         called: Callbacks,
     ) -> Epochs:
         """Return the epochs on rows, or on batches, that were checked."""
         state, loss = self._state, self._loss
         if isinstance(given, Batches):
             run = self._runs.new(MOST_ROWS, self._threads())
-            return BatchFit(state, loss, run, given, validate, called)
+            return BatchFit(state, loss, run, given, measure, called)
         n = len(given[0])
         rows = min(self._batch_size or n, n)
         run = self._runs.new(rows, self._threads())
-        return Fit(state, loss, run, *given, rows, self._shuffle, validate, called)
+        return Fit(state, loss, run, *given, rows, self._shuffle, measure, called)
 
     def _examples(
-        self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        whole: bool = False,
+        prefix: str = "",
+        names: Names | None = None,
     ) -> tuple[Checked, Names]:
-        """Return rows, targets and weights of `fit` as the engine takes them, and their names."""
-        rows, targets, names = self.network._named_examples(x, y, self._loss)
-        return (rows, targets, self._weights(sample_weight, targets, names)), names
+        """Return rows, targets and weights of `fit` or a batch as the engine takes them, and names.
 
-    def _weights(
-        self, sample_weight: ArrayLike | None, y: NDArray[Any], names: Names
-    ) -> NDArray[np.float64] | None:
-        class_weight, network = self._class_weight, self.network
+        `names` are those that are to hold, or the network's own.
+        """
+        network, loss, class_weight = self.network, self._loss, self._class_weight
+        rows, targets, weights, names = network._named_examples(
+            x, y, loss, sample_weight, whole, prefix, names
+        )
         if isinstance(class_weight, dict):
-            domain, activation = self._loss.targets, network._activation
-            class_weight = _labels.weights_by_target(
-                class_weight, names.classes, network.n_outputs, domain, activation
-            )
-        return _check.row_weights(sample_weight, class_weight, y, network.dtype)
+            known = names.classes, network.n_outputs, loss.targets, network._activation
+            class_weight = _labels.weights_by_target(class_weight, *known)
+            if whole and not prefix and _labels.pair_of(loss.targets, network._activation) is None:
+                _check.occurring(class_weight, targets)
+        return (rows, targets, _check.row_weights(weights, class_weight, targets, whole)), names
 
     def _threads(self) -> int:
         return self._n_threads or get_num_threads()
@@ -734,3 +819,17 @@ def _checked(optimizer: Any) -> Optimizer:
     if not isinstance(optimizer, Optimizer):
         raise ConfigError(f"optimizer: got {optimizer!r}, wanted one such as SGD(...)")
     return optimizer
+
+
+def _unrounded(given: Any, y: NDArray[Any]) -> NDArray[Any]:
+    """Return targets as they were given if they are numbers, so that float32 does not round them.
+
+    Labels that were given for one output are not those: `y` has what they stand for.
+    """
+    array = np.asarray(given)
+    if array.dtype.kind not in "biuf" or array.size != y.size:
+        return y
+    array = array.astype(np.float64).reshape(y.shape)
+    with np.errstate(over="ignore"):
+        same = array.astype(y.dtype) == y
+    return np.where(same, array, y)

@@ -119,17 +119,22 @@ typedef struct {
     /* Label smoothing: target[rows][ld] = (1 - smoothing) * target + smoothing / n in the first n columns. */
     void (*smooth_rows)(void *target, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, double smoothing);
 
-    /* delta[batch][ld] = scale * dL/dz, row_loss[batch] = L of each row, correct[batch] = is the predicted class the target's?
-     * (NULL if that is not wanted.) output[batch][ld] is y of the output layer, or z if fbp_loss_from_logits. slope[batch][ld]
-     * is f' of the output layer if fbp_needs_slope, else NULL; a caller that has no use for delta may leave it out. parameter:
-     * delta of huber, q of quantile, margin of the hinges; of perceptron 0 for targets -1 and 1, 1 for targets 0 and 1; the
-     * other losses have none. The targets of a custom loss are dL/dy, and its row losses are 0. */
+    /* delta[batch][ld] = scale * dL/dz, row_loss[batch] = L of each row, correct[batch] = is the row right? (NULL if that is
+     * not wanted.) A row is right if its largest output is the class; for targets -1 and 1 of hinge and perceptron if every
+     * output has the sign of its target; for one output, for targets 0 and 1 of perceptron, and for binary_cross_entropy unless
+     * the targets are `classes`, one for each row, if every output is on the right side of one half. A NaN among the outputs is
+     * never right. output[batch][ld] is y of the output layer, or z if fbp_loss_from_logits. slope[batch][ld] is f' of the
+     * output layer if fbp_needs_slope, else NULL; a caller that has no use for delta may leave it out. parameter: delta of
+     * huber, q of quantile, margin of the hinges; of perceptron 0 for targets -1 and 1, 1 for targets 0 and 1; the other losses
+     * have none. The targets of a custom loss are dL/dy, and its row losses are 0. */
     void (*loss_delta)(void *delta, double *row_loss, uint8_t *correct, const void *output, const void *slope,
                        const void *target, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ld, fbp_loss loss,
-                       fbp_activation activation, double scale, double parameter);
+                       fbp_activation activation, double scale, double parameter, int classes);
 
-    /* Multiplies delta[rows][ld] and row_loss[rows] by the weights[rows] of the rows. */
-    void (*weigh_rows)(void *delta, double *row_loss, const double *weights, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld);
+    /* Multiplies row_loss[rows] by the weights[rows] of the rows, and delta[rows][ld] by weight * count / total. What a row of
+     * weight 0 has becomes 0, also where it is not finite. */
+    void (*weigh_rows)(void *delta, double *row_loss, const double *weights, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld,
+                       double count, double total);
 
     /* Multiplies each unit of y[rows][ld], and f' in slope[rows][ld], by 0 with probability `rate`, else by 1 / (1 - rate). */
     void (*drop_units)(void *y, void *slope, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, const fbp_dropout *dropout);

@@ -1,4 +1,4 @@
-/* kernels_correct.h: is the predicted class the target's? */
+/* kernels_correct.h: is the predicted class the target's? A row with a NaN among its outputs predicts none. */
 #ifndef FBP_KERNELS_CORRECT_H
 #define FBP_KERNELS_CORRECT_H
 
@@ -20,8 +20,7 @@ INLINE real fold_max(const vec *line)
     return lane[0];
 }
 
-/* First index of the largest of n < 2^24 elements. A NaN is never the largest, except as the first element, because nothing
- * compares larger than it. */
+/* First index of the largest of n < 2^24 elements, none of them NaN. */
 static ptrdiff_t argmax(const real *x, ptrdiff_t n)
 {
     static const real ramp[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
@@ -38,7 +37,7 @@ static ptrdiff_t argmax(const real *x, ptrdiff_t n)
     const vec most = v_set1(fold_max(value));
     for (int l = 0; l < LINE_VECS; l++)
         place[l] = v_select(v_less(value[l], most), lowest, place[l]);
-    return x[0] == x[0] ? (ptrdiff_t)-fold_max(place) : 0;
+    return (ptrdiff_t)-fold_max(place);
 }
 
 /* The same for a short row, element by element: faster than the folds above for 10 elements. */
@@ -54,27 +53,39 @@ static ptrdiff_t argmax_short(const real *x, ptrdiff_t n)
     return best;
 }
 
-/* The predicted class is the largest output; with one output, whether its probability is above one half (z above zero). */
-static int is_correct(const real *output, const real *t, ptrdiff_t n, int logits)
+static int any_nan(const real *x, ptrdiff_t n)
 {
-    if (n == 1)
-        return (output[0] > (logits ? 0 : (real)0.5)) == (t[0] > (real)0.5);
-    return n <= LINE ? argmax_short(output, n) == argmax_short(t, n) : argmax(output, n) == argmax(t, n);
+    int nan = 0;
+    for (ptrdiff_t j = 0; j < n; j++)
+        nan |= x[j] != x[j];
+    return nan;
 }
 
-/* Lane r = argmax of row r of a block of short rows. */
+/* The predicted class is the largest output. */
+static int is_correct(const real *output, const real *t, ptrdiff_t n)
+{
+    const int same = n <= LINE ? argmax_short(output, n) == argmax_short(t, n) : argmax(output, n) == argmax(t, n);
+    return same && !any_nan(output, n);
+}
+
+/* No lane is NaN. */
+INLINE ivec ordered(vec a) { return v_less(a, v_set1(1)) | v_less(v_set1(0), a); }
+
+/* Lane r = argmax of row r of a block of short rows, -1 if the row has a NaN. */
 INLINE vec argmax_across(const real *x, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)
 {
     columns c;
     to_columns(c, x, rows, n, ld);
-    vec value = v_load(c), best = v_set1(0);
-    for (ptrdiff_t j = 1; j < n; j++) {
+    vec value = v_set1(-INF), best = v_set1(0);
+    ivec numbers = ordered(best);
+    for (ptrdiff_t j = 0; j < n; j++) {
         const vec next = v_load(c + j * LANES);
         const ivec larger = v_less(value, next);
         value = v_select(larger, next, value);
         best = v_select(larger, v_set1((real)j), best);
+        numbers = numbers & ordered(next);
     }
-    return best;
+    return v_select(numbers, best, v_set1(-1));
 }
 
 /* Not inlined: its caller's frame would have room for the columns even for single rows. */
@@ -88,27 +99,38 @@ static __attribute__((noinline)) void correct_across(uint8_t *correct, const rea
         correct[r] = predicted[r] == wanted[r];
 }
 
-static void correct_rows(uint8_t *correct, const real *output, const real *t, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld,
-                         int logits)
+/* For targets of one class a row. */
+static void correct_rows(uint8_t *correct, const real *output, const real *t, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld)
 {
     for (ptrdiff_t first = 0; first < batch; first += LANES) {
         const ptrdiff_t rows = smaller(batch - first, LANES);
-        if (n > 1 && fits_across(rows, n))
+        if (fits_across(rows, n))
             correct_across(correct + first, output + first * ld, t + first * ld, rows, n, ld);
         else
             for (ptrdiff_t b = first; b < first + rows; b++)
-                correct[b] = (uint8_t)is_correct(output + b * ld, t + b * ld, n, logits);
+                correct[b] = (uint8_t)is_correct(output + b * ld, t + b * ld, n);
     }
 }
 
-/* For losses of signs: a row is correct if every output is on the right side of zero. parameter as in perceptron_term. */
-static void correct_sign_rows(uint8_t *correct, const real *z, const real *t, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld,
-                              real parameter)
+/* For yes-or-no outputs: a row is correct if every output is above `half` just where its target is above one half. */
+static void correct_side_rows(uint8_t *correct, const real *output, const real *t, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld,
+                              real half)
+{
+    for (ptrdiff_t b = 0; b < batch; b++, output += ld, t += ld) {
+        int right = 1;
+        for (ptrdiff_t j = 0; j < n; j++)
+            right &= t[j] > (real)0.5 ? output[j] > half : output[j] <= half;
+        correct[b] = (uint8_t)right;
+    }
+}
+
+/* For targets -1 and 1: a row is correct if every output has the sign of its target; zero has none. */
+static void correct_sign_rows(uint8_t *correct, const real *z, const real *t, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t ld)
 {
     for (ptrdiff_t b = 0; b < batch; b++, z += ld, t += ld) {
         int right = 1;
         for (ptrdiff_t j = 0; j < n; j++)
-            right &= real_fma(t[j], 1 + parameter, -parameter) * z[j] > 0;
+            right &= t[j] * z[j] > 0;
         correct[b] = (uint8_t)right;
     }
 }

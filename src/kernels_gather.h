@@ -65,14 +65,17 @@ void KERNEL(smooth_rows)(void *target, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld
             v_store(t + j, v_keep(v_fma(v_load(t + j), kept, share), lanes_before(j, n)));
 }
 
-void KERNEL(weigh_rows)(void *delta, double *row_loss, const double *weights, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)
+/* count / total is applied to each weight: with weights of 1 and their sum for total, the factor is exactly 1. */
+void KERNEL(weigh_rows)(void *delta, double *row_loss, const double *weights, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld,
+                        double count, double total)
 {
     real *d = delta;
     for (ptrdiff_t r = 0; r < rows; r++, d += ld) {
-        const vec weight = v_set1((real)weights[r]);
-        row_loss[r] *= weights[r];
+        const int counts = weights[r] != 0; /* else 0 is written: 0 * inf would be NaN */
+        const vec weight = v_set1(counts ? (real)(weights[r] * count / total) : 0);
+        row_loss[r] = counts ? row_loss[r] * weights[r] : 0;
         for (ptrdiff_t j = 0; j < n; j += LANES)
-            v_store(d + j, v_load(d + j) * weight);
+            v_store(d + j, counts ? v_load(d + j) * weight : weight);
     }
 }
 

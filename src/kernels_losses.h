@@ -167,7 +167,7 @@ static void custom_rows(real *delta, double *row_loss, const real *y, const real
 
 void KERNEL(loss_delta)(void *delta, double *row_loss, uint8_t *correct, const void *output, const void *slope,
                         const void *target, ptrdiff_t batch, ptrdiff_t n_out, ptrdiff_t ld, fbp_loss loss,
-                        fbp_activation activation, double scale, double parameter)
+                        fbp_activation activation, double scale, double parameter, int classes)
 {
     const int logits = fbp_loss_from_logits(loss, activation.code);
     const real s = (real)scale, p = (real)parameter, half = (real)0.5, mean = 1 / (real)n_out;
@@ -190,10 +190,12 @@ void KERNEL(loss_delta)(void *delta, double *row_loss, uint8_t *correct, const v
     }
 #undef ROWS
     /* after the losses: mispredicted branches cost nothing while those are still being computed */
-    if (correct && (loss == FBP_HINGE || loss == FBP_PERCEPTRON))
-        correct_sign_rows(correct, output, target, batch, n_out, ld, loss == FBP_PERCEPTRON ? p : 0);
+    if (correct && (loss == FBP_HINGE || (loss == FBP_PERCEPTRON && p == 0)))
+        correct_sign_rows(correct, output, target, batch, n_out, ld);
+    else if (correct && (n_out == 1 || loss == FBP_PERCEPTRON || (loss == FBP_BINARY_CROSS_ENTROPY && !classes)))
+        correct_side_rows(correct, output, target, batch, n_out, ld, logits ? 0 : half);
     else if (correct)
-        correct_rows(correct, output, target, batch, n_out, ld, logits);
+        correct_rows(correct, output, target, batch, n_out, ld);
     if (slope)
         activation.code = FBP_SAVED_SLOPE;
     if (!logits)

@@ -38,7 +38,7 @@ cdef struct Dropout:
 
 cdef fbp_activation activation_of(value) except *
 cdef void forward_rows(char **outputs, char **slopes, const char *x, const char *arena, const fbp_kernels *kernels,
-                       const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t rows, Py_ssize_t ldx,
+                       const Node *nodes, Py_ssize_t first, Py_ssize_t n_nodes, Py_ssize_t rows, Py_ssize_t ldx,
                        bint to_logits, const Dropout *dropout, Py_ssize_t row) noexcept nogil
 
 cdef inline bint is_chain(const Node *nodes, Py_ssize_t n_nodes) noexcept nogil:

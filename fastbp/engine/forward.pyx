@@ -15,9 +15,9 @@ cdef fbp_activation activation_of(value) except *:
 
 
 cdef void forward_rows(char **outputs, char **slopes, const char *x, const char *arena, const fbp_kernels *kernels,
-                       const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t rows, Py_ssize_t ldx,
+                       const Node *nodes, Py_ssize_t first, Py_ssize_t n_nodes, Py_ssize_t rows, Py_ssize_t ldx,
                        bint to_logits, const Dropout *dropout, Py_ssize_t row) noexcept nogil:
-    """Compute outputs[l][rows] of every node from x [rows][ldx], and slopes[l] where a node saves them.
+    """Compute outputs[l][rows] of the nodes from `first` on from x [rows][ldx], and slopes[l] where a node saves them.
 
     `slopes` is NULL if no backward pass follows. With to_logits the last node stops at z, because the loss applies its activation.
     `dropout` may be NULL; `row` is the first row's index in the batch.
@@ -25,7 +25,7 @@ cdef void forward_rows(char **outputs, char **slopes, const char *x, const char 
     cdef const char *source
     cdef Py_ssize_t ld_source, l
     cdef const Node *node
-    for l in range(n_nodes):
+    for l in range(first, n_nodes):
         node = &nodes[l]
         source, ld_source = x, ldx
         if node.source >= 0:

@@ -80,6 +80,16 @@ def loss_delta(
     isa: str | None = None,
     slope: NDArray[Any] | None = None,
     parameter: float = 0,
+    classes: bool = False,
+) -> None: ...
+def weigh_rows(
+    delta: NDArray[Any],
+    row_loss: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    n_out: int,
+    count: float,
+    total: float,
+    isa: str | None = None,
 ) -> None: ...
 def smooth_rows(
     target: NDArray[Any], n_out: int, smoothing: float, isa: str | None = None

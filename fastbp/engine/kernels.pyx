@@ -124,12 +124,21 @@ def apply_gradient(cnp.ndarray weight, m, v, cnp.ndarray gradient, rule, isa=Non
 
 
 def loss_delta(cnp.ndarray delta, cnp.ndarray row_loss, correct, cnp.ndarray output, cnp.ndarray target, Py_ssize_t n_out,
-               loss, activation, double scale, isa=None, slope=None, double parameter=0):
+               loss, activation, double scale, isa=None, slope=None, double parameter=0, bint classes=False):
     """delta [batch, ld] OUT = scale * dL/dz, row_loss [batch] OUT, correct [batch] OUT or None; slope like output, or None."""
     cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if delta.dtype == np.float32 else FBP_F64)
     kernels.loss_delta(cnp.PyArray_DATA(delta), <double *>cnp.PyArray_DATA(row_loss), <uint8_t *>data_or_null(correct),
                        cnp.PyArray_DATA(output), data_or_null(slope), cnp.PyArray_DATA(target), delta.shape[0], n_out,
-                       delta.shape[1], <fbp_loss>code_of(LOSSES, loss, "loss"), activation_of(activation), scale, parameter)
+                       delta.shape[1], <fbp_loss>code_of(LOSSES, loss, "loss"), activation_of(activation), scale, parameter,
+                       classes)
+
+
+def weigh_rows(cnp.ndarray delta, cnp.ndarray row_loss, cnp.ndarray weights, Py_ssize_t n_out, double count, double total,
+               isa=None):
+    """delta [rows, ld] INOUT *= weights * count / total, row_loss [rows] INOUT *= weights; 0 where the weight is."""
+    cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if delta.dtype == np.float32 else FBP_F64)
+    kernels.weigh_rows(cnp.PyArray_DATA(delta), <double *>cnp.PyArray_DATA(row_loss), <double *>cnp.PyArray_DATA(weights),
+                       delta.shape[0], n_out, delta.shape[1], count, total)
 
 
 def smooth_rows(cnp.ndarray target, Py_ssize_t n_out, double smoothing, isa=None):

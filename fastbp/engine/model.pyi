@@ -42,4 +42,5 @@ class Model:
         parameter: float = 0,
         weights: NDArray[np.float64] | None = None,
         total: float = 0,
-    ) -> tuple[float, int] | None: ...
+        outputs: NDArray[Any] | None = None,
+    ) -> tuple[float, float] | None: ...

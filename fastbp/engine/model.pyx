@@ -181,11 +181,11 @@ cdef class Model:
         return [out for out in outs if out is not None]
 
     def evaluate(self, loss, x, cnp.ndarray y, long long n_threads, double parameter=0, weights=None,
-                 double total=0):
+                 double total=0, cnp.ndarray outputs=None):
         """(`total` and the row losses summed, number of correct rows) over x [n, n_inputs] and y: float [n, n_outputs] or int64 labels [n].
 
-        `weights`, float64 [n], weight the losses, not the count. None if a label is out of range: y was written to after it was
-        checked.
+        `weights`, float64 [n], weight both; rows of weight 0 have no influence, whatever their targets. `outputs` [n, n_outputs]
+        takes what `predict` returns. None if a label is out of range: y was written to after it was checked.
         """
         cdef Pass p = new_pass(self, x)
         cdef const Node *last = &p.nodes[p.n_nodes - 1]
@@ -195,8 +195,8 @@ cdef class Model:
         p.parameter, p.weights, p.loss_sum = parameter, weights_or_null(weights), total
         p.targets = targets_of(y, parameter if p.loss == FBP_CROSS_ENTROPY else 0)
         p.thread_bytes += 2 * min(p.n, <Py_ssize_t>PASS_ROWS) * last.ld * self.item
-        run_pass(self, &p, [], n_threads)
-        return None if p.bad_label else (p.loss_sum, p.n_correct)
+        run_pass(self, &p, [] if outputs is None else [outputs], n_threads)
+        return None if p.bad_label else (p.loss_sum, p.correct_sum)
 
 
 cdef bint is_branched(const Node *nodes, Py_ssize_t source, Py_ssize_t end) noexcept:
@@ -258,9 +258,8 @@ cdef struct Pass:
     fbp_loss loss
     double parameter                # of the loss
     double *block_loss              # one for each block, so that the order of the sum is fixed
-    Py_ssize_t *block_correct
-    double loss_sum
-    Py_ssize_t n_correct
+    double *block_correct
+    double loss_sum, correct_sum
 
 
 cdef void copy_rows(char *out, const char *padded, const Node *node, Py_ssize_t rows, size_t item) noexcept nogil:
@@ -273,16 +272,33 @@ cdef void block_loss(Pass *p, char *output, char *target, char *delta, Py_ssize_
     cdef const Node *last = &p.nodes[p.n_nodes - 1]
     cdef double row_loss[PASS_ROWS]
     cdef uint8_t correct[PASS_ROWS]
-    cdef Py_ssize_t i
-    if not gather_targets(target, p.kernels, &p.targets, NULL, block * PASS_ROWS, rows, last.n_out, last.ld):
+    cdef int64_t order[PASS_ROWS]
+    cdef Py_ssize_t i, first = block * PASS_ROWS
+    cdef double weight
+    if p.weights != NULL:
+        if not order_of_weighted(order, p.weights, first, rows):
+            return
+        first = 0
+    if not gather_targets(target, p.kernels, &p.targets, NULL if p.weights == NULL else order, first, rows, last.n_out, last.ld):
         fbp_put_word(&p.bad_label, 1)
     p.kernels.loss_delta(delta, row_loss, correct, output, NULL, target, rows, last.n_out, last.ld, p.loss, last.activation, 1,
-                         p.parameter)
+                         p.parameter, p.targets.labels != NULL)
     for i in range(rows):
-        if p.weights != NULL:
-            row_loss[i] *= p.weights[block * PASS_ROWS + i]
-        p.block_loss[block] += row_loss[i]
-        p.block_correct[block] += correct[i]
+        weight = 1 if p.weights == NULL else p.weights[block * PASS_ROWS + i]
+        if weight != 0:  # 0 * inf would be NaN
+            p.block_loss[block] += row_loss[i] * weight
+            p.block_correct[block] += correct[i] * weight
+
+
+cdef bint order_of_weighted(int64_t *order, const double *weights, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
+    """Set the rows whose targets a block reads: another one's for a row of weight 0. False if none has a weight."""
+    cdef Py_ssize_t i, stand_in = -1
+    for i in range(rows):
+        if stand_in < 0 and weights[first + i] != 0:
+            stand_in = first + i
+    for i in range(rows):
+        order[i] = first + i if weights[first + i] != 0 else stand_in
+    return stand_in >= 0
 
 
 cdef void pass_worker(Pass *p, int thread) noexcept nogil:
@@ -315,12 +331,15 @@ cdef void pass_worker(Pass *p, int thread) noexcept nogil:
         if p.check and not p.kernels.all_finite(x, rows * ldx):
             fbp_put_word(&p.not_finite, 1)
             break
-        forward_rows(outputs, NULL, x, p.arena, p.kernels, p.nodes, p.n_nodes, rows, ldx,
-                     p.to_logits, NULL, 0)
+        # outputs that are wanted stop the pass at y; the last node then goes to z once more
+        forward_rows(outputs, NULL, x, p.arena, p.kernels, p.nodes, 0, p.n_nodes, rows, ldx,
+                     p.to_logits and p.copies[p.n_nodes - 1] == NULL, NULL, 0)
         for l in range(p.n_nodes):
             if p.copies[l] != NULL:
                 copy_rows(p.copies[l] + first * p.nodes[l].n_out * item, outputs[l], &p.nodes[l], rows, item)
         if p.with_loss:
+            if p.to_logits and p.copies[p.n_nodes - 1] != NULL:
+                forward_rows(outputs, NULL, x, p.arena, p.kernels, p.nodes, p.n_nodes - 1, p.n_nodes, rows, ldx, True, NULL, 0)
             block_loss(p, outputs[p.n_nodes - 1], end, end + rows * last.ld * item, block, rows)
     restore_denormals(mode)
 
@@ -361,7 +380,7 @@ cdef int run_workers(Pass *p, list outs, int team) except -1:
         heap = Memory(size)
         p.buffers = heap.data
     p.block_loss = <double *>(p.buffers + sums)
-    p.block_correct = <Py_ssize_t *>(p.block_loss + n_blocks)
+    p.block_correct = p.block_loss + n_blocks
     p.copies = <char **>(p.block_correct + n_blocks)
     for i in range(len(outs)):
         if outs[i] is not None:
@@ -369,7 +388,7 @@ cdef int run_workers(Pass *p, list outs, int team) except -1:
     do_blocks(p, team, n_blocks)
     for i in range(n_blocks):
         p.loss_sum += p.block_loss[i]
-        p.n_correct += p.block_correct[i]
+        p.correct_sum += p.block_correct[i]
     return 0
 
 

@@ -13,7 +13,8 @@ cdef struct Slot:
     char *inputs                # [rows][ld_in]: the gathered rows
     char *target                # [rows][ld of the last layer]
     double *row_loss
-    double *weights             # of the rows, if the plan has row weights
+    double *weights             # of the rows, if the plan has row weights,
+    int64_t *order              # and the rows that were gathered: another one in the place of a row of weight 0
     uint8_t *correct
     char **outputs              # [n_nodes] of [rows][ld]
     char **slopes               # the array that each node's slope is computed from: its outputs, or its saved slopes
@@ -68,6 +69,9 @@ cdef struct Plan:
     bint converts               # whether a batch is to be converted from the rows, not copied
     Targets targets
     const double *weights       # [n] of the rows, or NULL
+    const double *weight_sums   # with weights: of each step's rows,
+    const int64_t *stand_ins    # and the first of them with a weight, -1 if none has one
+    bint by_rows                # whether a step's gradient is divided by its rows, not by their weights
     const int64_t *order
     Py_ssize_t n, batch
     Py_ssize_t rows             # of a slot: a batch is split into blocks of this many
@@ -102,8 +106,9 @@ cdef struct Plan:
     int64_t interrupted         # whether a handler has raised: the step is dropped if its updates have not begun
     int64_t failed              # the first step (counted from first_step) with a fault
     int64_t fault
-    double loss_sum             # of the epoch so far
-    Py_ssize_t n_correct
+    double loss_sum             # of the epoch so far: weighted losses, weights of the correct rows, weights of all rows;
+    double correct_sum          # without weights each row counts 1
+    double weight_sum
 
 cdef struct Streamed:
     # One node with the pointers and shares of a thread of the streaming regime, which are the same in every step.
@@ -162,8 +167,9 @@ cdef inline const fbp_update *update_of_node(fbp_update *room, const fbp_update 
 cdef Py_ssize_t batch_of(const Plan *p, Py_ssize_t step) noexcept nogil
 cdef Dropout dropout_of(const Plan *p, Py_ssize_t step) noexcept nogil
 cdef Py_ssize_t row_blocks(const Plan *p, Py_ssize_t step) noexcept nogil
-cdef bint gather(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t rows) noexcept nogil
-cdef bint losses(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t batch) noexcept nogil
+cdef bint gather(const Plan *p, const Slot *slot, Py_ssize_t step, Py_ssize_t first, Py_ssize_t rows) noexcept nogil
+cdef bint losses(const Plan *p, const Slot *slot, Py_ssize_t step, Py_ssize_t first, Py_ssize_t rows) noexcept nogil
 cdef void add_losses(Plan *p, const Slot *slot, Py_ssize_t rows) noexcept nogil
+cdef void add_weights(Plan *p, Py_ssize_t step) noexcept nogil
 cdef void take_snapshot(Plan *p, int thread, int n_threads) noexcept nogil
 cdef void snapshot_bytes(Plan *p, Py_ssize_t at, const char *weight, fbp_state state, Py_ssize_t size) noexcept nogil

@@ -1,7 +1,7 @@
 """The operations that every regime needs: gather rows, compute losses and output deltas, sum losses, take a snapshot."""
 
 from libc.math cimport isfinite, sqrt
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from fastbp.engine.forward cimport Dropout, saved_slope
 from fastbp.engine.model cimport gather_targets
@@ -21,32 +21,50 @@ cdef Py_ssize_t row_blocks(const Plan *p, Py_ssize_t step) noexcept nogil:
     return (batch_of(p, step) + p.rows - 1) // p.rows
 
 
-cdef bint gather(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
-    """Gather inputs, targets and weights of rows order[first : first + rows] into a slot; False if a label is out of range."""
+cdef bint gather(const Plan *p, const Slot *slot, Py_ssize_t step, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
+    """Gather rows first .. first + rows - 1 of a step, with targets and weights, into a slot; False if a label is out of range."""
     cdef const Node *last = &p.nodes[p.n_nodes - 1]
-    cdef Py_ssize_t i
-    if p.converts:
-        p.kernels.convert_rows(slot.inputs, &p.x, p.order, first, rows, p.nodes[0].ld_in)
-    else:
-        p.kernels.gather_rows(slot.inputs, p.x.data, p.order, first, rows, p.nodes[0].n_in, p.nodes[0].ld_in)
-    cdef bint in_range = gather_targets(slot.target, p.kernels, &p.targets, p.order, first, rows, last.n_out, last.ld)
+    cdef const int64_t *order = p.order + (p.first_step + step) * p.batch + first
+    if p.weights != NULL and p.stand_ins[step] < 0:
+        memset(slot.inputs, 0, rows * p.nodes[0].ld_in * p.kernels.item)
+        memset(slot.target, 0, rows * last.ld * p.kernels.item)
+        memset(slot.weights, 0, rows * sizeof(double))
+        return True
     if p.weights != NULL:
-        for i in range(rows):
-            slot.weights[i] = p.weights[p.order[first + i]]
-    return in_range
+        order = gather_weights(p, slot, order, p.stand_ins[step], rows)
+    if p.converts:
+        p.kernels.convert_rows(slot.inputs, &p.x, order, 0, rows, p.nodes[0].ld_in)
+    else:
+        p.kernels.gather_rows(slot.inputs, p.x.data, order, 0, rows, p.nodes[0].n_in, p.nodes[0].ld_in)
+    return gather_targets(slot.target, p.kernels, &p.targets, order, 0, rows, last.n_out, last.ld)
 
 
-cdef bint losses(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t batch) noexcept nogil:
+cdef const int64_t *gather_weights(const Plan *p, const Slot *slot, const int64_t *order, int64_t stand_in,
+                                   Py_ssize_t rows) noexcept nogil:
+    """Gather the weights of some rows; return the order to gather the rows in, the stand-in for those of weight 0.
+
+    Outputs that are not finite would reach the gradients: a delta of 0 times infinity is NaN. Those of the stand-in are in them
+    anyway.
+    """
+    cdef Py_ssize_t i
+    for i in range(rows):
+        slot.weights[i] = p.weights[order[i]]
+        slot.order[i] = order[i] if slot.weights[i] != 0 else stand_in
+    return slot.order
+
+
+cdef bint losses(const Plan *p, const Slot *slot, Py_ssize_t step, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
     """Losses and output deltas of some rows of a slot; False if a loss is not finite."""
     cdef const Node *last = &p.nodes[p.n_nodes - 1]
-    cdef Py_ssize_t at = first * last.ld * p.kernels.item, i
+    cdef Py_ssize_t at = first * last.ld * p.kernels.item, batch = batch_of(p, step), i
     cdef double total = 0
     p.kernels.loss_delta(slot.deltas[p.n_nodes - 1] + at, slot.row_loss + first, slot.correct + first if p.counts_correct else NULL,
                          slot.outputs[p.n_nodes - 1] + at, saved_slope(last, slot.slopes[p.n_nodes - 1], at),
-                         slot.target + at, rows, last.n_out, last.ld, p.loss, last.activation, 1.0 / batch, p.parameter)
+                         slot.target + at, rows, last.n_out, last.ld, p.loss, last.activation, 1.0 / batch, p.parameter,
+                         p.targets.labels != NULL)
     if p.weights != NULL:
         p.kernels.weigh_rows(slot.deltas[p.n_nodes - 1] + at, slot.row_loss + first, slot.weights + first, rows, last.n_out,
-                             last.ld)
+                             last.ld, 1 if p.by_rows else batch, 1 if p.by_rows else p.weight_sums[step])
     for i in range(first, first + rows):
         total += slot.row_loss[i]
     # a gradient that the user asked for is returned, finite or not
@@ -54,13 +72,21 @@ cdef bint losses(const Plan *p, const Slot *slot, Py_ssize_t first, Py_ssize_t r
 
 
 cdef void add_losses(Plan *p, const Slot *slot, Py_ssize_t rows) noexcept nogil:
-    """Add the losses of a slot's rows, and their number of correct rows, to the sums of the epoch."""
+    """Add the losses of a slot's rows, and the weights of the correct ones, to the sums of the epoch."""
     cdef Py_ssize_t i
     for i in range(rows):
         p.loss_sum += slot.row_loss[i]
-    if p.counts_correct:
+    if p.counts_correct and p.weights != NULL:
         for i in range(rows):
-            p.n_correct += slot.correct[i]
+            p.correct_sum += slot.weights[i] * slot.correct[i]
+    elif p.counts_correct:
+        for i in range(rows):
+            p.correct_sum += slot.correct[i]
+
+
+cdef void add_weights(Plan *p, Py_ssize_t step) noexcept nogil:
+    """Add the weights of a step's rows to their sum in the epoch."""
+    p.weight_sum += batch_of(p, step) if p.weights == NULL else p.weight_sums[step]
 
 
 cdef void take_snapshot(Plan *p, int thread, int n_threads) noexcept nogil:

@@ -127,7 +127,7 @@ cdef class KernelCalls:
         cdef fbp_activation f = activation_of(activation)
         for _ in range(times):
             self.kernels.loss_delta(data(self.dy), <double *>data(self.row_loss), <uint8_t *>data(self.correct), data(self.y),
-                                    NULL, data(self.target), rows, self.n_out, self.ld, code, f, 1.0 / self.batch, parameter)
+                                    NULL, data(self.target), rows, self.n_out, self.ld, code, f, 1.0 / self.batch, parameter, 0)
 
     def activate(self, Py_ssize_t times, activation):
         """y = f(y), padding and all."""

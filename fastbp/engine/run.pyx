@@ -68,6 +68,8 @@ cdef class Run:
         Most threads a step may use.
     parameter : float
         The loss's parameter (`loss_delta` in fbp.h); the label smoothing of cross-entropy.
+    average : str
+        What the weighted sum of a step's gradients is divided by: the sum of the "weights", or the number of "rows".
     **hyperparameters
         The others: fields of fbp_update, clip_norm and max_norm (0: none).
     count : StepCount or None
@@ -75,8 +77,10 @@ cdef class Run:
 
     `state` is the optimizer state, one or two arrays laid out as the parameters; `age` counts the steps that it has seen before
     this run. `snapshot` is None or an array, with zeros in the padding, that takes parameters and state of the start of an epoch
-    once its first loss is known to be finite; with `guards` only if the first update is not `proved` to leave all finite. Dropout is drawn from `seed` and `step`, the number of the next step in the whole
-    training. `done` counts the steps, also those of a call that an interrupt ends before it can return. `fault` is the reason why
+    once its first loss is known to be finite; with `guards` only if the first update is not `proved` to leave all finite. Dropout
+    is drawn from `seed` and `step`, the number of the next step in the whole training. `weight` is the sum of the weights of the
+    epoch's rows so far, without weights their number. `done` counts the steps, also those of a call that an interrupt ends before
+    it can return. `fault` is the reason why
     a call did fewer steps than asked: "loss", "label" or "". `reuse_workspace` is None or the workspace of an earlier run, whose
     memory is used again if it has the right size.
     """
@@ -89,7 +93,7 @@ cdef class Run:
     cdef int n_threads
     cdef Py_ssize_t batch_size
     cdef int64_t running
-    cdef object x, y, weights, contention
+    cdef object x, y, weights, weight_sums, stand_ins, contention
     cdef list raised                # the exception that a signal handler has raised during a step
     cdef StepCount count
     cdef cnp.ndarray rows_in_order
@@ -119,6 +123,7 @@ cdef class Run:
         p.loss, p.parameter = <fbp_loss>code_of(LOSSES, loss, "loss"), parameter
         p.to_logits = fbp_loss_from_logits(p.loss, p.nodes[p.n_nodes - 1].activation.code)
         p.clip_norm, p.max_norm = hyperparameters.pop("clip_norm", 0), hyperparameters.pop("max_norm", 0)
+        p.by_rows = hyperparameters.pop("average", "weights") == "rows"
         p.update = update_of(rule, {"momentum": momentum, "l2": l2, **hyperparameters})
         p.hold = update_of("gradient", {"clip_value": p.update.clip_value})
         self.make_state()
@@ -162,7 +167,7 @@ cdef class Run:
     def bind(self, x, cnp.ndarray y, weights=None):
         """Train on x [n, n_inputs], of the model's dtype or Rows, and y (float [n, n_outputs] or int64 labels [n]); order becomes 0 .. n-1.
 
-        `weights`, float64 [n], weight the losses of the rows. `order` is read-only, because steps use it unchecked.
+        `weights`, float64 [n], weight the losses of the rows; rows of weight 0 have no influence, whatever their targets. `order` is read-only, because steps use it unchecked.
         """
         cdef Plan *p = &self.plan
         cdef Py_ssize_t n = len(x), batch = min(self.batch_size, n)
@@ -203,6 +208,11 @@ cdef class Run:
         return 0
 
     @property
+    def weight(self):
+        """The sum of the weights of the epoch's rows so far; without weights their number."""
+        return self.plan.weight_sum
+
+    @property
     def regime(self):
         """The regime that the cost model has chosen."""
         return NAMES[self.plan.regime]
@@ -225,7 +235,7 @@ cdef class Run:
         shuffle(self.rows_in_order, bit_generator)
 
     def steps(self, Py_ssize_t first, Py_ssize_t count, cnp.ndarray learning_rates):
-        """Steps first .. first+count-1 of the epoch: (sum of row losses and correct rows of the epoch so far, steps done).
+        """Steps first .. first+count-1 of the epoch: (sum of losses and weight of the correct rows of the epoch so far, steps done).
 
         The sums go on from call to call and restart at first = 0, so they do not depend on how an epoch is split into calls.
         If fewer steps were done than asked for, the next one has the `fault`, and its update was not applied.
@@ -259,7 +269,7 @@ cdef class Run:
         if wanted > 1:
             self.contention.record(team, count, perf_counter() - started,
                                    (p.barrier.asleep + p.waited) * 1e-9 if team > 1 else 0)
-        return p.loss_sum, p.n_correct, done
+        return p.loss_sum, p.correct_sum, done
 
     cdef int begin(self, Py_ssize_t first, Py_ssize_t count, cnp.ndarray learning_rates, int team, Forced force) except -1:
         """Set the fields of the plan that belong to one call of `steps`."""
@@ -275,7 +285,9 @@ cdef class Run:
         p.first_step, p.n_steps, p.failed, p.fault, p.interrupted = first, count, -1, 0, 0
         p.age = self.age + self.done
         if first == 0:
-            p.n_correct = p.loss_sum = 0
+            p.loss_sum = p.correct_sum = p.weight_sum = 0
+        if p.weights != NULL:
+            self.sum_weights(first, count)
         p.dropout = Dropout(seed=self.seed, step=self.step)
         p.helps = not force.active or force.helps
         reset_phases(p)
@@ -290,10 +302,31 @@ cdef class Run:
             seen.add(Cell(NAMES[p.regime], p.n_nodes == 1, p.packed != NULL, p.snapshot != NULL, p.held != NULL, p.max_norm > 0))
         return 0
 
+    cdef int sum_weights(self, Py_ssize_t first, Py_ssize_t count) except -1:
+        """Sum the weights of each step's rows, ascending, and find the first row of each step that has one."""
+        cdef Plan *p = &self.plan
+        cdef Py_ssize_t step, i, end
+        cdef double total
+        cdef int64_t stand_in
+        sums, stand_ins = np.empty(count), np.empty(count, np.int64)
+        cdef double *sum_of = <double *>cnp.PyArray_DATA(<cnp.ndarray>sums)
+        cdef int64_t *stand_in_of = <int64_t *>cnp.PyArray_DATA(<cnp.ndarray>stand_ins)
+        with nogil:
+            for step in range(count):
+                total, stand_in, end = 0, -1, min(p.n, (first + step + 1) * p.batch)
+                for i in range((first + step) * p.batch, end):
+                    total += p.weights[p.order[i]]
+                    if stand_in < 0 and p.weights[p.order[i]] != 0:
+                        stand_in = p.order[i]
+                sum_of[step], stand_in_of[step] = total, stand_in
+        self.weight_sums, self.stand_ins = sums, stand_ins
+        p.weight_sums, p.stand_ins = sum_of, stand_in_of
+        return 0
+
 
 def gradients(Model model, loss, x, cnp.ndarray y, long long n_threads, bint inputs, double parameter=0,
               weights=None):
-    """(mean loss, a Model that holds the gradients, dX [n, n_inputs] or None) of the mean loss over all rows.
+    """(mean loss, a Model that holds the gradients, dX [n, n_inputs] or None) of the mean loss over all rows, weighted by `weights`.
 
     None if a label is out of range: y was written to after it was checked.
     """
@@ -305,7 +338,7 @@ def gradients(Model model, loss, x, cnp.ndarray y, long long n_threads, bint inp
     total, _, done = run.steps(0, 1, np.zeros(1))
     if done == 0:
         return None
-    return total / n, gradient, input_gradient(run) if inputs else None
+    return total / run.weight, gradient, input_gradient(run) if inputs else None
 
 
 cdef object input_gradient(Run run):

@@ -95,9 +95,9 @@ cdef extern from "fbp.h" nogil:
                             double smoothing) noexcept nogil
         void (*loss_delta)(void *delta, double *row_loss, uint8_t *correct, const void *output, const void *slope,
                            const void *target, Py_ssize_t batch, Py_ssize_t n_out, Py_ssize_t ld, fbp_loss loss,
-                           fbp_activation activation, double scale, double parameter) noexcept nogil
+                           fbp_activation activation, double scale, double parameter, int classes) noexcept nogil
         void (*weigh_rows)(void *delta, double *row_loss, const double *weights, Py_ssize_t rows, Py_ssize_t n,
-                           Py_ssize_t ld) noexcept nogil
+                           Py_ssize_t ld, double count, double total) noexcept nogil
         void (*drop_units)(void *y, void *slope, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld,
                            const fbp_dropout *dropout) noexcept nogil
         void (*activate)(void *z, Py_ssize_t n, fbp_activation activation) noexcept nogil

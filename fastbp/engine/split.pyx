@@ -6,8 +6,8 @@ from fastbp.engine.guard cimport proved
 from fastbp.engine.limits cimport hold_gradient, limit_weights, note_weights, scale_of_gradient
 from fastbp.engine.runtime cimport fbp_prefetch, fbp_part, fbp_state_at, fbp_update
 from fastbp.engine.signals cimport may_leave, signalled
-from fastbp.engine.plan cimport (BAD_LABEL, FINE, NOT_FINITE, UPDATE, Plan, add_losses, batch_of, begin_update, dropout_of,
-                                 gather, losses, row_blocks, slot_of, snapshot_bytes, update_of_node)
+from fastbp.engine.plan cimport (BAD_LABEL, FINE, NOT_FINITE, UPDATE, Plan, add_losses, add_weights, batch_of, begin_update,
+                                 dropout_of, gather, losses, row_blocks, slot_of, snapshot_bytes, update_of_node)
 
 cdef enum:
     BYTES_AHEAD = 1 << 18   # of the next batch that a thread prefetches: as much as its L2 has room for
@@ -18,11 +18,11 @@ cdef Fault through(Worker *w, const Slot *slot, Py_ssize_t step, Py_ssize_t i) n
     cdef Plan *p = w.plan
     cdef Py_ssize_t batch = batch_of(p, step), rows = min(p.rows, batch - i * p.rows)
     cdef Dropout dropout = dropout_of(p, step)
-    if not gather(p, slot, (p.first_step + step) * p.batch + i * p.rows, rows):
+    if not gather(p, slot, step, i * p.rows, rows):
         return BAD_LABEL
-    forward_rows(slot.outputs, slot.slopes, slot.inputs, p.arena, p.kernels, p.nodes, p.n_nodes, rows, p.nodes[0].ld_in,
+    forward_rows(slot.outputs, slot.slopes, slot.inputs, p.arena, p.kernels, p.nodes, 0, p.n_nodes, rows, p.nodes[0].ld_in,
                  p.to_logits, &dropout if p.drops else NULL, i * p.rows)
-    cdef bint finite = losses(p, slot, 0, rows, batch)
+    cdef bint finite = losses(p, slot, step, 0, rows)
     backward_rows(slot.deltas, slot.slopes, p.arena, w.scratch, p.kernels, p.nodes, p.n_nodes, batch, rows)
     return FINE if finite else NOT_FINITE
 
@@ -65,6 +65,7 @@ cdef void update(Worker *w, const char *gradient, Py_ssize_t step, Py_ssize_t i)
     if i == 0:
         for b in range(row_blocks(p, step)):
             add_losses(p, slot_of(p, b), min(p.rows, batch_of(p, step) - b * p.rows))
+        add_weights(p, step)
 
 
 cdef void change_block(Worker *w, const char *gradient, Py_ssize_t step, Py_ssize_t i) noexcept nogil:

@@ -8,8 +8,8 @@ from libc.stdint cimport int32_t
 from fastbp.engine.forward cimport Dropout, Node, drop, saved_slope, up_to
 from fastbp.engine.guard cimport stream_proved
 from fastbp.engine.runtime cimport FBP_LINE_BYTES, FBP_RELU, FBP_SOFTMAX, barrier_wait, fbp_state_at, fbp_update
-from fastbp.engine.plan cimport (BAD_LABEL, FINE, NOT_FINITE, Plan, Slot, Streamed, add_losses, batch_of, begin_update,
-                                 dropout_of, gather, losses, take_snapshot, update_of_node)
+from fastbp.engine.plan cimport (BAD_LABEL, FINE, NOT_FINITE, Plan, Slot, Streamed, add_losses, add_weights, batch_of,
+                                 begin_update, dropout_of, gather, losses, take_snapshot, update_of_node)
 
 
 cdef enum:
@@ -95,7 +95,7 @@ cdef void stream_worker(Plan *p, int thread, int n_threads) noexcept nogil:
         begin_update(&update, p, step)
         if p.drops:
             dropout = dropout_of(p, step)
-        if thread == 0 and not gather(p, slot, (p.first_step + step) * p.batch, batch):
+        if thread == 0 and not gather(p, slot, step, 0, batch):
             p.fault = BAD_LABEL
         sync(p, n_threads)
         for l in range(p.n_nodes):
@@ -104,7 +104,7 @@ cdef void stream_worker(Plan *p, int thread, int n_threads) noexcept nogil:
                 s.list[0] = <int32_t>p.kernels.active_rows(s.list + 1, s.x, batch, s.node.n_in, s.node.ld_in)
             forward_columns(p, s, batch, &dropout if p.drops else NULL)
             sync(p, n_threads)
-        if thread == 0 and not losses(p, slot, 0, batch, batch) and p.fault == FINE:
+        if thread == 0 and not losses(p, slot, step, 0, batch) and p.fault == FINE:
             p.fault = NOT_FINITE
         if thread == 0 and p.fault != FINE:
             p.failed = step
@@ -125,3 +125,4 @@ cdef void stream_worker(Plan *p, int thread, int n_threads) noexcept nogil:
                 sync(p, n_threads)
         if thread == 0:
             add_losses(p, slot, batch)
+            add_weights(p, step)

@@ -32,7 +32,7 @@ cdef inline Range part(Py_ssize_t total, Py_ssize_t quantum, Py_ssize_t i, Py_ss
 cdef void gather_own(Worker *w, Py_ssize_t step) noexcept nogil:
     """Gather all rows of a step into the thread's own slot, once."""
     if w.gathered != step:
-        w.labels_in_range = gather(w.plan, w.slot, (w.plan.first_step + step) * w.plan.batch, batch_of(w.plan, step))
+        w.labels_in_range = gather(w.plan, w.slot, step, 0, batch_of(w.plan, step))
         w.gathered = step
 
 
@@ -64,7 +64,7 @@ cdef Fault compute_part(Worker *w, Kind kind, Py_ssize_t l, Py_ssize_t step, Py_
                                 node.n_in, node.n_out, node.ld, node.ld_in, columns.ld, up_to(node, p.to_logits))
         if not w.labels_in_range:
             return BAD_LABEL
-        return FINE if losses(p, w.slot, r.first, r.n, batch) else NOT_FINITE
+        return FINE if losses(p, w.slot, step, r.first, r.n) else NOT_FINITE
     else:
         r = part(node.n_in, line, i, n)
         at = r.first * item
@@ -93,6 +93,8 @@ cdef void publish_part(Worker *w, Kind kind, Py_ssize_t l, Py_ssize_t step, Py_s
                r.n * node.ld * item)
         memcpy(shared.row_loss + r.first, w.slot.row_loss + r.first, r.n * sizeof(double))
         memcpy(shared.correct + r.first, w.slot.correct + r.first, r.n)
+        if p.weights != NULL:
+            memcpy(shared.weights + r.first, w.slot.weights + r.first, r.n * sizeof(double))
     else:
         copy_columns(shared.deltas[l - 1], w.slot.deltas[l - 1], part(node.n_in, line, i, n), batch, node.ld_in, item)
 

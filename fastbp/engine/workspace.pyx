@@ -88,6 +88,7 @@ cdef Py_ssize_t lay_out(const Plan *p, Slot *slot, char *end) noexcept:
     made.target, end = end, end + line_bytes(p.rows * last.ld * item)
     made.row_loss, end = <double *>end, end + line_bytes(p.rows * sizeof(double))
     made.weights, end = <double *>end, end + line_bytes(p.rows * sizeof(double))
+    made.order, end = <int64_t *>end, end + line_bytes(p.rows * sizeof(int64_t))
     made.correct, end = <uint8_t *>end, end + line_bytes(p.rows)
     made.outputs, end = <char **>end, end + line_bytes(p.n_nodes * sizeof(char *))
     made.slopes, end = <char **>end, end + line_bytes(p.n_nodes * sizeof(char *))

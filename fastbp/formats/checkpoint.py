@@ -1,4 +1,4 @@
-"""Optimizers, schedules and losses as JSON describes them, for checkpoint files.
+"""Optimizers, schedules, losses and metrics as JSON describes them, for checkpoint files.
 
 A function of the user's own, or an object of a class of his, is described by its name alone: who
 reads the file has to give it.
@@ -7,21 +7,24 @@ reads the file has to give it.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from .. import losses, optimizers, schedules
 from ..errors import ConfigError, CorruptModelError, FormatVersionError
 from ..losses import CustomLoss, Loss
+from ..metrics import Metric, MetricFunction, resolve
 from ..optimizers import LearningRate, Optimizer
 from ..schedules import Schedule
 
 __all__ = [
     "VERSION",
     "describe_loss",
+    "describe_metrics",
     "describe_optimizer",
     "loss_of",
+    "metrics_of",
     "optimizer_of",
     "require_given",
 ]
@@ -70,6 +73,43 @@ def loss_of(described: Described) -> Loss:
         It describes none.
     """
     return type(losses.LOSSES[described["name"]])(**described["options"])
+
+
+def describe_metrics(metrics: Sequence[Metric]) -> list[Described]:
+    """Return the names of metrics, those that are functions of the user as functions."""
+    return [{"name" if isinstance(m.given, str) else "function": m.name} for m in metrics]
+
+
+def metrics_of(
+    path: object, training: Described, given: Sequence[MetricFunction] | None
+) -> list[str | MetricFunction]:
+    """Return the metrics of a trainer; `given` are those that were functions of the user.
+
+    Raises
+    ------
+    CorruptModelError
+        The file describes none.
+    ConfigError
+        A function is missing, or given though the trainer had none of its name.
+    """
+    own = {metric.name: metric.function for metric in resolve(given or ())}
+    try:
+        described = [
+            *((kind, name) for metric in training["metrics"] for kind, name in metric.items())
+        ]
+    except (LookupError, TypeError, AttributeError) as error:
+        raise CorruptModelError(f"{path} describes no usable trainer: {error}") from error
+    wanted = [name for kind, name in described if kind == "function"]
+    if sorted(own) != sorted(wanted):
+        raise ConfigError(
+            f"metrics: got {_listed(own)}, wanted {_listed(wanted)}, the functions of the trainer "
+            f"in {path}: Trainer.load(path, metrics=[...])"
+        )
+    return [own[name] if kind == "function" else name for kind, name in described]
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
 
 
 def describe_optimizer(optimizer: Optimizer) -> Described:

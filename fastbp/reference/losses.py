@@ -31,8 +31,8 @@ class Loss(NamedTuple):
 
     ``output`` is y and ``slope`` dL/dy; for a loss ``fused_with`` its one output activation,
     ``output`` is z (the logits) and ``slope`` dL/dz, so that nothing saturates [3]_ (6.2.2).
-    ``p`` is the loss's parameter, of any value where it has none. ``correct(output, target, p)`` is
-    None where the largest output is the class.
+    ``p`` is the loss's parameter, of any value where it has none. ``correct(output, target, p)``
+    tells which rows are right; it is None where the largest output is the class.
     """
 
     rows: Callable[[Array, Array, float], Array]
@@ -47,9 +47,17 @@ def smooth_rows(target: Array, smoothing: float) -> Array:
     return smoothed
 
 
-def weigh_rows(delta: Array, row_loss: Array, weights: Array) -> tuple[Array, Array]:
-    """Both of each row times its weight: the mean loss becomes 1/n sum_i w_i L_i."""
-    return delta * weights[:, None], row_loss * weights
+def weigh_rows(
+    delta: Array, row_loss: Array, weights: Array, count: float, total: float
+) -> tuple[Array, Array]:
+    """Each row's loss times its weight, its delta times weight * count / total.
+
+    With the number of rows and the sum of the weights, deltas of the mean loss become those of the
+    weighted mean, sum_i w_i L_i / sum_i w_i. A row of weight 0 has neither, whatever its loss.
+    """
+    kept = weights != 0
+    delta, row_loss = np.where(kept[:, None], delta, 0), np.where(kept, row_loss, 0)
+    return delta * (weights * (count / total))[:, None], row_loss * weights
 
 
 def _cross_entropy(z: Array, target: Array, _: float) -> Array:
@@ -103,6 +111,15 @@ def _signs(target: Array, p: float) -> Array:
     return (1 + p) * target - p
 
 
+def _sides(z: Array, target: Array, _: float) -> Any:
+    """Every output, a logit, is on its target's side of one half."""
+    return np.where(target > 0.5, z > 0, z <= 0).all(axis=-1)
+
+
+def _perceptron_correct(z: Array, target: Array, p: float) -> Any:
+    return _sides(z, target, p) if p else (target * z > 0).all(axis=-1)
+
+
 def _perceptron_slope(z: Array, target: Array, p: float) -> Array:
     """-t for a mistake; z = 0 counts as one [7]_."""
     sign = _signs(target, p)
@@ -129,7 +146,9 @@ LOSSES: dict[str, Loss] = {
     "cross_entropy": Loss(
         _cross_entropy, lambda z, t, _: softmax(z) * t.sum(axis=-1, keepdims=True) - t, "softmax"
     ),
-    "binary_cross_entropy": Loss(_binary_cross_entropy, lambda z, t, _: sigmoid(z) - t, "sigmoid"),
+    "binary_cross_entropy": Loss(
+        _binary_cross_entropy, lambda z, t, _: sigmoid(z) - t, "sigmoid", _sides
+    ),
     # sum_j max(0, margin - t z)
     "hinge": Loss(
         lambda z, t, margin: np.maximum(0, margin - t * z).sum(axis=-1),
@@ -148,6 +167,6 @@ LOSSES: dict[str, Loss] = {
         lambda z, t, p: np.maximum(0, -_signs(t, p) * z).sum(axis=-1),
         _perceptron_slope,
         "linear",
-        lambda z, t, p: (_signs(t, p) * z > 0).all(axis=-1),
+        _perceptron_correct,
     ),
 }

@@ -110,8 +110,9 @@ def loss_delta(
     Returns
     -------
     delta, row_loss : scale * dL/dz, [batch, n_out]; the loss without the scale, [batch]
-    correct : [batch], where the predicted class (first largest output; y > 0.5 if single), or for
-        losses of signs every sign, is right
+    correct : [batch], where the predicted class (first largest output; y > 0.5 if single) is right,
+        for losses of signs every sign, for binary_cross_entropy every output's side of one half; a
+        NaN is never right
     """
     row = LOSSES[loss]
     slope, half = row.slope(output, target, parameter), 0.0  # the logit of one half
@@ -126,7 +127,8 @@ def loss_delta(
     single = output.shape[1] == 1
     predicted = output[:, 0] > half if single else output.argmax(axis=1)
     wanted = target[:, 0] > 0.5 if single else target.argmax(axis=1)
-    return scale * slope, row_loss, predicted == wanted
+    correct = (predicted == wanted) & ~np.isnan(output).any(axis=1)
+    return scale * slope, row_loss, correct
 
 
 def forward(weights: Arrays, biases: Arrays, activations: Sequence[Name], x: Array) -> list[Array]:
@@ -147,7 +149,7 @@ def backward(
     parameter: float = 0.0,
     weights_of_rows: Array | None = None,
 ) -> tuple[float, list[Array], list[Array]]:
-    """Return the mean loss over the rows, every layer's input, and every dL/dz.
+    """Return the (weighted) mean loss over the rows, every layer's input, and every dL/dz.
 
     BP1 at the output, then BP2 down to the data [2]_ (ch. 2). The data has no activation, so
     ``deltas[0]`` is dL/dx; ``deltas[i + 1]`` belongs to layer i.
@@ -159,14 +161,16 @@ def backward(
         target = smooth_rows(target, parameter)
     scale = 1 / len(x)
     delta, row_loss, _ = loss_delta(output, target, loss, activations[-1], scale, parameter, zs[-1])
+    weight = float(len(x))
     if weights_of_rows is not None:
-        delta, row_loss = weigh_rows(delta, row_loss, weights_of_rows)
+        weight = float(weights_of_rows.sum())
+        delta, row_loss = weigh_rows(delta, row_loss, weights_of_rows, len(x), weight)
     deltas = [delta]
     below = ["linear", *activations[:-1]]
     for i in reversed(range(len(weights))):
         kept = zs[i - 1] if activation_of(below[i]).from_z else inputs[i]
         deltas.insert(0, dense_delta(deltas[0], weights[i], kept, below[i]))
-    return float(row_loss.mean()), inputs, deltas
+    return float(row_loss.sum()) / weight, inputs, deltas
 
 
 def gradients(

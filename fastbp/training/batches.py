@@ -99,7 +99,7 @@ class BatchFit(Epochs):
 
     Parameters
     ----------
-    state, loss, run, validate, callbacks
+    state, loss, run, measure, callbacks
         As for `Fit`; the run is one for `MOST_ROWS`.
     batches : Batches
     """
@@ -110,16 +110,16 @@ class BatchFit(Epochs):
         loss: Loss,
         run: AnyRun,
         batches: Batches,
-        validate: Callable[[], dict[str, float]] | None,
+        measure: Callable[[], dict[str, float]],
         callbacks: Callbacks,
     ) -> None:
-        super().__init__(state, loss, run, validate, callbacks)
+        super().__init__(state, loss, run, measure, callbacks)
         self.steps, self._batches = batches.steps, batches
         self._snapshot = run.snapshot
 
     def _train(self, bar: NoBar) -> tuple[dict[str, float], int, str | None]:
         self.run.snapshot = self._snapshot  # the first step of an epoch copies its start
-        self._loss_sum, self._n_correct, self._n_rows = 0.0, 0, 0
+        self._loss_sum, self._correct_sum, self._weight_sum, self._n_rows = 0.0, 0.0, 0.0, 0
         begin, stop_reason, rate = perf_counter(), None, 0.0
         batches = self._batches.epoch()
         done = 0
@@ -130,7 +130,8 @@ class BatchFit(Epochs):
                     break
                 rate = self._step(batch)
             done += 1
-            found = self._loss._means(self._loss_sum, self._n_correct, self._n_rows, self._y)
+            sums = self._loss_sum, self._correct_sum, self._weight_sum
+            found = self._loss._means(*sums, self._y)
             bar.advance(1, **found)
             stop_reason = self._callbacks.call("on_region_end")
             if stop_reason:
@@ -143,16 +144,17 @@ class BatchFit(Epochs):
     def _step(self, batch: Any) -> float:
         """Do the step of a batch, add its losses to those of the epoch; return the rate."""
         state, run = self._state, self.run
-        self._x, self._y, weights = self._batches.checked(batch)
-        run.bind(self._x, self._y, weights)
+        self._x, self._y, self._weights = self._batches.checked(batch)
+        run.bind(self._x, self._y, self._weights)
         rates = state.optimizer.learning_rates(state.steps.n, 1, state.history.epochs)
-        loss, n_correct, done = run.steps(0, 1, rates)
+        loss, correct, done = run.steps(0, 1, rates)
         if not done:
             raise self._failure(0, state.steps.n, float(rates[0]))
         self._good.confirm()
         run.snapshot = None
         self._loss_sum += loss
-        self._n_correct += n_correct
+        self._correct_sum += correct
+        self._weight_sum += run.weight
         self._n_rows += len(self._x)
         return float(rates[0])
 
@@ -161,7 +163,7 @@ class BatchFit(Epochs):
     ) -> DivergenceError | LabelError:
         state = self._state
         if self.run.fault == "label":
-            return _check.changed_labels(self._y, state.network.n_outputs)
+            return _check.changed_labels(self._y, state.network.n_outputs, self._weights)
         x, y, epoch = self._x, self._y, state.history.epochs + 1
         error = diverged(state.network, x, y, epoch, step, rate, updated)
         self._good.restore()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .._check import AnyRows
 from ..engine.model import Model
 from ..engine.run import Run
-from ..losses import CustomLoss, count_correct, weighted_sum
+from ..losses import CustomLoss, count_correct, total_weight, weighted_sum
 
 __all__ = ["AnyRun", "CustomRun"]
 
@@ -34,7 +34,8 @@ class CustomRun:
         self._run, self._model, self._loss = run, model, loss
         self._batch_size, self._n_threads = batch_size, n_threads
         self._fault = ""
-        self._sums = 0.0, 0  # of the epoch so far
+        # Of the epoch so far: the losses, the weight of the right rows, that of all rows.
+        self._sums = 0.0, 0.0, 0.0
 
     @property
     def state(self) -> NDArray[Any]:
@@ -50,6 +51,11 @@ class CustomRun:
     def fault(self) -> str:
         """As of `Run`."""
         return self._fault
+
+    @property
+    def weight(self) -> float:
+        """As of `Run`."""
+        return self._sums[2]
 
     @property
     def snapshot(self) -> NDArray[Any] | None:
@@ -95,16 +101,16 @@ class CustomRun:
 
     def steps(
         self, first: int, count: int, learning_rates: NDArray[np.float64]
-    ) -> tuple[float, int, int]:
+    ) -> tuple[float, float, int]:
         """As of `Run`."""
         self._fault = ""
         if first == 0:
-            self._sums = 0.0, 0
+            self._sums = 0.0, 0.0, 0.0
         done = 0
         while done < count and not self._fault:
             self._step(first + done, learning_rates[done : done + 1])
             done += not self._fault
-        return *self._sums, done
+        return *self._sums[:2], done
 
     def _step(self, step: int, learning_rate: NDArray[np.float64]) -> None:
         rows = self.order[step * self._batch_size : (step + 1) * self._batch_size]
@@ -113,18 +119,24 @@ class CustomRun:
             self._fault = "loss"
             return
         targets = self._y[rows]
-        if targets.ndim == 1 and not 0 <= targets.min() <= targets.max() < outputs.shape[1]:
+        weights = None if self._weights is None else self._weights[rows]
+        labels = targets if weights is None else targets[weights != 0]
+        if labels.ndim == 1 and ((labels < 0) | (labels >= outputs.shape[1])).any():
             self._fault = "label"
             return
-        right = count_correct(outputs, targets)
+        right = count_correct(outputs, targets, weights)
         values, gradient = self._loss.measure(outputs, targets)
-        value = weighted_sum(values, None if self._weights is None else self._weights[rows])
+        value = weighted_sum(values, weights)
+        if weights is not None:
+            gradient = np.where(weights[:, None] == 0, 0, gradient)
         if not (np.isfinite(value) and np.isfinite(gradient).all()):
             self._fault = "loss"
             return
         self._gradients[rows] = gradient
         self._run.steps(step, 1, learning_rate)
-        self._sums = self._sums[0] + value, self._sums[1] + right
+        losses, rights, weight = self._sums
+        weight += total_weight(weights, len(rows))
+        self._sums = losses + value, rights + right, weight
 
 
 AnyRun = Run | CustomRun

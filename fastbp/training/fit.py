@@ -255,8 +255,8 @@ class Epochs:
     loss : Loss
     run : Run or CustomRun
         Of the engine.
-    validate : callable or None
-        Measures the network after each epoch.
+    measure : callable
+        Measures the network after each epoch: what the record of the epoch has besides.
     callbacks : Callbacks
         Their ``on_fit_begin`` has been called.
 
@@ -275,11 +275,11 @@ class Epochs:
         state: TrainingState,
         loss: Loss,
         run: AnyRun,
-        validate: Callable[[], dict[str, float]] | None,
+        measure: Callable[[], dict[str, float]],
         callbacks: Callbacks,
     ) -> None:
         self._state, self._loss, self.run, self._callbacks = state, loss, run, callbacks
-        self._validate = validate
+        self._measure = measure
         self._good = LastGood(state, run)
 
     def epochs(self, count: int, bar: NoBar) -> None:
@@ -321,8 +321,7 @@ class Epochs:
             state.moment.measured = record.keys() - {"learning_rate", "seconds"}
             if not self._good.live_is_finite():
                 raise self._failure(done - 1, state.steps.n - 1, record["learning_rate"], True)
-            if self._validate is not None:
-                record |= {f"val_{name}": value for name, value in self._validate().items()}
+            record |= self._measure()
         except DivergenceError:  # everything is back at a good start
             raise
         except Exception:
@@ -352,7 +351,7 @@ class Fit(Epochs):
 
     Parameters
     ----------
-    state, loss, run, validate, callbacks
+    state, loss, run, measure, callbacks
         As for `Epochs`.
     x, y : ndarray
         The rows and targets, as the engine takes them.
@@ -374,11 +373,11 @@ class Fit(Epochs):
         weights: NDArray[np.float64] | None,
         batch_size: int,
         shuffle: bool,
-        validate: Callable[[], dict[str, float]] | None,
+        measure: Callable[[], dict[str, float]],
         callbacks: Callbacks,
     ) -> None:
-        super().__init__(state, loss, run, validate, callbacks)
-        self._x, self._y = x, y
+        super().__init__(state, loss, run, measure, callbacks)
+        self._x, self._y, self._weights = x, y, weights
         self._batch_size = batch_size
         self.steps: int = -(-len(x) // batch_size)
         self._shuffles = shuffle and self.steps > 1
@@ -391,7 +390,7 @@ class Fit(Epochs):
         while done < self.steps and not stop_reason:
             count = min(region_steps() or state.region, self.steps - done)
             rates = state.optimizer.learning_rates(state.steps.n, count, epoch)
-            loss, n_correct, part_done = self.run.steps(done, count, rates)
+            loss, correct, part_done = self.run.steps(done, count, rates)
             done += part_done
             if done:
                 self._good.confirm()
@@ -399,8 +398,7 @@ class Fit(Epochs):
                 raise self._failure(done, state.steps.n, float(rates[part_done]))
             before, now = now, perf_counter()
             state.region = _next_region(state.region, count, now - before)
-            rows = min(done * self._batch_size, len(self._x))
-            found = self._loss._means(loss, n_correct, rows, self._y)
+            found = self._loss._means(loss, correct, self.run.weight, self._y)
             bar.advance(count, **found)
             stop_reason = self._callbacks.call("on_region_end")
         return (
@@ -414,7 +412,7 @@ class Fit(Epochs):
     ) -> DivergenceError | LabelError:
         state = self._state
         if self.run.fault == "label":
-            return _check.changed_labels(self._y, state.network.n_outputs)
+            return _check.changed_labels(self._y, state.network.n_outputs, self._weights)
         rows = self.run.order[index * self._batch_size : (index + 1) * self._batch_size]
         x, y, epoch = self._x[rows], self._y[rows], state.history.epochs + 1
         error = diverged(state.network, x, y, epoch, step, rate, updated)

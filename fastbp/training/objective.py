@@ -14,6 +14,7 @@ from ..network import Network
 
 __all__ = ["Objective"]
 
+AVERAGES = ("weights", "rows")
 CHECKS: dict[str, Callable[[Any, str], float]] = {
     "l1": _check.number,
     "l2": _check.number,
@@ -27,7 +28,7 @@ class Objective:
 
     Parameters
     ----------
-    l1, l2, penalize_bias, clip_value, clip_norm, max_norm
+    l1, l2, penalize_bias, clip_value, clip_norm, max_norm, average
         As for `Trainer`.
 
     Attributes
@@ -49,10 +50,21 @@ class Objective:
         clip_value: float | None = None,
         clip_norm: float | None = None,
         max_norm: float | None = None,
+        average: str = AVERAGES[0],
     ) -> None:
         self.hyperparameters: dict[str, float] = {}
+        self.average = average
         self.change(l1=l1, l2=l2, penalize_bias=penalize_bias)
         self.change(clip_value=clip_value, clip_norm=clip_norm, max_norm=max_norm)
+
+    @property
+    def average(self) -> str:
+        """What the weighted sum of a step's gradients is divided by."""
+        return self._average
+
+    @average.setter
+    def average(self, value: str) -> None:
+        self._average = _check.choice(value, AVERAGES, "average")
 
     def change(self, **options: Any) -> None:
         """Set some of the options; all are checked first."""
@@ -92,4 +104,7 @@ class Objective:
 
     def __str__(self) -> str:
         """Return the options that do something, each after a comma, as `Trainer` takes them."""
-        return "".join(f", {name}={value}" for name, value in self.hyperparameters.items() if value)
+        options: dict[str, Any] = {k: v for k, v in self.hyperparameters.items() if v}
+        if self.average != AVERAGES[0]:
+            options["average"] = self.average
+        return "".join(f", {name}={value!r}" for name, value in options.items())

@@ -66,6 +66,7 @@ class Runs:
             n_threads=n_threads,
             parameter=loss.parameter,
             count=state.steps,
+            average=self._objective.average,
             **hyperparameters,
         )
         if not run.trains:
@@ -102,7 +103,8 @@ class Runs:
         """
         optimizer, last = self._state.optimizer, self._of_step
         penalties, revision = self._objective.hyperparameters, self._state.network._model.revision
-        options = optimizer.rule, optimizer.hyperparameters, penalties, n_threads, revision
+        minimised = penalties, self._objective.average
+        options = optimizer.rule, optimizer.hyperparameters, minimised, n_threads, revision
         if last is None or options != last[2] or rows > last[3]:
             run = self.new(rows, n_threads)
             last = (run, LastGood(self._state, run), options, rows)

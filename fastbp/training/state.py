@@ -159,8 +159,10 @@ class OpenEpoch:
 
     Attributes
     ----------
-    steps, rows, n_correct : int
-    loss_sum, seconds : float
+    steps : int
+    sums : tuple of float
+        The weighted sums of the losses of the rows and of the right ones, and of the weights.
+    seconds : float
     rate : float
         The learning rate of the last step.
     labels : bool
@@ -168,17 +170,18 @@ class OpenEpoch:
     """
 
     def __init__(self) -> None:
-        self.steps = self.rows = self.n_correct = 0
-        self.loss_sum = self.seconds = self.rate = 0.0
+        self.steps, self.sums = 0, (0.0, 0.0, 0.0)
+        self.seconds = self.rate = 0.0
         self.labels = False
 
     def add(
-        self, loss: float, n_correct: int, y: NDArray[Any], rate: float, seconds: float
+        self, sums: tuple[float, float, float], labels: bool, rate: float, seconds: float
     ) -> None:
-        """Count a step on rows with the targets `y`: their summed losses, how many are right."""
-        self.steps, self.rows = self.steps + 1, self.rows + len(y)
-        self.loss_sum, self.n_correct = self.loss_sum + loss, self.n_correct + n_correct
-        self.rate, self.seconds, self.labels = rate, self.seconds + seconds, y.ndim == 1
+        """Count a step with its `sums`."""
+        loss, correct, weight = self.sums
+        self.sums = loss + sums[0], correct + sums[1], weight + sums[2]
+        self.steps, self.labels = self.steps + 1, labels
+        self.rate, self.seconds = rate, self.seconds + seconds
 
 
 class Moment:
@@ -364,8 +367,11 @@ class TrainingState:
         self.generator.state = described["generator"]
         self.history, self.unfinished = History._of(columns, int(epochs), stopped), unfinished
         self.n_watched = n_watched
+        of_epoch = described["open_epoch"]
+        loss, correct, weight = map(float, of_epoch["sums"])
         for name, value in vars(self.open_epoch).items():
-            setattr(self.open_epoch, name, type(value)(described["open_epoch"][name]))
+            setattr(self.open_epoch, name, type(value)(of_epoch[name]))
+        self.open_epoch.sums = loss, correct, weight
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a pickle holds."""

@@ -27,7 +27,7 @@ def test_bad_epochs(trained, epochs):
     assert_refuses(trained, lambda: trained.fit(X, Y, epochs=epochs), *refused)
 
 
-@pytest.mark.parametrize("data", [X, (X,), (X, Y, Y), "xy", 3])
+@pytest.mark.parametrize("data", [X, (X,), (X, Y, Y, Y), "xy", 3])
 def test_validation_data_is_a_pair(trained, data):
     refused = errors.ConfigError, "validation_data: got .* wanted a pair"
     assert_refuses(trained, lambda: trained.fit(X, Y, validation_data=data), *refused)

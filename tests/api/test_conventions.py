@@ -191,12 +191,16 @@ class TestSampleWeights:
 
     def test_torch_by_hand(self, torch, rng, weight):
         """(weight * losses).mean(), as many loops have it: the division by rows."""
+        from torch_twin import row_losses, tensors
+
         net, (x, y) = network("softmax"), rows("classes", rng)
-        z = torch.tensor(outputs_and_logits(net, x)[1])
-        losses = torch.nn.functional.cross_entropy(z, torch.tensor(y), reduction="none")
-        wanted = float((torch.tensor(weight) * losses).mean())
-        ours = trainer(net, "cross_entropy", average="rows").step(x, y, weight)
-        np.testing.assert_allclose(ours, wanted, **CLOSE)
+        pairs, one_hot = tensors(net), torch.tensor(np.eye(N_OUTPUTS)[y])
+        losses = row_losses(net, pairs, torch.tensor(x), one_hot, "cross_entropy")
+        (torch.tensor(weight) * losses).mean().backward()
+        wanted = [p - RATE * p.grad for pair in pairs for p in pair]
+        trainer(net, "cross_entropy", average="rows").step(x, y, weight)
+        for got, p in zip(net._arrays(), wanted, strict=True):
+            np.testing.assert_allclose(got, p.detach().numpy(), **CLOSE)
 
     @pytest.mark.parametrize(
         ("average", "reduction"),
@@ -206,8 +210,12 @@ class TestSampleWeights:
         net, (x, y) = network("linear"), rows("reals", rng)
         theirs = keras.losses.MeanSquaredError(reduction=reduction)
         wanted = float(theirs(y, net.predict(x), sample_weight=weight))
-        ours = trainer(net, "mse", average=average).step(x, y, weight)
-        np.testing.assert_allclose(ours, wanted, rtol=1e-6)
+        # The reported loss is the weighted mean; the gradient is that of theirs.
+        share = weight.sum() / ROWS if average == "rows" else 1.0
+        gradient = flat_gradient(net, x, y, "mse", weight) * share
+        before, ours = net.parameters, trainer(net, "mse", average=average)
+        np.testing.assert_allclose(ours.step(x, y, weight) * share, wanted, rtol=1e-6)
+        np.testing.assert_allclose(net.parameters, before - RATE * gradient, **CLOSE)
 
 
 class TestPenalties:
@@ -249,8 +257,8 @@ class TestPenalties:
         np.testing.assert_allclose(net.parameters, before - RATE * slope, **CLOSE)
 
 
-def flat_gradient(net, x, y, loss):
-    _, pairs = net.gradients(x, y, loss)
+def flat_gradient(net, x, y, loss, weight=None):
+    _, pairs = net.gradients(x, y, loss, sample_weight=weight)
     return np.concatenate([array.ravel() for pair in pairs for array in pair])
 
 

@@ -58,7 +58,7 @@ def test_one_sigmoid_output_is_two_classes():
         (lambda: fb.one_hot([0, -1]), errors.LabelError, "labels: got class -1"),
         (lambda: fb.one_hot([0.5, 1.0], 2), errors.LabelError, "labels: got one-dim"),
         (lambda: fb.one_hot(["a", "b"]), errors.DTypeError, "labels: got dtype <U1"),
-        (lambda: fb.one_hot([0.0, np.nan]), errors.LabelError, "labels: got one-dim"),
+        (lambda: fb.one_hot([0.0, np.nan]), errors.LabelError, "labels: got float64 up to nan"),
         (lambda: fb.one_hot([0, 1], 0), errors.ConfigError, "n_classes: got 0"),
         (lambda: fb.labels(1), errors.ShapeError, "rows: got shape"),
         (lambda: fb.labels([[-1.0], [2.0]]), errors.InputError, "rows: got values from -1 to 2"),

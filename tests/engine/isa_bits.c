@@ -129,8 +129,8 @@ static void check_layer(const fbp_kernels *k, const fbp_kernels *scalar, arrays 
             compare(k, "dense_delta", code, a->dx, s->dx, a->bytes_x);
         }
         for (int loss = 0; loss < FBP_N_LOSSES; loss++) {
-            k->loss_delta(a->dx, a->row_loss, a->correct, a->y, NULL, a->target, BATCH, N_OUT, a->ldy, loss, f, 0.25, 0.5);
-            scalar->loss_delta(s->dx, s->row_loss, s->correct, s->y, NULL, s->target, BATCH, N_OUT, s->ldy, loss, f, 0.25, 0.5);
+            k->loss_delta(a->dx, a->row_loss, a->correct, a->y, NULL, a->target, BATCH, N_OUT, a->ldy, loss, f, 0.25, 0.5, 0);
+            scalar->loss_delta(s->dx, s->row_loss, s->correct, s->y, NULL, s->target, BATCH, N_OUT, s->ldy, loss, f, 0.25, 0.5, 0);
             compare(k, "loss_delta", loss, a->dx, s->dx, a->bytes_y);
             compare(k, "row_loss", loss, a->row_loss, s->row_loss, sizeof a->row_loss);
             compare(k, "correct", loss, a->correct, s->correct, sizeof a->correct);
@@ -143,8 +143,8 @@ static void check_layer(const fbp_kernels *k, const fbp_kernels *scalar, arrays 
     k->smooth_rows(a->y, BATCH, N_OUT, a->ldy, 0.1);
     scalar->smooth_rows(s->y, BATCH, N_OUT, s->ldy, 0.1);
     compare(k, "smooth_rows", 0, a->y, s->y, a->bytes_y);
-    k->weigh_rows(a->y, a->row_loss, a->row_loss, BATCH, N_OUT, a->ldy);
-    scalar->weigh_rows(s->y, s->row_loss, s->row_loss, BATCH, N_OUT, s->ldy);
+    k->weigh_rows(a->y, a->row_loss, a->row_loss, BATCH, N_OUT, a->ldy, 3, 2);
+    scalar->weigh_rows(s->y, s->row_loss, s->row_loss, BATCH, N_OUT, s->ldy, 3, 2);
     compare(k, "weigh_rows", 0, a->y, s->y, a->bytes_y);
     check_updates(k, scalar, a, s);
 }

@@ -69,10 +69,11 @@ class Plain:
         self.do(draw)
         total = count = 0.0
         for i in range(n_steps):
-            which = self.order[i * self._batch : (i + 1) * self._batch]
-            total += len(which) * self.do(step, self._rows.part(which), weighted)
-            count += len(which)
-        return total / max(count, 1)
+            rows = self._rows.part(self.order[i * self._batch : (i + 1) * self._batch])
+            weight = rows.sample_weight.sum() if weighted else len(rows.x)
+            total += weight * self.do(step, rows, weighted)
+            count += weight
+        return total / (count or 1)
 
     def fit(self, epochs: int) -> Failure | None:
         """Whole epochs, or what a divergence leaves of them, and where it is.

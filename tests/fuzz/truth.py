@@ -93,7 +93,7 @@ def _truths(network, loss, x, y, weight) -> tuple[dict, dict]:
     top = layers[-1][3]
     if row.fused_with is not None:
         layers[-1] = (*layers[-1][:3], "linear")  # the loss takes z
-    share = (1.0 if weight is None else weight) / len(x)
+    share = 1 / len(x) if weight is None else weight / weight.sum()
 
     output, back = reference.stack(x, layers)
     values = row.rows(output, t, loss.parameter)

@@ -40,4 +40,6 @@ def right_rows(loss, outputs, rows):
     """Which rows of outputs are right, in a network of several outputs."""
     if loss in ("hinge", "perceptron"):
         return (rows * outputs > 0).all(axis=1)
+    if loss == "binary_cross_entropy":
+        return ((outputs > 0.5) == (rows > 0.5)).all(axis=1)
     return outputs.argmax(axis=1) == rows.argmax(axis=1)

@@ -44,6 +44,7 @@ FLOORS = [
     losses testing activations initializers
     optimizers schedules
     _monitor
+    metrics
     datasets datasets.split
     _labels
     _check

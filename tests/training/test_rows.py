@@ -124,7 +124,7 @@ def test_a_read_only_memmap_is_used_in_place(tmp_path):
     x, net, converted, twin = pair("int16", "center", "float32")
     np.save(tmp_path / "x.npy", x)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
-    rows, _ = net._examples(mapped, labels(), net._loss("cross_entropy"))
+    rows = net._weighted_examples(mapped, labels(), net._loss("cross_entropy"), None)[0]
     assert np.shares_memory(rows.data, mapped)
     trainer(net).fit(mapped, labels())
     trainer(twin).fit(converted, labels())

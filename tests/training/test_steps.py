@@ -92,7 +92,8 @@ def test_an_update_that_is_proved_to_be_finite_is(rule, regime, rows, n_threads)
     for size in SIZES:
         layers = [fb.Dense(130, "leaky_relu"), fb.Dense(9, "tanh", dropout=0.5), fb.Dense(1)]
         network = fb.Network(5, layers, seed=0)
-        owner = trainer(network, "mae", optimizer=RULES[rule](), n_threads=n_threads, l2=1e-3)
+        options = {"n_threads": n_threads, "l2": 1e-3, "average": "rows"}
+        owner = trainer(network, "mae", optimizer=RULES[rule](), **options)
         weights = np.full(rows, min(size, 1e38))
         with testing.forced(regime) as seen:
             owner.step(X[:rows], T[:rows])

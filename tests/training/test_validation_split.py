@@ -62,9 +62,11 @@ def test_the_seed_chooses_and_the_rows_stay_out(tmp_path):
 
 def test_values_and_weights_are_split_with_their_rows():
     owner = trainer(fb.Network(5, [fb.Dense(2)], seed=0), "mse")
-    (x, y), (xv, yv) = held_out(owner, y=X[:, :2] * 2, sample_weight=np.ones(len(X)))
+    weight = 1 + X[:, 0] ** 2
+    (x, y), (xv, yv, wv) = held_out(owner, y=X[:, :2] * 2, sample_weight=weight)
     assert np.array_equal(y, x[:, :2] * 2)
     assert np.array_equal(yv, xv[:, :2] * 2)
+    assert np.array_equal(wv, 1 + xv[:, 0] ** 2)
     weight = np.where(X[:, 0] > 0, 2.0, 0.0)
     a, b = trainer(), trainer()
     (x, y), _ = held_out(a, sample_weight=weight)
