@@ -301,7 +301,8 @@ def direction(name: str) -> Literal["max", "min"] | None:
     Parameters
     ----------
     name : str
-        Of a metric or "loss", with or without "val_" before it.
+        Of a metric or "loss", with or without "val_" before it, or a name of your own that ends
+        like one of these, or in "error" or "score": "train_loss", "my_score".
 
     Returns
     -------
@@ -309,9 +310,11 @@ def direction(name: str) -> Literal["max", "min"] | None:
         None if that is not known, as for a metric of the user's own.
     """
     plain = name.removeprefix("val_")
-    if plain in _LEAST:
+    last = plain.rpartition("_")[2]
+    if plain in _LEAST or last in (*_LEAST, "error"):
         return "min"
-    return "max" if plain in FUNCTIONS or _top(plain) else None
+    known = plain in FUNCTIONS or last in (*FUNCTIONS, "score")
+    return "max" if known or _top(plain) else None
 
 
 class Metric(NamedTuple):

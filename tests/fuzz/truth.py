@@ -62,7 +62,7 @@ def measure(case: Case, network: fb.Network, rows: Rows) -> list[Bounded]:
     x, y, weight = rows
     loss = network._loss(case.loss)
     with np.errstate(all="ignore"):
-        seen, targets = network._examples(x, y, loss)
+        seen, targets, _ = network._weighted_examples(x, y, loss, None)
         if isinstance(seen, EngineRows):
             seen = seen.converted(case.dtype)
         true, bounds = _truths(network, loss, seen, targets, weight)
