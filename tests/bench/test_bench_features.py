@@ -8,6 +8,7 @@ import pytest
 from benches import report, tables
 
 
+@pytest.mark.slow
 def test_ratios_and_marks(tmp_path):
     options = ["--only", "Adam", "--threads", "1", "--seconds", "0.02"]
     text, document = report("features.py", tmp_path, *options, status=(0, 1))

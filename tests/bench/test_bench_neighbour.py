@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from benches import report, tables
 
 
+@pytest.mark.slow
 def test_times(tmp_path):
     text, document = report(
         "neighbour.py", tmp_path, "--only", "2-8-1", "--threads", "1", "--seconds", "0.05"

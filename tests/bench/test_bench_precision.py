@@ -15,6 +15,7 @@ def check(result):
     assert result["rate"] == pytest.approx(medians["float32"] / medians["float64"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "mark"), [("4-64-64-2, batch 1", None), ("784-128-10, batch 1", 0.45)]
 )

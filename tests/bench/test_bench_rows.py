@@ -10,6 +10,7 @@ from benches import report, tables
 MB = 2**20
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
 def test_no_case_copies_its_rows(tmp_path):
     # 250 MB in a file: a copy of it, in float32 even of the float64 file, would not fit.

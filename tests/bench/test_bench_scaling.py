@@ -184,6 +184,7 @@ def small(tmp_path_factory):
     return report("scaling.py", tmp_path_factory.mktemp("scaling"), *options)
 
 
+@pytest.mark.slow
 def test_measured(small):
     (result,) = small[1]["results"]
     assert set(result["samples"]) == {"1", "2"}
