@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Its counters share no line of cache with each other or with what lies around it. By padding: a barrier may be part of an object
- * that Python allocates, which knows no alignment of 64. */
+/* Its counters share no line of cache with each other or with what lies around it. By padding: a barrier may be part of an
+ * object that Python allocates, which knows no alignment of 64. */
 typedef struct {
     char before[64];
     int arrived;
