@@ -125,10 +125,12 @@ def encoded(
     ShapeError, DTypeError, InputError
         As for `_check.targets`.
     """
-    if weights is not None and not weights.any():
-        classes_only = n_outputs > 1 and np.ndim(y) == 1
-        shape = (n_rows,) if classes_only else (n_rows, n_outputs)
-        return np.zeros(shape, np.int64 if classes_only else dtype), classes
+    shape = (n_rows, n_outputs)
+    if weights is not None and not weights.any() and _check.shape(y, name) in ((n_rows,), shape):
+        # No row counts, so that no target matters.
+        if n_outputs > 1 and np.ndim(y) == 1:
+            return np.zeros(n_rows, np.int64), classes
+        return np.zeros(shape, dtype), classes
     if type(y) is np.ndarray and y.dtype.kind in NUMERIC:
         labels, order = _check.unmasked(y, weights), None
     else:

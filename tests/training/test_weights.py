@@ -440,3 +440,14 @@ def test_class_weights_need_classes():
         layer = fb.Dense(rows.shape[1], needed(loss, "tanh"))
         owner = trainer(fb.Network(5, [layer], seed=0), loss, class_weight="balanced")
         assert_refuses(owner, partial(owner.step, x, rows), errors.LabelError, "y: got targets of")
+
+
+def test_targets_of_rows_that_do_not_count_still_have_their_shape():
+    x, y = classes(20)
+    owner, before = trainer(), parameters(trainer().network)
+    for wrong in (y[:19], np.zeros((20, 2)), np.zeros((20, 3, 1))):
+        refused = partial(owner.step, x, wrong, np.zeros(20))
+        assert_refuses(owner, refused, errors.ShapeError, "y: got")
+    for anything in (y, np.full(20, -1), np.full((20, 3), np.nan)):
+        assert np.isnan(owner.step(x, anything, np.zeros(20)))
+    assert parameters(owner.network) == before
