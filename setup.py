@@ -33,7 +33,9 @@ ISAS = {
     },
     "aarch64": {"neon": [], "scalar": ["-O1"]},
 }
-PARTS = ["STREAM", "DENSE", "ROWS"]  # of src/kernels.h, the longest to compile first
+# The parts of src/kernels.h, the longest to compile first. The loop of a tile fills two lines of the
+# instruction cache; where the linker happens to put it across three, dense steps take 2 to 5% longer.
+PARTS = {"STREAM": [], "DENSE": ["-falign-loops=64"], "ROWS": []}
 MACHINES = {"AMD64": "x86_64", "arm64": "aarch64"}
 
 
@@ -108,7 +110,7 @@ class Build(build_ext):
 
         It is kept for the next build in a folder of its own for each compiler and its flags.
         """
-        flags = [*FLAGS, *isas[isa]]
+        flags = [*FLAGS, *isas[isa], *PARTS[part]]
         command = " ".join([*self.compiler.compiler_so, *flags, machine()])
         folder = Path(
             "build/kernels", sha256(command.encode()).hexdigest()[:16], f"f{bits}", part.lower()
