@@ -33,8 +33,8 @@ ISAS = {
     },
     "aarch64": {"neon": [], "scalar": ["-O1"]},
 }
-# The parts of src/kernels.h, the longest to compile first. The loop of a tile fills two lines of the
-# instruction cache; where the linker happens to put it across three, dense steps take 2 to 5% longer.
+# The parts of src/kernels.h, the longest to compile first. The loop of a tile fills two lines of
+# the instruction cache; where it lies across three, as it may, dense steps take 2 to 5% longer.
 PARTS = {"STREAM": [], "DENSE": ["-falign-loops=64"], "ROWS": []}
 MACHINES = {"AMD64": "x86_64", "arm64": "aarch64"}
 

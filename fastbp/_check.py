@@ -388,17 +388,17 @@ def occurring(class_weight: ClassWeight, y: NDArray[Any]) -> None:
 
 def row_weights(
     by_row: NDArray[np.float64] | None,
-    class_weight: ClassWeight,
+    class_weight: dict[Label, float] | str,
     y: NDArray[Any],
     whole: bool = True,
-) -> NDArray[np.float64] | None:
-    """Return the product of both, float64 [n], or None if there is neither.
+) -> NDArray[np.float64]:
+    """Return the product of both, float64 [n].
 
     Parameters
     ----------
     by_row : ndarray, optional
         [n], as `weights` returns them.
-    class_weight : dict or "balanced", optional
+    class_weight : dict or "balanced"
         Checked. A class that is left out counts 1; "balanced" gives a class with m of the n
         rows n / (m * number of classes that occur), so that each has the same share. Rows of
         weight 0 are not among these.
@@ -407,8 +407,6 @@ def row_weights(
     whole : bool
         As for `weights`.
     """
-    if class_weight is None:
-        return by_row
     counted = slice(None) if by_row is None else by_row != 0
     values, which, counts = np.unique(
         _classes_of(y, counted), return_inverse=True, return_counts=True

@@ -428,11 +428,13 @@ class Trainer:
             Another call is training the network.
         """
         (examples, y, weights), names = self._examples(x, y, sample_weight)
-        with self.network._claim():
-            state, rows, begin = self._state, len(examples), perf_counter()
+        state = self._state
+        network = state.network
+        with network._claim():
+            begin = perf_counter()
             state.watch()
-            rates = self.optimizer.learning_rates(self.n_steps, 1, self.history.epochs)
-            run, good = self._runs.of_step(rows, self._threads())
+            rates = state.optimizer.learning_rates(state.steps.n, 1, state.history.epochs)
+            run, good = self._runs.of_step(len(examples), self._threads())
             run.bind(examples, y, weights)
             # The first step of an epoch takes a snapshot: it may be the only one.
             run.guards = state.open_epoch.steps > 0
@@ -440,17 +442,17 @@ class Trainer:
                 good.begin(False)
             loss, correct, done = run.steps(0, 1, rates)
             if not done and run.fault == "label":
-                raise _check.changed_labels(y, self.network.n_outputs, weights)
+                raise _check.changed_labels(y, network.n_outputs, weights)
             rate = float(rates[0])
             if not (done and (run.proved or good.live_is_finite())):
-                step = self.n_steps - done
-                error = diverged(self.network, examples, y, None, step, rate, bool(done))
+                step = state.steps.n - done
+                error = diverged(network, examples, y, None, step, rate, bool(done))
                 if done:
                     self._runs.undo_step()
                 raise error
             sums = loss, correct, run.weight
             state.open_epoch.add(sums, y.ndim == 1, rate, perf_counter() - begin)
-            self.network._names = names
+            network._names = names
             return mean(loss, run.weight)
 
     def end_epoch(
@@ -704,14 +706,16 @@ class Trainer:
         self, x: _check.AnyRows | _check.Blocks, y: NDArray[Any], weights: Weights, given: Any
     ) -> dict[str, float]:
         """Measure the network on checked rows; `given` are the targets before they were checked."""
+        model, loss, n_threads = self.network._model, self._loss, self._threads()
+        if not self._metrics:
+            sums = loss._evaluate(model, x, y, weights, n_threads)
+            return loss._means(*sums, total_weight(weights, len(x)), y)
         self._require_metrics(y)
-        model, loss = self.network._model, self._loss
-        outputs = np.empty((len(x) if self._metrics else 0, model.n_outputs), model.dtype)
-        wanted = outputs if self._metrics else None
-        sums = loss._evaluate(model, x, y, weights, self._threads(), wanted)
+        outputs = np.empty((len(x), model.n_outputs), model.dtype)
+        sums = loss._evaluate(model, x, y, weights, n_threads, outputs)
         found = loss._means(*sums, total_weight(weights, len(x)), y)
         options = {"threshold": loss.threshold, "exclusive": loss.exclusive}
-        if self._metrics and y.ndim == 2:
+        if y.ndim == 2:
             y = _unrounded(given, y)
         for metric in self._metrics:
             if metric.name not in found:
@@ -809,7 +813,9 @@ class Trainer:
             class_weight = _labels.weights_by_target(class_weight, *known)
             if whole and not prefix and _labels.pair_of(loss.targets, network._activation) is None:
                 _check.occurring(class_weight, targets)
-        return (rows, targets, _check.row_weights(weights, class_weight, targets, whole)), names
+        if class_weight is not None:
+            weights = _check.row_weights(weights, class_weight, targets, whole)
+        return (rows, targets, weights), names
 
     def _threads(self) -> int:
         return self._n_threads or get_num_threads()

@@ -97,6 +97,7 @@ cdef class Run:
     cdef list raised                # the exception that a signal handler has raised during a step
     cdef StepCount count
     cdef cnp.ndarray rows_in_order
+    cdef bint shuffled              # whether `rows_in_order` is not 0 .. n-1 any more
     cdef readonly object state, order
     cdef readonly Py_ssize_t done
     cdef public object snapshot
@@ -175,9 +176,11 @@ cdef class Run:
         if batch != p.batch:
             self.make_workspace(batch)
         self.x, self.y, self.weights = x, y, weights
-        self.rows_in_order = cnp.PyArray_Arange(0, n, 1, cnp.NPY_INT64)
-        self.order = self.rows_in_order.view()
-        cnp.PyArray_CLEARFLAGS(self.order, cnp.NPY_ARRAY_WRITEABLE)
+        if self.order is None or self.shuffled or cnp.PyArray_SIZE(self.rows_in_order) != n:
+            self.rows_in_order = cnp.PyArray_Arange(0, n, 1, cnp.NPY_INT64)
+            self.order = self.rows_in_order.view()
+            cnp.PyArray_CLEARFLAGS(self.order, cnp.NPY_ARRAY_WRITEABLE)
+            self.shuffled = False
         p.targets = targets_of(y, p.parameter if p.loss == FBP_CROSS_ENTROPY else 0)
         p.x, p.n, p.weights = rows_of(x), n, weights_or_null(weights)
         p.converts = converts(&p.x, self.model.dtype_code)
@@ -232,6 +235,7 @@ cdef class Run:
     def shuffle(self, bit_generator):
         """Put a new random permutation of the rows into `order`, drawing from a NumPy bit generator."""
         self.require_idle(self.running)
+        self.shuffled = True
         shuffle(self.rows_in_order, bit_generator)
 
     def steps(self, Py_ssize_t first, Py_ssize_t count, cnp.ndarray learning_rates):

@@ -163,7 +163,7 @@ def test_arrays_in_the_engines_form_are_not_copied():
     frozen.flags.writeable = False
     assert _check.inputs(frozen, N_INPUTS, X.dtype) is frozen
     labels = Y.astype(np.int64)
-    assert classifier()._targets(labels, N, fb.losses.CrossEntropy()) is labels
+    assert classifier()._targets(labels, N, fb.losses.CrossEntropy(), None) is labels
 
 
 def test_memory_mapped_rows_are_used_in_place(tmp_path):
