@@ -27,7 +27,7 @@ X, Y = classes()  # four steps an epoch
         (fb.Cosine(2, 3, end=1), {0: 2, 1: 1.75, 2: 1.25, 3: 1, 9: 1}),
         (fb.Warmup(0.5, 4), {0: 0.1, 1: 0.2, 3: 0.4, 4: 0.5, 99: 0.5}),
         (fb.Warmup(fb.Polynomial(0.8, 4), 3), {0: 0.2, 2: 0.6, 3: 0.8, 4: 0.6, 7: 0}),
-        (fb.Warmup(lambda t: 1 / (1 + t), 1), {0: 0.5, 1: 1, 2: 0.5, 4: 0.25}),
+        (fb.Warmup(math.exp, 1), {0: 0.5, 1: 1, 2: math.e, 4: math.exp(3)}),
     ],
     ids=repr,
 )

@@ -32,7 +32,7 @@ def test_python_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys):
     "command",
     [
         "python -m pip install . && fastbp train digits",
-        'python -m pip install -e ".[test]" && python -m pytest',
+        'python -m pip install -e ".[test]" && python -m pytest -n 2',
         'python -m pip install ".[bench]" && python bench/train.py',
     ],
 )
