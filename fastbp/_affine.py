@@ -84,11 +84,26 @@ class Affine:
             raise ShapeError(f"matrix: got shape {shape}, wanted ({n}, n_outputs) or ({n},)")
         checked = mean, _check.parameter(matrix, shape, float64, "matrix")
         self._mean, self._matrix = (np.array(array, order="C") for array in checked)
-        self._mean.flags.writeable = self._matrix.flags.writeable = False
+        self._protect()
         if image is not None:
             image = np.array(_check.parameter(image, (2, shape[-1]), float64, "image"), order="C")
         self._image = image
         self.__dict__.pop("_model", None)
+
+    def _protect(self) -> None:
+        """Make mean and matrix read-only: others are computed from them."""
+        for array in (self._mean, self._matrix):
+            if array is not None:
+                array.flags.writeable = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle holds: not the engine's copy of the matrix."""
+        return {name: value for name, value in vars(self).items() if name != "_model"}
+
+    def __setstate__(self, values: dict[str, Any]) -> None:
+        """Take what a pickle holds."""
+        vars(self).update(values)
+        self._protect()
 
     @classmethod
     def _of(cls, mean: ArrayLike, matrix: ArrayLike, image: ArrayLike | None) -> Affine:

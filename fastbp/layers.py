@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Self, TypedDict, cast
 
@@ -211,10 +210,23 @@ class Weighted(Layer):
         """The layer's name in a table: its activation, or its gate."""
         return self.activation
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle or a copy holds: of a layer in a network, its weights too."""
+        own = vars(self) | {"_model": None, "_group": {**self._group}}
+        return own if self._model is None else own | {"_saved": (self.weight, self.bias)}
+
+    def __setstate__(self, values: dict[str, Any]) -> None:
+        """Take what a pickle holds; weights come into an engine's model of this layer alone."""
+        weight, bias = values.pop("_saved", (None, None))
+        vars(self).update(values)
+        if weight is not None:
+            model, (twin,) = build(len(weight), [self], weight.dtype)
+            self._model, self._node = model, cast(Self, twin)._node
+            self.weight[...], self.bias[...] = weight, bias
+
     def _place(self, wiring: Wiring, below: int) -> tuple[Self, int]:
-        twin = copy.copy(self)
-        twin._model = None
-        twin._group = {**self._group}
+        twin = object.__new__(type(self))
+        vars(twin).update(vars(self), _model=None, _group={**self._group})
         return twin, twin._wire(wiring, below)
 
     def _wire(self, wiring: Wiring, below: int) -> int:
