@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import ConfigError
@@ -11,7 +11,7 @@ from ..formats import atomicfile
 __all__ = ["require_output"]
 
 
-def require_output(out: str | Path, *inputs: str) -> None:
+def require_output(out: str | Path, inputs: Iterable[str | Path]) -> None:
     """Refuse an ``--out`` that cannot be written, or that would take the place of an input.
 
     Raises
@@ -21,10 +21,10 @@ def require_output(out: str | Path, *inputs: str) -> None:
     OSError
         The file cannot be written.
     """
-    out = Path(out)
-    if out.is_dir() or not out.resolve().parent.is_dir():
-        raise ConfigError(f"--out: got {out}, wanted a file in a folder that exists")
     for path in inputs:
-        if os.path.exists(path) and out.exists() and os.path.samefile(path, out):
+        if atomicfile.same_file(path, out):
             raise ConfigError(f"--out: got {out}, which is read too, wanted another file")
-    atomicfile.require_writable(out)
+    try:
+        atomicfile.require_writable(out)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise ConfigError(f"--out: got {out}, wanted a file in a folder that exists") from error

@@ -14,7 +14,7 @@ import fastbp as fb
 
 from ..formats import atomicfile
 from .output import require_output
-from .problem import load_inputs
+from .problem import files_of, load_inputs
 
 __all__ = ["add_arguments", "run"]
 
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Write a line for each row, to a file or to stdout."""
     if arguments.out is not None:
-        require_output(arguments.out, arguments.model, arguments.data)
+        require_output(arguments.out, [arguments.model, *files_of(arguments.data)])
     network = fb.load(arguments.model)
     target = network.metadata.get("target", "")
     x = load_inputs(arguments.data, network.n_inputs, network.columns or (), target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from .. import _check
 from .._labels import Classes, Label
-from ..datasets import load_digits, load_mnist, train_test_split
+from ..datasets import DIGITS, load_digits, load_mnist, train_test_split
 from ..datasets.arrayfile import as_features, pick_xy, read_arrays
 from ..datasets.csv import CsvFile
 from ..datasets.table import encode_target, load_csv
@@ -121,6 +122,16 @@ def load_inputs(source: str, n_inputs: int, features: tuple[str, ...], target: s
     if x.shape[1] != n_inputs:
         raise ShapeError(f"{source}: got {x.shape[1]} features, the model wants {n_inputs}")
     return x
+
+
+def files_of(source: str) -> list[Path]:
+    """Return the files that a data set is read from; of MNIST, all that may be among them."""
+    if _kind(source) not in ("digits", "mnist"):
+        return [Path(source)]
+    if source == "digits":
+        return [DIGITS]
+    folder = Path(os.environ.get("FASTBP_DATA", ""))
+    return [*folder.glob("*ubyte*"), *folder.glob("mnist/*ubyte*")]
 
 
 def _kind(source: str) -> str:

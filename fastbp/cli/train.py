@@ -12,7 +12,7 @@ import fastbp as fb
 from .. import _check
 from ..preprocess import Standardize
 from .output import require_output
-from .problem import Problem, load_problem
+from .problem import Problem, files_of, load_problem
 
 __all__ = ["add_arguments", "run"]
 
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Train on the training part, score the test part with the model that is saved."""
     out = Path(arguments.out or Path(arguments.dataset).with_suffix(".safetensors").name)
-    require_output(out, arguments.dataset)
+    require_output(out, files_of(arguments.dataset))
     problem = load_problem(
         arguments.dataset,
         arguments.target,

@@ -29,6 +29,8 @@ __all__ = [
     "train_test_split",
 ]
 
+DIGITS = Path(__file__).parent / "data" / "digits.npz"
+
 
 def load_digits() -> Pair:
     """Return the UCI optical digits: 1,797 handwritten digits of 8x8 pixels.
@@ -45,7 +47,7 @@ def load_digits() -> Pair:
     E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning
     Repository, https://doi.org/10.24432/C50P49, CC BY 4.0.
     """
-    with np.load(Path(__file__).parent / "data" / "digits.npz", allow_pickle=False) as arrays:
+    with np.load(DIGITS, allow_pickle=False) as arrays:
         images, labels = arrays["images"], arrays["labels"]
     return images.reshape(len(images), -1).astype(np.float32) / 16, labels.astype(np.int64)
 

@@ -17,7 +17,7 @@ from typing import ParamSpec, TypeVar
 
 from .. import _check
 
-__all__ = ["FilePath", "require_writable", "write"]
+__all__ = ["FilePath", "require_writable", "same_file", "write"]
 
 FilePath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 MOST_LINKS = 40  # as Linux follows
@@ -46,7 +46,9 @@ def write(path: FilePath, content: bytes) -> None:
     try:
         # Nobody but the owner may look into it before it has the permissions of the old file.
         mode = 0o666 if old is None else 0o600
-        file = open(temporary, "xb", 0, opener=lambda name, flags: os.open(name, flags, mode))
+        file = open(  # noqa: SIM115, as closing it may be interrupted
+            temporary, "xb", 0, opener=lambda name, flags: os.open(name, flags, mode)
+        )
         try:
             unwritten = memoryview(content)
             while unwritten:
@@ -81,7 +83,7 @@ def require_writable(path: FilePath) -> None:
     _require_replaceable(target)
     temporary = _beside(target)
     try:
-        with suppress(InterruptedError), open(temporary, "xb"):
+        with suppress(InterruptedError), open(temporary, "xb", 0):
             pass
         _again(os.unlink, temporary)
     except BaseException:
@@ -91,6 +93,20 @@ def require_writable(path: FilePath) -> None:
             with suppress(FileNotFoundError):
                 os.unlink(temporary)
         raise
+
+
+def same_file(one: FilePath, other: FilePath) -> bool:
+    """Return whether two paths lead to one file, by links of either kind or another spelling.
+
+    Raises
+    ------
+    OSError
+        The system does not say; that there is no file at one of them is no error.
+    """
+    try:
+        return os.path.samestat(_again(os.stat, one), _again(os.stat, other))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _again(call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:

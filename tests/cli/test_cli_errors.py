@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fastbp.cli import main
+from fastbp.datasets import DIGITS
 
 
 class TestErrors:
@@ -61,3 +62,29 @@ class TestErrors:
         before = (here / "digits.safetensors").read_bytes()
         fail("train", "digits", "--quiet", "--learning-rate", "1e30")
         assert (here / "digits.safetensors").read_bytes() == before
+
+    @pytest.mark.parametrize("link", ["symlink_to", "hardlink_to", None])
+    def test_an_output_that_is_an_input_is_refused(self, fail, run, here, monkeypatch, rng, link):
+        np.savez(here / "data.npz", x=np.eye(8), y=np.arange(8) % 2)
+        run("train", "data.npz", "--quiet", "--epochs", 1, "--out", "net")
+        (here / "mnist").mkdir()
+        monkeypatch.setenv("FASTBP_DATA", str(here))
+        (here / "mnist" / "t10k-images-idx3-ubyte").write_bytes(b"images")
+        cases = [
+            ("train data.npz", "data.npz"),
+            ("predict net data.npz", "data.npz"),
+            ("predict net data.npz", "net"),
+            ("train mnist", "mnist/t10k-images-idx3-ubyte"),
+            ("predict net mnist", "mnist/t10k-images-idx3-ubyte"),
+        ]
+        for i, (command, file) in enumerate(cases):
+            out = f"mnist/../{file}"
+            if link is not None:
+                out = here / f"link{i}"
+                getattr(out, link)(here / file)
+            before = (here / file).read_bytes()
+            assert "which is read too" in fail(*command.split(), "--out", out)
+            assert (here / file).read_bytes() == before
+        digits = here / "digits"
+        digits.symlink_to(DIGITS)
+        assert "which is read too" in fail("train", "digits", "--out", digits)

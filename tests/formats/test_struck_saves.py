@@ -26,9 +26,11 @@ SEED = 1
 LEFT = re.compile(r"\.fastbp-[0-9a-f]{16}\.tmp")
 CALL = re.compile(r"^(\w+)\(", re.MULTILINE)
 # Of memory and signals: an error of these is none of a file.
-OTHERS = {"brk", "mmap", "munmap", "mremap", "madvise", "mprotect", "futex", "getppid", "exit_group",
-          "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "getpid", "kill", "gettid",
-          "sched_yield", "sched_getaffinity", "sched_setaffinity", "clock_gettime"}  # fmt: skip
+OTHERS = {
+    *("brk", "mmap", "munmap", "mremap", "madvise", "mprotect", "futex", "exit_group"),
+    *("rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "kill", "sched_yield"),
+    *("getpid", "getppid", "gettid", "sched_getaffinity", "sched_setaffinity", "clock_gettime"),
+}
 KINDS = ["network", "trainer", "callback", "history", "fastbp predict", "fastbp train"]
 
 
@@ -42,9 +44,8 @@ class Server:
             os.path.dirname(os.path.dirname(fb.__file__)),
             os.path.join(os.path.dirname(__file__), "..", "helpers"),
         ]
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(roots), "FASTBP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
-        }  # fmt: skip
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(roots)}
+        environment |= {"FASTBP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "save_server", str(folder / "server")],
             env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -128,9 +129,9 @@ def window(trace):
 
 
 def whole(content, path):
-    """Whether these are the bytes of a whole checkpoint after one epoch more."""
+    """Whether these are the bytes of a whole checkpoint after the epoch of the child."""
     path.write_bytes(content)
-    return fb.Trainer.load(path).history.epochs == 2
+    return fb.Trainer.load(path).history.epochs == 3
 
 
 OLD = b"of another time" * 100
