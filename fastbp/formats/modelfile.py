@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import stat
 from typing import Any
 
 import numpy as np
@@ -142,7 +144,13 @@ def _read(path: FilePath) -> tuple[dict[str, str], Tensors]:
         if len(begin) < 8 or length > MOST_HEADER_BYTES:
             raise CorruptModelError(f"{name} is not a readable safetensors file: no header")
         header = file.read(length)
-        metadata = _metadata(name, header)
+        metadata, n_data = _metadata(name, header)
+        status, wanted = os.fstat(file.fileno()), 8 + length + n_data
+        # Before memory is taken: a file with holes may say that it is longer than any memory.
+        if stat.S_ISREG(status.st_mode) and status.st_size != wanted:
+            raise CorruptModelError(
+                f"{name} is not a whole safetensors file: {status.st_size} bytes, wanted {wanted}"
+            )
         content = begin + header + file.read()
     try:
         tensors = from_bytes(content)
@@ -153,30 +161,40 @@ def _read(path: FilePath) -> tuple[dict[str, str], Tensors]:
     if checksum != _digest(metadata, tensors):
         raise CorruptModelError(f"{name} was changed after it was written: SHA-256 differs")
     # The checksum is the same in every version, so a damaged number is not taken for another one.
-    version = metadata.get("format_version")
-    if version != str(FORMAT_VERSION):
-        raise FormatVersionError(
-            f"{name} has format version {version}; this fastbp reads version {FORMAT_VERSION}"
-        )
+    _require_version(name, metadata)
     return metadata, tensors
 
 
-def _metadata(path: str, header: bytes) -> dict[str, str]:
-    """Return the metadata of a header whose tensors are all of float32 or float64."""
+def _metadata(path: str, header: bytes) -> tuple[dict[str, str], int]:
+    """Return the metadata of a header whose tensors are all of float32 or float64, and their bytes.
+
+    Other types are an error of the format's version, if that is another one.
+    """
     try:
         entries = _parsed(header)
         metadata = entries.pop("__metadata__", {})
         dtypes = {entry["dtype"] for entry in entries.values()}
-    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        n_data = max((int(entry["data_offsets"][1]) for entry in entries.values()), default=0)
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError,
+            OverflowError) as error:  # fmt: skip
         raise CorruptModelError(f"{path} is not a readable safetensors file: {error}") from error
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise CorruptModelError(f"{path} is not a readable safetensors file: bad metadata")
-    if not dtypes <= {"F32", "F64"}:
-        other = ", ".join(sorted(map(str, dtypes - {"F32", "F64"})))
-        raise CorruptModelError(f"{path} has tensors of {other}, wanted F32 and F64")
     if metadata.get("format") != FORMAT:
         raise CorruptModelError(f"{path} is a safetensors file, but not a fastbp model")
-    return metadata
+    if not dtypes <= {"F32", "F64"}:
+        _require_version(path, metadata)
+        other = ", ".join(sorted(map(str, dtypes - {"F32", "F64"})))
+        raise CorruptModelError(f"{path} has tensors of {other}, wanted F32 and F64")
+    return metadata, n_data
+
+
+def _require_version(path: str, metadata: dict[str, str]) -> None:
+    version = metadata.get("format_version")
+    if version != str(FORMAT_VERSION):
+        raise FormatVersionError(
+            f"{path} has format version {version}; this fastbp reads version {FORMAT_VERSION}"
+        )
 
 
 def _parsed(text: bytes | str) -> Any:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
+import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
+import time
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
@@ -128,6 +133,167 @@ def test_a_descriptor_of_the_caller_stays_open(tmp_path):
         file.write(b"still open")
 
 
+def in_a_child(work):
+    """Run `work` in a child; return how that ended."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+            os._exit(0)
+        except OSError:
+            os._exit(1)
+        except BaseException:
+            os._exit(2)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+@pytest.mark.parametrize("old", [None, b"old"])
+def test_a_file_that_may_not_grow_so_long_is_not_there(tmp_path, old):
+    resource = pytest.importorskip("resource")
+    path = tmp_path / "file"
+    if old is not None:
+        path.write_bytes(old)
+
+    def write():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+        atomicfile.write(path, bytes(4097))
+
+    assert in_a_child(write) == 1
+    assert (path.read_bytes() if path.exists() else None) == old
+    assert os.listdir(tmp_path) == ["file"] * (old is not None)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a file system of its own")
+def test_a_disk_that_is_full_at_any_moment(tmp_path):
+    """A file system of 64 KiB, filled by more and more before a save."""
+    (tmp_path / "disk").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(tmp_path / "disk")]
+    if shutil.which("mount") is None or subprocess.run(mount, check=False).returncode:
+        pytest.skip("this user may not mount a file system")
+    try:
+        path, refused = tmp_path / "disk" / "net", 0
+        network = classifier()
+        for filled in range(0, 64 << 10, 1 << 10):
+            with suppress(OSError):
+                (tmp_path / "disk" / "filling").write_bytes(bytes(filled))
+            before = path.read_bytes() if path.exists() else None
+            try:
+                network.save(path)
+            except OSError as error:
+                assert error.errno == errno.ENOSPC
+                assert (path.read_bytes() if path.exists() else None) == before
+                refused += 1
+            assert set(os.listdir(path.parent)) <= {"net", "filling"}
+            assert fb.load(path).n_parameters == network.n_parameters
+        assert refused
+    finally:
+        subprocess.run(["umount", str(tmp_path / "disk")], check=True)
+
+
+def test_a_process_that_is_killed_while_it_saves_leaves_a_whole_file(tmp_path):
+    path, contents = tmp_path / "file", [bytes([i]) * 30_000 for i in range(2)]
+    atomicfile.write(path, contents[0])
+    for i in range(30):
+        pid = os.fork()
+        if pid == 0:
+            while True:
+                for content in contents:
+                    atomicfile.write(path, content)
+        time.sleep(1e-3 + 1e-4 * i)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        assert path.read_bytes() in contents
+    left = set(os.listdir(tmp_path)) - {"file"}
+    assert all(re.fullmatch(r"\.fastbp-[0-9a-f]{16}\.tmp", name) for name in left)
+
+
+def test_nobody_looks_into_a_private_file_while_it_is_written(tmp_path, monkeypatch):
+    path, modes = tmp_path / "file", []
+    path.write_bytes(b"old")
+    path.chmod(0o600)
+    inherit = os.fchmod
+    monkeypatch.setattr(
+        os,
+        "fchmod",
+        lambda descriptor, mode: (
+            modes.append(stat.S_IMODE(os.fstat(descriptor).st_mode)),
+            inherit(descriptor, mode),
+        ),
+    )
+    atomicfile.write(path, b"new")
+    assert modes == [0o600]
+
+
+def test_a_link_that_cannot_be_read_is_no_file(tmp_path, monkeypatch):
+    (tmp_path / "target").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("target")
+
+    def fail(path):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    for name in ("readlink", "lstat"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, fail)
+            with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+                atomicfile.write(tmp_path / "link", b"new")
+        assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_bytes() == b"old"
+
+
+def test_links_in_a_ring_and_links_through_folders(tmp_path):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(OSError, match=os.strerror(errno.ELOOP)):
+        atomicfile.write(tmp_path / "a", b"new")
+    (tmp_path / "far" / "folder").mkdir(parents=True)
+    (tmp_path / "near").symlink_to("far/folder")
+    (tmp_path / "near" / "link").symlink_to("../file")  # of far, where the kernel finds it
+    atomicfile.write(tmp_path / "near" / "link", b"new")
+    assert (tmp_path / "far" / "file").read_bytes() == b"new"
+    assert (tmp_path / "near" / "link").is_symlink()
+
+
+def test_calls_that_a_signal_interrupts_are_made_again(tmp_path, monkeypatch):
+    def interrupted(name):
+        real, came = getattr(os, name), []
+
+        def call(*arguments, **options):
+            came.append(name)
+            if len(came) % 3:
+                raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
+            return real(*arguments, **options)
+
+        monkeypatch.setattr(os, name, call)
+        return came
+
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "file").write_bytes(b"old")
+    came = [interrupted(name) for name in ("lstat", "readlink", "stat", "replace")]
+    atomicfile.require_writable(tmp_path / "link")
+    atomicfile.write(tmp_path / "link", b"new")
+    monkeypatch.undo()
+    assert all(len(calls) >= 3 for calls in came)
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert sorted(os.listdir(tmp_path)) == ["file", "link"]
+
+
+@pytest.mark.parametrize(("error", "saved"), [(errno.EINVAL, True), (errno.EIO, False)])
+def test_folders_that_cannot_be_made_durable(tmp_path, monkeypatch, error, saved):
+    """Some file systems have no fsync of folders; where it fails, that is said."""
+    real = os.fsync
+
+    def fsync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(error, os.strerror(error))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with nullcontext() if saved else pytest.raises(OSError, match=os.strerror(error)):
+        atomicfile.write(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+
+
 TWICE_INTERRUPTED = """
 import random, signal, sys, time
 from fastbp.formats import atomicfile
@@ -161,10 +327,11 @@ for _ in range(int(sys.argv[2])):
 """
 
 
-def test_interrupts_in_pairs_leave_one_whole_file(tmp_path):
+@pytest.mark.parametrize("n", [200, pytest.param(7_000, marks=pytest.mark.slow)])
+def test_interrupts_in_pairs_leave_one_whole_file(tmp_path, n):
     path = tmp_path / "file"
-    command = [sys.executable, "-c", TWICE_INTERRUPTED, str(path), "1000"]
-    subprocess.run(command, check=True, timeout=60)
+    command = [sys.executable, "-c", TWICE_INTERRUPTED, str(path), str(n)]
+    subprocess.run(command, check=True, timeout=600)
     assert path.read_bytes() == bytes(3_000)
     assert os.listdir(tmp_path) == ["file"]
 

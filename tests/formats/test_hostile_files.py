@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -89,6 +90,11 @@ HOSTILE = {
     "integers": lambda: changed("layers.0.bias", dtype="I32"),
     "overlap": lambda: changed("layers.0.bias", data_offsets=[0, 8]),
     "gap": lambda: changed("layers.0.bias", data_offsets=[100, 108]),
+    "no span": lambda: changed("layers.0.bias", data_offsets=[]),
+    "span without end": lambda: changed("layers.0.bias", data_offsets=[16, None]),
+    "span of text": lambda: changed("layers.0.bias", data_offsets=["16", "24"]),
+    "infinite span": lambda: file_of('{"__metadata__": {}, "a": {"dtype": "F32", "shape": [1], '
+                                     '"data_offsets": [0, 1e999]}}'),
     "backwards": lambda: changed("layers.0.bias", data_offsets=[24, 16]),
     "negative shape": lambda: changed("layers.0.bias", shape=[-2]),
     "huge shape": lambda: changed("layers.0.bias", shape=[2**40, 2**40]),
@@ -202,6 +208,35 @@ def test_memory_of_a_forged_model_stays_small(tmp_path):
         fb.load(path)
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert after - before < 64 << 10  # KiB
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows fills the hole")
+def test_a_file_with_a_hole_larger_than_memory_takes_none(tmp_path):
+    (tmp_path / "net").write_bytes(file_of(*model()))
+    os.truncate(tmp_path / "net", 2**43)
+    with pytest.raises(errors.CorruptModelError, match="not a whole"):
+        fb.load(tmp_path / "net")
+
+
+def test_a_later_version_with_other_tensors_is_named(tmp_path):
+    header, data = model()
+    header["layers.0.bias"]["dtype"] = "BF16"
+    for version, error in (("1", errors.CorruptModelError), ("2", errors.FormatVersionError)):
+        header["__metadata__"]["format_version"] = version
+        (tmp_path / "net").write_bytes(file_of(header, data))
+        for load in (fb.load, fb.Trainer.load):
+            with pytest.raises(error, match=str(tmp_path / "net")):
+                load(tmp_path / "net")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
+def test_a_model_from_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    content = file_of(*model())
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(content,))
+    writer.start()
+    assert fb.load(tmp_path / "pipe").n_parameters == 6
+    writer.join()
 
 
 def test_a_saved_network_of_many_layers_is_read(tmp_path):

@@ -99,9 +99,16 @@ def leaves(described, at=()):
     if ".".join(map(str, at)) not in PARTED:
         yield at
         return
-    items = described.items() if isinstance(described, dict) else enumerate(described)
-    for key, value in items:
+    for key, value in parts(described):
         yield from leaves(value, (*at, key))
+
+
+def parts(described):
+    return described.items() if isinstance(described, dict) else enumerate(described)
+
+
+def holder_of(outer, described):
+    return functools.reduce(operator.getitem, outer, described)
 
 
 def unlike(owner):
@@ -123,15 +130,15 @@ class Checkpoint(NamedTuple):
 def shows(name, run, path, folder):
     """Whether it shows in a run that a field of its file is lost: that of a fresh trainer."""
     *outer, key = path
-    changed = copy.deepcopy(run.saved)
-    holder, of_fresh = (functools.reduce(operator.getitem, outer, d) for d in (changed, run.fresh))
-    if isinstance(holder, list):
-        holder[key] = of_fresh[key]
-    else:
-        holder.pop(key, None)
-        holder |= {key: of_fresh[key]} if key in of_fresh else {}
-    if changed == run.saved:
+    old, new = (dict(parts(holder_of(outer, d))) for d in (run.saved, run.fresh))
+    if old.get(key) == new.get(key):
         return False
+    changed = copy.deepcopy(run.saved)
+    holder = holder_of(outer, changed)
+    if key in new:
+        holder[key] = new[key]
+    else:
+        del holder[key]
     tensors = run.tensors
     if key == "callbacks":
         tensors = {k: array for k, array in tensors.items() if not k.startswith("callbacks.")}
