@@ -80,7 +80,7 @@ class EarlyStopping:
     goes on from the last ones. It begins anew with another trainer or another column, after it has
     stopped training, and after `reset`. It also goes on with what another one has found if the last
     `fit` of the trainer did not come to its end: after an error, an interrupt, or `Trainer.load` of
-    a file written within a fit.
+    a file written within a fit; and where a loop of steps was saved or copied, in the rest of it.
 
     Parameters
     ----------

@@ -101,14 +101,31 @@ class History(dict[str, list[float]]):
         """Return what was recorded of the last epoch."""
         return {name: self[name][-1] for name in (*self._measured, *self._recorded)}
 
+    @property
+    def _last_names(self) -> list[list[str]]:
+        """The names that training recorded for the last epoch, and those that `record` did."""
+        return [sorted(self._measured), sorted(self._recorded)]
+
     @classmethod
-    def _of(cls, columns: dict[str, list[float]], epochs: int, stopped: str | None) -> History:
-        """Return the record of `epochs` epochs that has these columns."""
+    def _of(
+        cls,
+        columns: dict[str, list[float]],
+        epochs: int,
+        stopped: str | None,
+        last_names: list[list[str]] | None,
+    ) -> History:
+        """Return the record of `epochs` epochs that has these columns.
+
+        Where `last_names` are not known, they are those of the last values that are numbers.
+        """
         history = cls()
         history.update(columns)
         history._epochs, history.stopped = epochs, stopped
-        if epochs:
-            history._measured = frozenset(n for n, c in columns.items() if c[-1] == c[-1])
+        if last_names is None:
+            last_names = [[n for n, c in columns.items() if epochs and c[-1] == c[-1]], []]
+        history._measured, history._recorded = map(frozenset, last_names)
+        if not history._measured | history._recorded <= columns.keys():
+            raise ValueError("the last epoch has other columns than the history")
         return history
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -512,15 +512,19 @@ class Trainer:
         validated = validation_data is not None
         with self.network._claim(), self._moment(y, None, validated, called):
             new = [one for one in given if not any(one is old for old in self._begun)]
-            Callbacks(self, new).call("on_fit_begin", None, None, validation_data)
+            begun = Callbacks(self, new)
+            begun.call("on_fit_begin", None, None, validation_data)
+            if state.in_loop and not self._begun:  # the loop was begun by what this is a copy of
+                begun.resume_states = state.unfinished
             self._begun += new
             found = self._loss._means(*done.sums, y)
             record = {**found, "learning_rate": done.rate, "seconds": done.seconds, **measure()}
             state.moment.measured = found.keys()
             state.moment.before_step = self._runs.before_step() if done.steps == 1 else None
             state.record(record)
+            state.in_loop = True
             state.history.stopped = called.end_epoch(state)
-            state.unfinished = {}
+            state.in_loop = not state.history.stopped
             if state.history.stopped:
                 self._begun = []
                 called.end(state)

@@ -288,6 +288,8 @@ class Epochs:
         After a fit that did not come to its end the callbacks go on from what they had found.
         """
         state, callbacks, history = self._state, self._callbacks, self._state.history
+        if state.in_loop:
+            state.unfinished, state.in_loop = {}, False
         callbacks.resume_states = state.unfinished
         history.stopped = None
         first = state.steps.n

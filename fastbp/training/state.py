@@ -240,6 +240,8 @@ class TrainingState:
     unfinished : dict of str to dict
         What the callbacks of a fit have found, as of the last epoch that all of them saw; empty
         when no fit has begun since one ended by itself.
+    in_loop : bool
+        Whether that is of a loop of `step`, for the next `end_epoch` after a copy.
     open_epoch : OpenEpoch
     n_watched : int
         Epochs that the schedule has been shown.
@@ -260,6 +262,7 @@ class TrainingState:
         self.dropout_seed = dropout_seed
         self.memory, self.steps, self.history = OptimizerMemory(), StepCount(), History()
         self.unfinished: dict[str, dict[str, Any]] = {}
+        self.in_loop = False
         self.open_epoch, self.n_watched, self.moment = OpenEpoch(), 0, Moment()
         self.region = 1
 
@@ -321,7 +324,9 @@ class TrainingState:
             "generator": _plain(self.generator.state),
             "dropout_seed": self.dropout_seed,
             "history": [list(self.history), self.history.epochs, self.history.stopped],
+            "last_epoch": self.history._last_names,
             "callbacks": callbacks,
+            "in_loop": self.in_loop,
             "n_watched": self.n_watched,
             "open_epoch": vars(self.open_epoch),
         }
@@ -365,7 +370,10 @@ class TrainingState:
         self.memory.last = Remembered(memory, int(begins), values, n_steps, missed)
         self.steps.n, self.dropout_seed = n_steps, dropout_seed
         self.generator.state = described["generator"]
-        self.history, self.unfinished = History._of(columns, int(epochs), stopped), unfinished
+        # The first files of this version have not the keys that `get` is for.
+        last = described.get("last_epoch")
+        self.history = History._of(columns, int(epochs), stopped, last)
+        self.unfinished, self.in_loop = unfinished, bool(described.get("in_loop", False))
         self.n_watched = n_watched
         of_epoch = described["open_epoch"]
         loss, correct, weight = map(float, of_epoch["sums"])

@@ -2,7 +2,7 @@
 
 `python -m golden` writes those that are missing, in the version of today, with the digests of what
 comes out. A file that is there is never written again: the next version has a prefix of its own.
-"v1-model-first" is by the first commit that had files. No number is drawn by NumPy.
+Those called "first" are of before version 1 had all that it has. No number is drawn by NumPy.
 """
 
 from __future__ import annotations

@@ -60,7 +60,16 @@ def outcome(owner):
     generator = {k: np.asarray(v).tolist() for k, v in state.generator.state["state"].items()}
     rule = type(owner.optimizer).__name__, owner.optimizer.hyperparameters
     measured = owner.optimizer.progress, [metric.name for metric in owner._metrics]
-    known = names, counts, history, generator, rule, measured, owner._options()
+    known = (
+        names,
+        counts,
+        history,
+        owner.history._last_names,
+        generator,
+        rule,
+        measured,
+        owner._options(),
+    )
     digest.update(repr(known).encode())
     return digest.hexdigest()
 
@@ -159,21 +168,27 @@ def interrupted(made):
     return Scenario(made, first, second)
 
 
-def stepping(made, cut=6):
+def stepping(made, cut=6, rules=tuple):
     """Steps in a loop of one's own, 4 to an epoch, cut in the middle of one."""
 
     def steps(owner, begin, end):
+        callbacks = rules()
         for i in range(begin, end):
             rows = np.arange(7 * i, 7 * i + 11) % len(X)
             owner.step(X[rows], Y[rows], WEIGHTS[rows])
-            if i % 4 == 3:
-                owner.end_epoch(VALIDATION)
+            if i % 4 == 3 and owner.end_epoch(VALIDATION, callbacks):
+                break
 
     def first(owner, save):
         steps(owner, 0, cut)
         save()
 
-    return Scenario(made, first, lambda owner: steps(owner, cut, 2 * cut))
+    return Scenario(
+        made,
+        first,
+        lambda owner: steps(owner, cut, 2 * cut),
+        lambda owner: steps(owner, 0, 2 * cut),
+    )
 
 
 def about_to_end(made):
@@ -282,6 +297,10 @@ SCENARIOS: dict[str, Scenario] = {
     },
     "plateau": epochs(plateau, validation_data=VALIDATION),
     "plateau, stepping": stepping(plateau),
+    "early stopping, stepping": stepping(adam(), 6, lambda: [fb.EarlyStopping(2, min_delta=0.5)]),
+    "early stopping between epochs": stepping(
+        adam(), 8, lambda: [fb.EarlyStopping(3, min_delta=0.5), fb.EarlyStopping(9, "loss")]
+    ),
     "plateau and early stopping": within(plateau, stop),
     "two rules": within(adam(), lambda: [*stop(), fb.EarlyStopping(9, "loss"), fb.TargetLoss(0.1)]),
     "best weights at the end": within(plateau, lambda: [fb.EarlyStopping(2, min_delta=0.5)], N),
