@@ -29,6 +29,7 @@ class or the function.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -351,7 +352,7 @@ class Checkpoint:
         best: str | None = None,
         mode: str | None = None,
     ) -> None:
-        self._path = os.path.abspath(_check.path(path))
+        self._path = str(Path(_check.path(path)).absolute())  # the folder may be changed
         self._every = _check.positive_int(every, "every")
         self._monitor = Monitor(best, mode, "best")
         self._best = best

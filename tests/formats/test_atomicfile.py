@@ -17,7 +17,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
-from training import classifier
+from training import classes, classifier, trainer
 
 import fastbp as fb
 from fastbp import errors
@@ -78,6 +78,23 @@ def test_permissions_and_owner_are_those_of_the_old_file(tmp_path):
         before.st_uid,
         before.st_gid,
     )
+
+
+def test_other_hard_links_keep_the_old_content(tmp_path):
+    (tmp_path / "file").write_bytes(b"old")
+    (tmp_path / "other").hardlink_to(tmp_path / "file")
+    atomicfile.write(tmp_path / "file", b"new")
+    assert (tmp_path / "other").read_bytes() == b"old"
+
+
+def test_extended_attributes_are_not_kept(tmp_path):
+    (tmp_path / "file").write_bytes(b"old")
+    try:
+        os.setxattr(tmp_path / "file", "user.note", b"x")
+    except (AttributeError, OSError):
+        pytest.skip("this file system has none")
+    atomicfile.write(tmp_path / "file", b"new")
+    assert os.listxattr(tmp_path / "file") == []
 
 
 def test_a_dangling_link_gets_its_target(tmp_path):
@@ -249,6 +266,9 @@ def test_links_in_a_ring_and_links_through_folders(tmp_path):
     (tmp_path / "far" / "folder").mkdir(parents=True)
     (tmp_path / "near").symlink_to("far/folder")
     (tmp_path / "near" / "link").symlink_to("../file")  # of far, where the kernel finds it
+    checkpoint = fb.Checkpoint(tmp_path / "near" / ".." / "run")
+    trainer().fit(*classes(), callbacks=[checkpoint])
+    assert fb.Trainer.load(tmp_path / "far" / "run").history.epochs == 1
     atomicfile.write(tmp_path / "near" / "link", b"new")
     assert (tmp_path / "far" / "file").read_bytes() == b"new"
     assert (tmp_path / "near" / "link").is_symlink()

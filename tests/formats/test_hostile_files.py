@@ -163,7 +163,7 @@ def test_flipped_bits_and_cuts(kind, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["model", "checkpoint"])
 def test_all_flipped_bits_and_all_cuts_of_two_kibibytes(kind, tmp_path):
-    path, load = saved(tmp_path, kind, 32)
+    path, load = saved(tmp_path, kind, 40)
     assert path.stat().st_size >= 2048
     assert_every_change_is_found(path, load)
 
