@@ -148,7 +148,7 @@ class History(dict[str, list[float]]):
         atomicfile.write(path, text.getvalue().encode())
 
     def plot(self) -> Figure:
-        """Draw loss and, when recorded, accuracy over the epochs; return the figure.
+        """Draw loss, accuracy, metrics and what else was recorded; return the figure.
 
         Raises
         ------

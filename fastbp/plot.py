@@ -16,9 +16,13 @@ __all__ = ["plot_history"]
 
 Columns = Mapping[str, Sequence[float]]
 
+# Columns of a history that say how training went, not how good the network is.
+NOT_DRAWN = ("learning_rate", "seconds")
+PANELS_IN_A_ROW = 3
+
 
 def plot_history(history: Columns) -> Figure:
-    """Draw loss and, when recorded, accuracy over the epochs.
+    """Draw loss, accuracy, metrics and what else was recorded over the epochs.
 
     Parameters
     ----------
@@ -39,18 +43,24 @@ def plot_history(history: Columns) -> Figure:
     """
     if not any(history.values()):
         raise ConfigError("history: got no epochs, wanted at least one; call fit first")
-    panels = [name for name in ("loss", "accuracy") if name in history or f"val_{name}" in history]
+    drawn = [name for name in history if name not in NOT_DRAWN]
+    panels = list(dict.fromkeys(name.removeprefix("val_") for name in drawn))
+    columns = min(len(panels), PANELS_IN_A_ROW)
+    rows = -(-len(panels) // columns)
     figure: Figure
     figure, axes = _pyplot().subplots(
-        1, len(panels), squeeze=False, figsize=(5 * len(panels), 3.5), layout="constrained"
+        rows, columns, squeeze=False, figsize=(5 * columns, 3.5 * rows), layout="constrained"
     )
-    for ax, name in zip(axes[0], panels, strict=True):
+    for ax, name in zip(axes.flat, panels, strict=False):
         _draw(ax, history, name)
+    for ax in axes.flat[len(panels) :]:
+        ax.remove()
     return figure
 
 
 def _draw(ax: Axes, history: Columns, name: str) -> None:
-    for key, label, style in ((name, "training", "-"), (f"val_{name}", "validation", "--")):
+    lines = (name, "training", "C0-"), (f"val_{name}", "validation", "C1--")
+    for key, label, style in lines:
         if key in history:
             epochs = range(1, len(history[key]) + 1)
             # A single epoch is a point: a line alone would draw nothing.

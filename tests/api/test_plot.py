@@ -44,6 +44,14 @@ def test_regression_has_one_panel(pyplot):
     assert list(lines(loss)) == ["training"]
 
 
+def test_metrics_and_own_columns_have_panels_too(pyplot):
+    record = history(loss=1.0, accuracy=0.5, learning_rate=0.1, val_loss=2.0, val_f1=0.5, own=3.0)
+    panels = {ax.get_ylabel(): lines(ax) for ax in record.plot().axes}
+    assert list(panels) == ["loss", "accuracy", "f1", "own"]
+    assert panels["f1"] == {"validation": record["val_f1"]}
+    assert panels["own"] == {"training": record["own"]}
+
+
 def test_one_epoch_is_a_visible_point(pyplot):
     (loss,) = history(epochs=1, loss=1.0).plot().axes
     assert loss.lines[0].get_marker() == "o"
