@@ -63,8 +63,8 @@ def machine() -> str:
     named = set(re.findall(r"-arch[ =](\w+)", os.environ.get("ARCHFLAGS", "")))
     if len(named) > 1:
         raise SystemExit(
-            f"fastbp: got the architectures {' and '.join(sorted(named))} in ARCHFLAGS, wanted one: "
-            "kernels are compiled for one machine; build twice and join with delocate-merge"
+            f"fastbp: got {' and '.join(sorted(named))} in ARCHFLAGS, wanted one "
+            "architecture: kernels are compiled for one machine; build twice and join with delocate-merge"
         )
     name = named.pop() if named else platform.machine()
     return MACHINES.get(name, name)

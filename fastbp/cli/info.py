@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--check",
         action="store_true",
-        help="train a little, and compare the bits with those wanted",
+        help="train a little and compare the bits with those wanted",
     )
 
 
@@ -53,6 +53,6 @@ def _check() -> None:
         wrong += [] if right else [name]
     if wrong:
         raise BuildError(
-            f"this build computes other numbers than it should ({'; '.join(wrong)}): build it again "
-            "without flags that change arithmetic, such as -ffast-math, or with another compiler"
+            f"this build computes other numbers than it should ({'; '.join(wrong)}): build it "
+            "again without flags that change arithmetic, such as -ffast-math, or with another compiler"
         )

@@ -53,7 +53,7 @@ def digest(dtype: str, n_threads: int) -> str:
 
 
 def results() -> Iterator[tuple[str, str, int, bool]]:
-    """Iterate over the kernel sets of this machine, dtypes and threads, and whether all is right."""
+    """Iterate over kernel sets of this machine, dtypes and threads, and whether all is right."""
     before = runtime.isa()
     try:
         for isa in runtime.isas():
