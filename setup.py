@@ -64,7 +64,8 @@ def machine() -> str:
     if len(named) > 1:
         raise SystemExit(
             f"fastbp: got {' and '.join(sorted(named))} in ARCHFLAGS, wanted one "
-            "architecture: kernels are compiled for one machine; build twice and join with delocate-merge"
+            "architecture: kernels are compiled for one machine; build twice and join the wheels "
+            "with delocate-merge"
         )
     name = named.pop() if named else platform.machine()
     return MACHINES.get(name, name)

@@ -54,5 +54,6 @@ def _check() -> None:
     if wrong:
         raise BuildError(
             f"this build computes other numbers than it should ({'; '.join(wrong)}): build it "
-            "again without flags that change arithmetic, such as -ffast-math, or with another compiler"
+            "again without flags that change arithmetic, such as -ffast-math, or with another "
+            "compiler"
         )
