@@ -1,6 +1,6 @@
 """Checks what a Linux wheel of fastbp holds, and prints its size, modules and libraries.
 
-    python tools/inspect_wheel.py WHEEL
+python tools/inspect_wheel.py WHEEL
 """
 
 from __future__ import annotations
