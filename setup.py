@@ -1,30 +1,49 @@
 """Builds the C core once per ISA and dtype, and the Cython modules above it.
 
-Everything else is in pyproject.toml.
+Everything else is in pyproject.toml. Environment variables:
+
+FASTBP_NO_OPENMP=1       one thread only
+FASTBP_REQUIRE_OPENMP=1  an error, not one thread, where the compiler cannot link OpenMP
+FASTBP_ASSERT=1          kernels that check their shapes and codes
 """
 
 import os
 import platform
+import re
+import shlex
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
-from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
+
+def is_set(name: str) -> bool:
+    """Whether an environment variable says yes."""
+    return os.environ.get(name, "0").lower() not in ("", "0", "no", "off", "false")
+
+
 # No -ffast-math, -march or LTO: results must not depend on the machine (ARCHITECTURE.md).
 FLAGS = ["-std=gnu11", "-O3", "-ffp-contract=off", "-fno-lto", "-fno-fast-math", "-g0"]
-FLAGS += ["-UNDEBUG" if os.environ.get("FASTBP_ASSERT") else "-DNDEBUG"]
+FLAGS += ["-fvisibility=hidden", "-UNDEBUG" if is_set("FASTBP_ASSERT") else "-DNDEBUG"]
+# Flags that CFLAGS and LDFLAGS may hold and that change results; some act even where a later one
+# takes them back: linked with -ffast-math, a module flushes denormals of whoever imports it.
+HARMFUL = re.compile(
+    r"-Ofast|-ffast-math|-f(unsafe|finite)-math-.*|-f(associative|reciprocal)-math|-flto(=.*)?"
+    r"|-fno-(signed-zeros|math-errno|trapping-math)|-ffp-(contract|model|exception-behavior)=.*"
+    r"|-fsingle-precision-constant|-mrecip(=.*)?|-mfpmath=387|-march=native|-mcpu=native"
+)
 CORE = ["src/dispatch.c", "src/memory.c", "src/threads.c"]
 # What the modules include; the compiler lists what goes into a kernel object.
 HEADERS = ["src/phases.h", *map(str, sorted(Path("src").glob("fbp*.h")))]
 RUNTIME = "fastbp.engine.runtime"  # the only extension that links the core
 MODULES = [f"fastbp.engine.{path.stem}" for path in sorted(Path("fastbp/engine").glob("*.pyx"))]
-# Scalar kernels spend their time in fma(): -O1 makes them no slower and halves the compilation.
+# What every processor of the machine has, whatever CFLAGS say, and what a kernel set adds. Scalar
+# kernels spend their time in fma(): -O1 makes them no slower and halves the compilation.
+BASELINE = {"x86_64": ["-march=x86-64-v2", "-mtune=generic"], "i386": ["-msse2", "-mfpmath=sse"]}
 ISAS = {
     "x86_64": {
         "avx512": ["-mavx512f", "-mavx512dq", "-mfma"],
@@ -36,15 +55,19 @@ ISAS = {
 # The parts of src/kernels.h, the longest to compile first. The loop of a tile fills two lines of
 # the instruction cache; where it lies across three, as it may, dense steps take 2 to 5% longer.
 PARTS = {"STREAM": [], "DENSE": ["-falign-loops=64"], "ROWS": []}
-MACHINES = {"AMD64": "x86_64", "arm64": "aarch64"}
+MACHINES = {"AMD64": "x86_64", "arm64": "aarch64", "i586": "i386", "i686": "i386"}
 
 
 def machine() -> str:
     """The target's machine; cross builds of macOS name it in ARCHFLAGS."""
-    for name in ("arm64", "x86_64"):
-        if name in os.environ.get("ARCHFLAGS", ""):
-            return MACHINES.get(name, name)
-    name = platform.machine()
+    named = set(re.findall(r"-arch[ =](\w+)", os.environ.get("ARCHFLAGS", "")))
+    if len(named) > 1:
+        raise SystemExit(
+            f"fastbp: got {' and '.join(sorted(named))} in ARCHFLAGS, wanted one "
+            "architecture: kernels are compiled for one machine; build twice and join the wheels "
+            "with delocate-merge"
+        )
+    name = named.pop() if named else platform.machine()
     return MACHINES.get(name, name)
 
 
@@ -56,7 +79,7 @@ def processes() -> int:
 
 
 class Build(build_ext):
-    """Adds what depends on the compiler: OpenMP if it works, and the kernel objects.
+    """Translates the modules, and adds what depends on the compiler: OpenMP, the kernel objects.
 
     Extensions and kernel objects are compiled side by side.
     """
@@ -66,19 +89,61 @@ class Build(build_ext):
         self.parallel = self.parallel or processes()
 
     def build_extensions(self):
-        openmp = self.openmp_flags()
+        import numpy as np
+
+        self.folder = Path(self.get_finalized_command("build").build_base)
+        self.remove_harmful_flags()
+        self.translate()
+        flags, openmp = [*FLAGS, *BASELINE.get(machine(), [])], self.openmp_flags()
         for extension in self.extensions:
-            extension.extra_compile_args = [*FLAGS, *openmp]
-            extension.extra_link_args = openmp
+            extension.include_dirs = ["src", np.get_include()]
+            extension.extra_compile_args = [*flags, *openmp]
+            extension.extra_link_args = [*openmp, "-lm"]
             if extension.name == RUNTIME:
-                extension.extra_objects = self.kernel_objects()
+                extension.extra_objects = self.kernel_objects(flags)
                 extension.depends += extension.extra_objects
         super().build_extensions()
 
+    def remove_harmful_flags(self) -> None:
+        """Take the flags that change results out of the compiler's commands."""
+        for name in ("compiler", "compiler_so", "compiler_cxx", "linker_so", "linker_exe"):
+            command = getattr(self.compiler, name, None) or []
+            harmful = [flag for flag in command if HARMFUL.fullmatch(flag)]
+            if harmful:
+                setattr(self.compiler, name, [flag for flag in command if flag not in harmful])
+                print(
+                    f"fastbp: left out {' '.join(harmful)}, which would change results",
+                    file=sys.stderr,
+                )
+
+    def translate(self) -> None:
+        """Turn the modules into C, those that changed."""
+        from Cython.Build import cythonize
+
+        translated = cythonize(
+            self.extensions,
+            build_dir=str(self.folder / "cython"),
+            nthreads=processes(),
+            force=self.force or None,
+            compiler_directives={
+                "language_level": 3,
+                "boundscheck": False,
+                "wraparound": False,
+                "cdivision": True,
+                "initializedcheck": False,
+            },
+        )
+        sources = {extension.name: extension.sources for extension in translated}
+        for extension in self.extensions:
+            extension.sources = sources[extension.name]
+
     def openmp_flags(self) -> list[str]:
         """``-fopenmp`` where the compiler links it and FASTBP_NO_OPENMP is not set."""
-        if os.environ.get("FASTBP_NO_OPENMP"):
+        if is_set("FASTBP_NO_OPENMP"):
             return []
+        # LDFLAGS are in the command that links modules, but not in that for programs, which tells
+        # a library that is missing.
+        linking = [*shlex.split(os.environ.get("LDFLAGS", "")), "-fopenmp"]
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "probe.c")
             source.write_text(
@@ -89,32 +154,37 @@ class Build(build_ext):
                     [str(source)], output_dir=folder, extra_postargs=["-fopenmp"]
                 )
                 self.compiler.link_executable(
-                    objects, "probe", output_dir=folder, extra_postargs=["-fopenmp"]
+                    objects, "probe", output_dir=folder, extra_postargs=linking
                 )
             except Exception as error:  # every compiler class has errors of its own
+                if is_set("FASTBP_REQUIRE_OPENMP"):
+                    raise
                 print(
                     f"fastbp: building without OpenMP, one thread only ({error})", file=sys.stderr
                 )
                 return []
         return ["-fopenmp"]
 
-    def kernel_objects(self) -> list[str]:
+    def kernel_objects(self, flags: list[str]) -> list[str]:
         """src/kernels_<isa>.c compiled for each part, ISA of the machine and dtype."""
         isas = ISAS.get(machine(), {"scalar": ["-O1"]})
-        kernels = [(part, isa, bits) for part in PARTS for isa in isas for bits in (32, 64)]
+        kernels = [
+            (isa, bits, part, [*flags, *added, *PARTS[part]])
+            for part in PARTS
+            for isa, added in isas.items()
+            for bits in (32, 64)
+        ]
         with ThreadPoolExecutor(processes()) as pool:
-            return list(pool.map(lambda kernel: self.kernel_object(isas, *kernel), kernels))
+            return list(pool.map(lambda kernel: self.kernel_object(*kernel), kernels))
 
-    def kernel_object(self, isas: dict[str, list[str]], part: str, isa: str, bits: int) -> str:
+    def kernel_object(self, isa: str, bits: int, part: str, flags: list[str]) -> str:
         """One kernel object, compiled again only if a file that went into it has changed.
 
         It is kept for the next build in a folder of its own for each compiler and its flags.
         """
-        flags = [*FLAGS, *isas[isa], *PARTS[part]]
         command = " ".join([*self.compiler.compiler_so, *flags, machine()])
-        folder = Path(
-            "build/kernels", sha256(command.encode()).hexdigest()[:16], f"f{bits}", part.lower()
-        )
+        key = sha256(command.encode()).hexdigest()[:16]
+        folder = self.folder / "kernels" / key / f"f{bits}" / part.lower()
         target = folder / f"src/kernels_{isa}.o"
         if self.force or is_stale(target):
             self.compiler.compile(
@@ -131,10 +201,10 @@ def is_stale(target: Path) -> bool:
     listed = target.with_suffix(".d")
     if not target.exists() or not listed.exists():
         return True
-    sources = listed.read_text().split(":", 1)[1].replace("\\\n", " ").split()
+    sources = listed.read_text().split(":", 1)[1].replace("\\\n", " ")
     return any(
         not Path(source).exists() or Path(source).stat().st_mtime > target.stat().st_mtime
-        for source in sources
+        for source in shlex.split(sources)
     )
 
 
@@ -142,24 +212,21 @@ def extension(name: str) -> Extension:
     return Extension(
         name,
         [f"{name.replace('.', '/')}.pyx", *(CORE if name == RUNTIME else [])],
-        include_dirs=["src", np.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
         depends=[*HEADERS],
     )
 
 
+def places() -> dict[str, dict[str, str]]:
+    """Where the build writes: beside the sources, or in a folder of its own if it may not there."""
+    if os.access(".", os.W_OK):
+        return {}
+    folder = tempfile.mkdtemp(prefix="fastbp-build-")
+    return {"build": {"build_base": folder}, "egg_info": {"egg_base": folder}}
+
+
 setup(
-    ext_modules=cythonize(
-        [extension(name) for name in MODULES],
-        build_dir="build/cython",
-        nthreads=processes(),
-        compiler_directives={
-            "language_level": 3,
-            "boundscheck": False,
-            "wraparound": False,
-            "cdivision": True,
-            "initializedcheck": False,
-        },
-    ),
+    ext_modules=[extension(name) for name in MODULES],
     cmdclass={"build_ext": Build},
+    options=places(),
 )

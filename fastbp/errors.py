@@ -4,6 +4,7 @@ Imports nothing, so that every layer, the compiled one included, may raise them.
 """
 
 __all__ = [
+    "BuildError",
     "BusyError",
     "ConfigError",
     "CorruptModelError",
@@ -40,6 +41,10 @@ class DTypeError(FastbpError, TypeError):
 
 class ConfigError(FastbpError, ValueError):
     """An unknown name or an unusable option."""
+
+
+class BuildError(FastbpError, RuntimeError):
+    """A build of fastbp that computes other numbers than the contract wants."""
 
 
 class BusyError(FastbpError, RuntimeError):

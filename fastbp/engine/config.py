@@ -10,7 +10,7 @@ from . import runtime
 
 __all__ = ["__version__", "show_config"]
 
-__version__ = "0.1.0"  # as in pyproject.toml
+__version__ = "0.1.0"  # read by pyproject.toml
 
 
 def show_config() -> None:

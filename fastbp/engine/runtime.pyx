@@ -79,7 +79,7 @@ def isas():
 
 
 cdef str current_isa
-cdef const fbp_kernels *current[FBP_N_DTYPES]
+cdef const fbp_kernels *current[2]     # by fbp_dtype; FBP_N_DTYPES is no constant to Cython before 3.3
 
 
 def isa():

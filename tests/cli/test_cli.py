@@ -11,8 +11,9 @@ import pytest
 from idx import idx
 
 import fastbp as fb
-from fastbp.cli import main
+from fastbp.cli import main, selfcheck
 from fastbp.datasets import load_digits, train_test_split
+from fastbp.engine import runtime
 
 
 @pytest.fixture
@@ -180,6 +181,19 @@ class TestPredict:
 class TestInfo:
     def test_configuration(self, run):
         assert fb.__version__ in run("info")
+
+    def test_bits_of_this_build(self, run):
+        output = run("info", "--check")
+        sets = len(runtime.isas())
+        assert output.count("the bits are right") >= 2 * 2 * sets
+        assert "OTHER" not in output
+
+    def test_other_bits_are_told(self, fail, monkeypatch):
+        monkeypatch.setitem(selfcheck.EXPECTED, "float64", selfcheck.EXPECTED["float32"])
+        message = fail("info", "--check")
+        assert "float64" in message
+        assert "float32" not in message
+        assert "-ffast-math" in message
 
     def test_model(self, run, flowers):
         run("train", flowers, "--quiet", "--epochs", 1)

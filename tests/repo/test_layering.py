@@ -83,7 +83,7 @@ KERNEL_HEADERS = {
     "string.h",
 }
 SYSTEM_HEADERS = KERNEL_HEADERS | {"stdatomic.h", "stdlib.h", "immintrin.h", "arm_neon.h"}
-SYSTEM_HEADERS |= {"sched.h", "limits.h", "time.h", "unistd.h", "windows.h", "malloc.h"}
+SYSTEM_HEADERS |= {"cpuid.h", "sched.h", "limits.h", "time.h", "unistd.h", "windows.h", "malloc.h"}
 SYSTEM_HEADERS |= {"linux/futex.h", "pthread.h", "fcntl.h", "sys/mman.h", "sys/syscall.h"}
 ISA_NAMES = re.compile(r"avx|neon|sse\d", re.IGNORECASE)
 

@@ -1,0 +1,62 @@
+"""Every processor of the baseline runs what is outside the kernel sets: no wide register there."""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+import subprocess
+from bisect import bisect_right
+from pathlib import Path
+
+import pytest
+
+from fastbp.engine import runtime
+
+MODULES = sorted(Path(runtime.__file__).parent.glob("*.so"))
+WIDE = re.compile(r"%[yz]mm")
+# The source of a kernel set, or what its functions end in that other files call.
+SETS = re.compile(r"kernels_avx(2|512)\.c|.*_avx(2|512)")
+
+pytestmark = pytest.mark.skipif(
+    platform.machine() != "x86_64" or not shutil.which("objdump"), reason="x86-64 and binutils"
+)
+
+
+def output(*command):
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def places_of_functions(path):
+    """Addresses of all functions, ascending; the source of each, or its name if others call it."""
+    found, file = {}, ""
+    for line in output("readelf", "--symbols", "--wide", str(path)).splitlines():
+        fields = line.split()
+        if len(fields) < 8:
+            continue
+        if fields[3] == "FILE":
+            file = fields[7]
+        elif fields[3] == "FUNC" and fields[6] != "UND":
+            shared = fields[7].startswith("fbp_")
+            found[int(fields[1], 16)] = fields[7] if shared else file
+    return sorted(found), found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name.split(".")[0])
+def test_wide_registers_are_in_kernel_sets_alone(path):
+    addresses, places = places_of_functions(path)
+    wrong, wide = set(), 0
+    for line in output("objdump", "--disassemble", "--no-show-raw-insn", str(path)).splitlines():
+        if WIDE.search(line):
+            wide += 1
+            address = int(line.split(":")[0], 16)
+            if not SETS.fullmatch(places[addresses[bisect_right(addresses, address) - 1]]):
+                wrong.add(line.strip())
+    assert not wrong
+    assert (wide > 0) == path.name.startswith("runtime.")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name.split(".")[0])
+def test_nothing_but_its_start_is_exported(path):
+    names = [line.split()[-1] for line in output("nm", "-D", "--defined-only", path).splitlines()]
+    assert names == [f"PyInit_{path.name.split('.')[0]}"]

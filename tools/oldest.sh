@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Builds with the lowest versions that pyproject.toml names, and tests with the lowest that run with it, in a fresh environment.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+"${PYTHON:-python3}" -m venv "$work/venv"
+# shellcheck disable=SC1091
+. "$work/venv/bin/activate"
+
+# `name>=version` of one list of pyproject.toml as `name==version`, a line each.
+lowest() {
+    python - "$root/pyproject.toml" "$1" <<'PYTHON'
+import sys, tomllib
+
+project = tomllib.load(open(sys.argv[1], "rb"))
+lists = {
+    "build": project["build-system"]["requires"],
+    "run": project["project"]["dependencies"],
+    "test": project["project"]["optional-dependencies"]["test"],
+}
+print("\n".join(line.replace(">=", "==") for line in lists[sys.argv[2]]))
+PYTHON
+}
+
+mapfile -t build < <(lowest build)
+mapfile -t run < <(lowest run)
+mapfile -t test < <(lowest test)
+python -m pip install --quiet "${build[@]}"
+python -m pip install --no-build-isolation --no-deps "$root"
+python -m pip install --quiet --force-reinstall "${run[@]}" "${test[@]}"
+fastbp info --check
+cd "$work"
+python -m pytest -n 2 "$root/tests"
