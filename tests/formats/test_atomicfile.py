@@ -211,13 +211,13 @@ def test_a_disk_that_is_full_at_any_moment(tmp_path):
 def test_a_process_that_is_killed_while_it_saves_leaves_a_whole_file(tmp_path):
     path, contents = tmp_path / "file", [bytes([i]) * 30_000 for i in range(2)]
     atomicfile.write(path, contents[0])
-    for i in range(30):
+    for i in range(10):
         pid = os.fork()
         if pid == 0:
             while True:
                 for content in contents:
                     atomicfile.write(path, content)
-        time.sleep(1e-3 + 1e-4 * i)
+        time.sleep(1e-3 + 3e-4 * i)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         assert path.read_bytes() in contents
