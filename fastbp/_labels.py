@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _check, _frames
 from ._objects import array_kept, labels_of
-from .engine.arrays import all_finite, in_form
-from .errors import ConfigError, DTypeError, LabelError, ShapeError
+from .engine.arrays import all_finite, held, in_form
+from .errors import ConfigError, DTypeError, LabelError, ShapeError, brief
 
 __all__ = [
     "Classes",
@@ -82,7 +82,7 @@ class Classes:
         except KeyError:
             row = next(i for i, label in enumerate(listed) if label not in self._codes)
         raise LabelError(
-            f"{name}: got the label {listed[row]!r} in row {row}, wanted one of "
+            f"{name}: got the label {brief(listed[row])} in row {row}, wanted one of "
             f"{shown(self.labels)}, the classes of the network (net.classes)"
         )
 
@@ -126,6 +126,7 @@ def encoded(
     ShapeError, DTypeError, InputError
         As for `_check.targets`.
     """
+    y = held(y)
     if (
         weights is None
         and domain == "real"
@@ -210,7 +211,7 @@ def _single(
             raise LabelError(f"{name}: {fault}")
     if pair is None:
         raise LabelError(
-            f"{name}: got the label {labels.tolist()[0]!r} in row 0, wanted numbers, which this "
+            f"{name}: got the label {brief(labels.tolist()[0])} in row 0, wanted numbers, which this "
             "loss takes for one such output; two classes go with Dense(1, 'sigmoid')"
         )
     if classes is None:
@@ -277,7 +278,7 @@ def _no_class(labels: NDArray[Any], n: int, n_outputs: int, name: str) -> LabelE
     if row is None:
         return _check.changed_labels(labels, n)
     return LabelError(
-        f"{name}: got class {listed[row]!r} in row {row}, wanted integers 0..{n - 1}, as the "
+        f"{name}: got class {brief(listed[row])} in row {row}, wanted integers 0..{n - 1}, as the "
         f"network has {_outputs(n_outputs)}; classes that are called otherwise need names: "
         "net.classes = [...]"
     )
@@ -307,7 +308,7 @@ def classes_of(value: Any, n_outputs: int) -> Classes | None:
     found = labels.tolist()
     if labels.ndim != 1 or len(found) != n or len(set(found)) != n:
         raise ConfigError(
-            f"classes: got {value!r}, wanted {n} different labels, as the network has "
+            f"classes: got {brief(value)}, wanted {n} different labels, as the network has "
             f"{_outputs(n_outputs)}"
         )
     return Classes(found)
@@ -371,7 +372,7 @@ def weights_by_target(
             wanted = f"one of {shown(names)}" if names else " and ".join(map(str, targets))
             wanted = f"0..{n_outputs - 1}" if n_outputs > 1 and not names else wanted
             raise ConfigError(
-                f"class_weight: got the class {key!r}, wanted {wanted}, as those of the network"
+                f"class_weight: got the class {brief(key)}, wanted {wanted}, as those of the network"
             )
     return found
 

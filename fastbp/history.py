@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from . import _check
-from .errors import ConfigError
+from .errors import ConfigError, brief
 from .formats import atomicfile
 
 if TYPE_CHECKING:
@@ -86,11 +86,13 @@ class History(dict[str, list[float]]):
             no number.
         """
         if not (isinstance(name, str) and name):
-            raise ConfigError(f"name: got {name!r}, wanted the name of a column")
+            raise ConfigError(f"name: got {brief(name)}, wanted the name of a column")
         if not self._epochs:
-            raise ConfigError(f"history.record: got {name!r} before the first epoch has ended")
+            raise ConfigError(f"history.record: got {brief(name)} before the first epoch has ended")
         if name in self._measured:
-            raise ConfigError(f"name: got {name!r}, which training records itself, wanted another")
+            raise ConfigError(
+                f"name: got {brief(name)}, which training records itself, wanted another"
+            )
         number = _check.real(value, "value", finite=False)
         column = self.get(name) or [NAN] * self._epochs
         column[-1] = number
@@ -117,7 +119,7 @@ class History(dict[str, list[float]]):
 
     def __setitem__(self, name: str, column: Any) -> None:
         """Refuse; `record` adds a column."""
-        raise TypeError(f"history: got a column {name!r}, wanted history.record(name, value)")
+        raise TypeError(f"history: got a column {brief(name)}, wanted history.record(name, value)")
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write one line per epoch, with a header; epochs are counted from 1."""

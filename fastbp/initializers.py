@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check
-from .errors import ConfigError
+from .errors import ConfigError, brief
 
 __all__ = [
     "Constant",
@@ -218,7 +218,7 @@ def default_weight(activation: str) -> Initializer:
 def _weight_shape(initializer: object, shape: tuple[int, ...]) -> tuple[int, ...]:
     if len(shape) != 2:
         raise ConfigError(
-            f"bias_init: got {initializer!r} for shape {shape}, wanted Zeros, Constant, Normal or "
+            f"bias_init: got {brief(initializer)} for shape {shape}, wanted Zeros, Constant, Normal or "
             "Uniform: a bias has no (n_in, n_out)"
         )
     return shape

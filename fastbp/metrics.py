@@ -53,7 +53,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check
-from .errors import ConfigError, InputError, LabelError, ShapeError
+from .errors import ConfigError, InputError, LabelError, ShapeError, brief
 
 __all__ = [
     "Metric",
@@ -390,7 +390,7 @@ def resolve(given: Any) -> tuple[Metric, ...]:
         One is neither, or two have the same name.
     """
     if isinstance(given, str) or not isinstance(given, Iterable):
-        raise ConfigError(f"metrics: got {given!r}, wanted a list of names and functions")
+        raise ConfigError(f"metrics: got {brief(given)}, wanted a list of names and functions")
     found = tuple(_resolved(metric) for metric in given)
     names = [metric.name for metric in found]
     for name in names:
@@ -407,7 +407,7 @@ def _resolved(given: Any) -> Metric:
         return Metric(given, FUNCTIONS[_check.choice(given, FUNCTIONS, "metrics")], True)
     name: str = getattr(given, "__name__", type(given).__name__)
     if not callable(given) or isinstance(given, type):
-        raise ConfigError(f"metrics: got {given!r}, wanted a name or a function f(y, outputs)")
+        raise ConfigError(f"metrics: got {brief(given)}, wanted a name or a function f(y, outputs)")
     if any(given is function for function in FUNCTIONS.values()):
         return Metric(name, given, True)
     if name in _TAKEN or name.startswith("val_") or name in FUNCTIONS or _top(name):

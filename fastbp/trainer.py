@@ -16,7 +16,7 @@ from ._check import Weights
 from .callbacks import Callback
 from .datasets import split
 from .engine.runtime import get_num_threads
-from .errors import ConfigError, CorruptModelError, ShapeError
+from .errors import ConfigError, CorruptModelError, ShapeError, brief
 from .formats import checkpoint, modelfile
 from .history import History
 from .losses import Loss, LossFunction, mean, total_weight
@@ -116,7 +116,7 @@ class Trainer:
         metrics: Sequence[str | MetricFunction] = (),
     ) -> None:
         if not isinstance(network, Network):
-            raise ConfigError(f"network: got {network!r}, wanted a Network")
+            raise ConfigError(f"network: got {brief(network)}, wanted a Network")
         optimizer = _checked(SGD(0.1) if optimizer is None else optimizer)
         self._loss = network._loss(loss)
         self._batch_size = _check.optional_int(batch_size, "batch_size")
@@ -823,7 +823,7 @@ class Trainer:
 
 def _checked(optimizer: Any) -> Optimizer:
     if not isinstance(optimizer, Optimizer):
-        raise ConfigError(f"optimizer: got {optimizer!r}, wanted one such as SGD(...)")
+        raise ConfigError(f"optimizer: got {brief(optimizer)}, wanted one such as SGD(...)")
     return optimizer
 
 

@@ -120,6 +120,13 @@ cdef class Model:
         node.frozen, node.rate_factor, node.decay_factor = not trainable, rate_factor, decay_factor
         self.revision += 1
 
+    def apart(self, cnp.ndarray array):
+        """A C-contiguous array, or a copy of it if it shares memory with the parameters, which training writes to."""
+        cdef char *begin = <char *>cnp.PyArray_DATA(array)
+        if begin < self.memory.data + self.memory.bytes and begin + cnp.PyArray_NBYTES(array) > self.memory.data:
+            return np.array(array)
+        return array
+
     def claim(self):
         """Return the `Claim` of the only call that may write the parameters.
 
