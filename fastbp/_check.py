@@ -521,7 +521,8 @@ def shape(value: ArrayLike, name: str) -> tuple[int, ...]:
 
 def table(value: ArrayLike, name: str) -> NDArray[Any]:
     """Return `value` as an array of rows, whatever they are of."""
-    array = array_of(value, name)
+    # Parts of a masked array keep their masks.
+    array = value if isinstance(value, np.ma.MaskedArray) else array_of(value, name)
     if not array.ndim:
         raise ShapeError(f"{name}: got {brief(value)}, wanted an array with a row per example")
     return array

@@ -397,10 +397,12 @@ def _principal(
     """Return falling deviations, their directions as columns, and which are more than rounding."""
     rows, width = x.shape
     most = min(rows, width)
-    if rows < 2 or (n_components or 1) > most:
+    if rows < 2:
+        raise InputError(f"x: got {rows} row, wanted two or more")
+    if (n_components or 1) > most:
         raise ConfigError(
             f"n_components: got {n_components} for {rows} rows and {width} columns, wanted at "
-            "most the smaller of the two, and two rows or more"
+            "most the smaller of the two"
         )
     exponent = int(np.frexp(columns.reach.max())[1])
     triangle = np.empty((0, width))  # R of the QR decomposition of the rows so far

@@ -20,6 +20,8 @@ def state(owner: Any, names: bool = True) -> str:
     Parameters, what the optimizer remembers, counters, random state, schedule, history (but for the
     seconds), open epoch, options, and unless told otherwise the names of columns and classes.
     """
+    if isinstance(owner, fb.preprocess.Affine):
+        return repr(text(owner))
     if isinstance(owner, fb.Trainer):
         architecture, tensors, training = owner._packed()
         training = json.loads(json.dumps(training))

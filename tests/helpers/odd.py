@@ -22,12 +22,11 @@ class Odd(NamedTuple):
     """How a form is made of a plain array, and what a call makes of it.
 
     `expect` is "same", the bits of the plain copy or the same error; "error", a named one; or
-    "either". `alone` is the shape that all arrays of a call are cut to first: one row, or None.
+    "either". With `one_row` all arrays of a call are cut to their first row before.
     """
 
     make: Callable[[np.ndarray], Any]
     expect: str = "same"
-    plain: Callable[[np.ndarray], Any] | None = None
     one_row: bool = False
 
 

@@ -45,14 +45,23 @@ class Given:
     expects: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
+def nothing() -> None:
+    """The owner of a function."""
+
+
 @dataclasses.dataclass
 class Specification:
     """`call(owner, **arguments)` on what `make` gives, a network or a trainer, or None."""
 
     arguments: dict[str, Given]
     call: Callable[..., Any]
-    make: Callable[[], Any] = lambda: None
+    make: Callable[[], Any] = nothing
     within: str = ""  # what comes before the name of each argument in an error
+
+    @property
+    def owned(self) -> bool:
+        """Whether it is a call of something that knows how many columns there are."""
+        return self.make is not nothing
 
 
 def rows(clean=X, **options):
@@ -116,6 +125,10 @@ def assignment(make, name, given, of=lambda owner: owner) -> Specification:
 
 def half_square(y, t):
     return ((y - t) ** 2).sum(axis=1) / 2, y - t
+
+
+def half_square_alone(y, t):
+    return (y**2).sum(axis=1) / 2, y
 
 
 def mapped_net() -> fb.Network:
@@ -308,13 +321,13 @@ def calls() -> dict[str, Specification]:
         "History.plot": Specification({}, lambda owner: owner.history.plot() and None, trained),
         "EarlyStopping.reset": function(fb.EarlyStopping(2).reset),
         "gradient_check": function(
-            fb.gradient_check, network=option("object", net(units := 3)), x=x, y=y, loss=loss(),
+            fb.gradient_check, network=option("object", fb.Network(3, [fb.Dense(3, "softmax")], seed=0)), x=x, y=y, loss=loss(),
             l2=option("number", 0.5), eps=option("positive", 2.0**-20),
             tolerance=option("positive", 0.5), l1=option("number", 0.5), penalize_bias=flag(True),
             sample_weight=sample_weight),
         "check_loss": function(
-            fb.check_loss, function=option("object", half_square), outputs=Given("targets", T),
-            targets=Given("any rows", T * 2), eps=option("positive", 2.0**-20),
+            fb.check_loss, function=option("object", half_square_alone), outputs=Given("targets", T),
+            targets=Given("any rows", T * 2, expects={"masked": "error"}), eps=option("positive", 2.0**-20),
             tolerance=option("positive", 0.5)),
         "set_num_threads": Specification(
             {"n": option("count", 2, named="n_threads", optional=True)},
@@ -420,7 +433,8 @@ def more() -> dict[str, Specification]:
         "Affine, diagonal": construct(preprocess.Affine, mean=Given("parameter", X[0]),
                                       matrix=Given("parameter", X[1])),
         "transform, diagonal": method(lambda: preprocess.MinMax().fit(X), "transform", x=rows()),
-        "labels, one output": function(fb.labels, rows=rows(np.abs(X[:, :1]) / 4)),
+        "labels, one output": function(
+            fb.labels, rows=rows(np.abs(X[:, :1]) / 4, expects={"one axis": "same"})),
         "one_hot alone": function(fb.one_hot, labels=labels()),
     }  # fmt: skip
 
