@@ -301,7 +301,7 @@ def classes_of(value: Any, n_outputs: int) -> Classes | None:
     n = max(n_outputs, 2)
     try:
         labels, _ = _read(value, "classes")
-        if labels.dtype.kind == "f":
+        if labels.ndim == 1 and labels.dtype.kind == "f":
             _require_whole(labels, n_outputs, "classes")
     except (DTypeError, LabelError) as error:
         raise ConfigError(str(error)) from error

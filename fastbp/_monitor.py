@@ -58,10 +58,12 @@ class Monitor:
     """
 
     def __init__(self, name: Any, mode: Any, option: str = "monitor") -> None:
-        if name is not None and not (isinstance(name, str) and name):
+        plain = None if name is None else _check.text(name)
+        if name is not None and not plain:
             raise ConfigError(
                 f"{option}: got {brief(name)}, wanted the name of a column of History"
             )
+        name = plain
         told = metrics.direction(name or "loss")
         found = told if mode is None else _check.choice(mode, MODES, "mode")
         if found is None:

@@ -50,14 +50,21 @@ class History(dict[str, list[float]]):
         return self._epochs
 
     def append(self, **values: float) -> None:
-        """Record one epoch; a quantity missing in some epochs is NaN there."""
+        """Record one epoch; a quantity missing in some epochs is NaN there.
+
+        Raises
+        ------
+        ConfigError
+            A value is no number; nothing is recorded.
+        """
         epochs = self._epochs
+        values = {k: _check.real(value, k, finite=False) for k, value in values.items()}
         try:
             for name in values:
                 if name not in self:
                     super().__setitem__(name, [NAN] * epochs)
             for name, column in self.items():
-                column.append(float(values.get(name, NAN)))
+                column.append(values.get(name, NAN))
             self._measured, self._recorded = frozenset(values), frozenset()
             self._epochs = epochs + 1
         finally:
@@ -85,8 +92,9 @@ class History(dict[str, list[float]]):
             No epoch has ended yet, the name is one that training itself records, or the value is
             no number.
         """
-        if not (isinstance(name, str) and name):
-            raise ConfigError(f"name: got {brief(name)}, wanted the name of a column")
+        given, name = name, _check.text(name) or ""
+        if not name:
+            raise ConfigError(f"name: got {brief(given)}, wanted the name of a column")
         if not self._epochs:
             raise ConfigError(f"history.record: got {brief(name)} before the first epoch has ended")
         if name in self._measured:

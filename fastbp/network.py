@@ -423,7 +423,7 @@ class Network:
         target = targets[0] if targets.ndim == 2 else np.eye(self._n_outputs)[targets[0]]
         example, dx = x[0].astype(self._dtype), self._by_raw_rows(found.dx)[0]
         target = target.astype(self._dtype)
-        return Trace(str(loss), found.loss, example, target, found.layers, dx)
+        return Trace(_check.text(loss) or str(loss), found.loss, example, target, found.layers, dx)
 
     def fold(self) -> Network:
         """Return a copy without `preprocessing` that takes the same raw rows.

@@ -15,6 +15,7 @@ from . import _check, _frames, _labels
 from ._check import Weights
 from .callbacks import Callback
 from .datasets import split
+from .engine.rows import Rows
 from .engine.runtime import get_num_threads
 from .errors import ConfigError, CorruptModelError, ShapeError, brief
 from .formats import checkpoint, modelfile
@@ -808,6 +809,7 @@ class Trainer:
         rows, targets, weights, names = network._named_examples(
             x, y, loss, sample_weight, whole, prefix, names
         )
+        rows, targets, weights = self._apart(rows, targets, weights)
         if isinstance(class_weight, dict):
             known = names.classes, network.n_outputs, loss.targets, network._activation
             class_weight = _labels.weights_by_target(class_weight, *known)
@@ -816,6 +818,14 @@ class Trainer:
         if class_weight is not None:
             weights = _check.row_weights(weights, class_weight, targets, whole)
         return (rows, targets, weights), names
+
+    def _apart(self, rows: _check.AnyRows, targets: NDArray[Any], weights: Weights) -> Checked:
+        """Return them, or copies where they are views of the weights that are to be trained."""
+        model = self.network._model
+        data = rows.data if isinstance(rows, Rows) else rows
+        if model.apart(data) is not data:
+            rows = rows[:]
+        return rows, model.apart(targets), None if weights is None else model.apart(weights)
 
     def _threads(self) -> int:
         return self._n_threads or get_num_threads()
@@ -833,9 +843,12 @@ def _unrounded(given: Any, y: NDArray[Any]) -> NDArray[Any]:
     Labels that were given for one output are not those: `y` has what they stand for.
     """
     array = np.asarray(given)
-    if array.dtype.kind not in "biuf" or array.size != y.size:
+    if array.dtype.kind not in "biuf":
         return y
-    array = array.astype(np.float64).reshape(y.shape)
+    array = array.astype(np.float64)
+    if array.size != y.size:
+        return y
+    array = array.reshape(y.shape)
     with np.errstate(over="ignore"):
         same = array.astype(y.dtype) == y
     return np.where(same, array, y)

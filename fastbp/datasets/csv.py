@@ -42,6 +42,8 @@ class CsvFile:
 
     def __init__(self, path: str | PathLike[str], column: str | int | None = None) -> None:
         self.path = Path(_check.path(path))
+        if isinstance(column, int) and abs(column) >= 2**31:
+            raise ConfigError(f"target: got {brief(column)}, wanted the position of a column")
         try:
             self.delimiter = self._likely_delimiter()
             head = list(islice(self._lines(), 2))

@@ -260,7 +260,7 @@ def calls() -> dict[str, Specification]:
     x, y, sample_weight = rows(), labels(), weights()
     one = {"x": rows(X[0], expects={"one axis": "either", "three axes": "either", "no rows": "error"}),
            "y": Given("labels", np.array(2), expects={"no axes": "same"})}
-    fit = {"epochs": option("count", 1), "progress": flag(), "callbacks": option("object", ()),
+    fit = {"epochs": option("count", 1), "progress": flag(), "callbacks": option("object", (), expects={"empty": "either"}),
            "validation_split": option("share", 0.5, optional=True)}
     fit = {**fit, "validation_split": option("share", None, optional=True)}
     fits = {kind.__name__: kind for kind in (preprocess.Center, preprocess.Standardize,
@@ -295,16 +295,16 @@ def calls() -> dict[str, Specification]:
             batch_size=option("count", 2, optional=True), l2=option("number", 0.5),
             shuffle=flag(), seed=option("seed", 2), n_threads=option("count", 2, optional=True),
             l1=option("number", 0.5), penalize_bias=flag(True), **LIMITS,
-            class_weight=option("object", {0: 2.0}, optional=True),
+            class_weight=option("object", {0: 2.0}, optional=True, expects={"dict": "either"}),
             average=option("name", "rows"), metrics=option("object", ["f1"], expects={"empty": "either"})),
         "Trainer.fit": method(trained, "fit", x=x, y=labels(expects={"None": "error"}), **fit,
                               sample_weight=sample_weight,
-                              validation_data=option("object", (X, Y), optional=True)),
+                              validation_data=option("object", (X, Y), optional=True, named="validation")),
         "Trainer.step": method(trained, "step", **EXAMPLES),
         "Trainer.evaluate": method(trained, "evaluate", **EXAMPLES),
         "Trainer.end_epoch": method(
-            trained, "end_epoch", callbacks=option("object", ()),
-            validation_data=option("object", (X, Y), optional=True)),
+            trained, "end_epoch", callbacks=option("object", (), expects={"empty": "either"}),
+            validation_data=option("object", (X, Y), optional=True, named="validation")),
         "Trainer.save": method(trained, "save", path=option("path", "run.safetensors")),
         "Trainer.load": function(
             fb.Trainer.load, path=option("path", "no such file"),
@@ -392,7 +392,9 @@ def calls() -> dict[str, Specification]:
                  "multiclass_svm", "perceptron"):  # fmt: skip
         f = getattr(models, name)
         arguments = {p: option("count", 2) for p in inspect.signature(f).parameters if p != "options"}
-        found[f"models.{name}"] = function(f, **arguments)
+        found[f"models.{name}"] = Specification(
+            arguments, lambda _, f=f, **k: f(**k, seed=0)
+        )
     return found
 
 
