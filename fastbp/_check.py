@@ -73,7 +73,7 @@ def rows(
     """
     x = held(x)
     if not in_form(x, dtype, n_inputs):
-        if usable(x) and x.dtype != dtype:
+        if usable(x) and not in_form(x, dtype):
             return checked_rows(x, None, n_inputs, dtype, name, values)
         return inputs(x, n_inputs, dtype, name, values)
     if values and not all_finite(x):
@@ -364,8 +364,8 @@ def class_weight(value: Any) -> ClassWeight:
         whole = isinstance(label, int) or (isinstance(label, float) and label.is_integer())
         if not (whole or isinstance(label, str)):
             raise ConfigError(
-                f"class_weight: got the class {brief(key)}, wanted a label: a string, a bool or a whole "
-                "number"
+                f"class_weight: got the class {brief(key)}, wanted a label: a string, a bool or "
+                "a whole number"
             )
         checked[label] = number(weight, f"class_weight[{brief(key)}]")
     return checked
@@ -455,14 +455,14 @@ def array_of(value: ArrayLike, name: str) -> NDArray[Any]:
 
     Of an array it is a view whose form and memory nobody can take away: see `held`.
     """
-    value = held(value)
-    if type(value) is np.ndarray:
-        return value
+    array: NDArray[Any] = held(value)
+    if type(array) is np.ndarray:
+        return array
     if isinstance(value, np.ma.MaskedArray):
         raise _masked(name)
-    if _frames.is_frame(value):
-        return held(_frames.array_of(value, name))
-    array = held(_as_array(value, name))
+    array = held(
+        _frames.array_of(value, name) if _frames.is_frame(value) else _as_array(value, name)
+    )
     if isinstance(value, list | tuple) and _has_masked(value, array.ndim):
         raise _masked(name)
     return array

@@ -211,8 +211,8 @@ def _single(
             raise LabelError(f"{name}: {fault}")
     if pair is None:
         raise LabelError(
-            f"{name}: got the label {brief(labels.tolist()[0])} in row 0, wanted numbers, which this "
-            "loss takes for one such output; two classes go with Dense(1, 'sigmoid')"
+            f"{name}: got the label {brief(labels.tolist()[0])} in row 0, wanted numbers, which "
+            "this loss takes for one such output; two classes go with Dense(1, 'sigmoid')"
         )
     if classes is None:
         classes = _found(labels, order, 2, 1, name)
@@ -330,6 +330,8 @@ def numbered(y: ArrayLike, name: str) -> NDArray[np.intp]:
     labels, _ = _read(y, name)
     if labels.ndim != 1:
         raise ShapeError(f"{name}: got shape {labels.shape}, wanted (n,), a label a row")
+    if labels.dtype.kind == "f" and not all_finite(np.ascontiguousarray(labels, np.float64)):
+        raise LabelError(_check.not_finite(labels, name))
     found: NDArray[np.intp] = np.unique(labels, return_inverse=True)[1]
     return found
 
@@ -372,7 +374,8 @@ def weights_by_target(
             wanted = f"one of {shown(names)}" if names else " and ".join(map(str, targets))
             wanted = f"0..{n_outputs - 1}" if n_outputs > 1 and not names else wanted
             raise ConfigError(
-                f"class_weight: got the class {brief(key)}, wanted {wanted}, as those of the network"
+                f"class_weight: got the class {brief(key)}, wanted {wanted}, as those of the "
+                "network"
             )
     return found
 

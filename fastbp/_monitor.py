@@ -68,10 +68,11 @@ class Monitor:
         found = told if mode is None else _check.choice(mode, MODES, "mode")
         if found is None:
             raise ConfigError(
-                f"mode: got None with {option}={brief(name)}, whose name does not tell which value is "
-                "the best, wanted 'min' or 'max'"
+                f"mode: got None with {option}={brief(name)}, whose name does not tell which "
+                "value is the best, wanted 'min' or 'max'"
             )
-        self.name, self.mode, self._option = name, found, option
+        self.name: str | None = name
+        self.mode, self._option = found, option
 
     def column(self, validated: bool) -> str:
         """Return the column's name in epochs that are `validated`, or not."""

@@ -48,8 +48,8 @@ def numbers_of(objects: NDArray[Any], name: str) -> NDArray[np.float64]:
         place = ", ".join(str(i) for i in np.unravel_index(index, objects.shape))
         if not wrong:
             raise InputError(
-                f"{name}: got nothing ({brief(listed[index])}) at [{place}], wanted finite numbers: "
-                "fill the gap, or drop the row or the column"
+                f"{name}: got nothing ({brief(listed[index])}) at [{place}], wanted finite "
+                "numbers: fill the gap, or drop the row or the column"
             )
         raise DTypeError(f"{name}: got {brief(listed[index])} at [{place}], wanted real numbers")
     try:
@@ -112,6 +112,6 @@ def _require_present(listed: list[Any], kinds: dict[type, str], name: str) -> No
         kind = kinds[type(label)]
         if not kind or (kind == "float" and label != label):
             raise LabelError(
-                f"{name}: got no label ({brief(label)}) in row {row}, wanted one in each row: fill the "
-                "gap, or drop the row"
+                f"{name}: got no label ({brief(label)}) in row {row}, wanted one in each row: "
+                "fill the gap, or drop the row"
             )

@@ -219,7 +219,7 @@ def default_weight(activation: str) -> Initializer:
 def _weight_shape(initializer: object, shape: tuple[int, ...]) -> tuple[int, ...]:
     if len(shape) != 2:
         raise ConfigError(
-            f"bias_init: got {brief(initializer)} for shape {shape}, wanted Zeros, Constant, Normal or "
-            "Uniform: a bias has no (n_in, n_out)"
+            f"bias_init: got {brief(initializer)} for shape {shape}, wanted Zeros, Constant, "
+            "Normal or Uniform: a bias has no (n_in, n_out)"
         )
     return shape

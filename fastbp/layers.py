@@ -307,7 +307,8 @@ class Dense(Weighted):
         self._dropout = _check.number(dropout, "dropout", below=1)
         if self._dropout and self.activation == "softmax":
             raise ConfigError(
-                f"dropout: got {brief(dropout)} for softmax, wanted an activation that is element-wise"
+                f"dropout: got {brief(dropout)} for softmax, wanted an activation that is "
+                "element-wise"
             )
 
     @property
@@ -360,8 +361,8 @@ def initializer(value: Initializer | None, name: str) -> Initializer | None:
     if value is None or (callable(value) and not isinstance(value, type)):
         return value
     raise ConfigError(
-        f"{name}: got {brief(value)}, wanted an initializer such as fastbp.initializers.Normal(0.1), "
-        "or a callable (rng, shape) -> array"
+        f"{name}: got {brief(value)}, wanted an initializer such as "
+        "fastbp.initializers.Normal(0.1), or a callable (rng, shape) -> array"
     )
 
 

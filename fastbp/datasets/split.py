@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, _frames, _labels
-from ..errors import ConfigError, InputError, ShapeError, brief
+from ..errors import InputError, ShapeError
 
 __all__ = ["parts", "rows", "train_test_split"]
 

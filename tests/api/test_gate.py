@@ -11,150 +11,176 @@ import warnings
 
 import numpy as np
 import pytest
-from digests import state, text
+from digests import names, parts, text
 from odd import FORMS, forms_of_libraries, plain_of
 from odd_options import BAD, same_as
-from specifications import ARRAYS, MORE, SPECIFICATIONS, is_inner, nothing, parameters_of, public_callables
+from specifications import (
+    ARRAYS,
+    MORE,
+    SPECIFICATIONS,
+    is_inner,
+    nothing,
+    parameters_of,
+    public_callables,
+)
 
 from fastbp.errors import FastbpError
 
 ALL = SPECIFICATIONS | MORE
+SHAPES = ("a row more", "a row less", "a column more", "a column less")
+# Forms for which the other argument may be called wrong.
+OF_TWO = (*SHAPES, "one axis", "one row backwards", "one row, odd stride")
+# Rows of anything can be split, and a loss of one's own takes any targets.
+GAPS = {"masked": "either", "pandas, a gap": "same"}
+ANYTHING = (
+    dict.fromkeys(FORMS, "same")
+    | GAPS
+    | {
+        name: "error"
+        for name in (
+            "no axes",
+            "None",
+            "number",
+            "word",
+            "set",
+            "dict",
+            "generator",
+            "a class",
+            "no rows",
+            "ragged",
+            "recursive list",
+            "masked rows in a list",
+            "a masked number in a list",
+            "broken __array__",
+        )
+    }
+)
+OF_KIND = {
+    "labels": {"text": "same", "text of variable length": "same"},
+    "any rows": ANYTHING,
+    "any labels": ANYTHING,
+}
 
 
 class Calls:
     """Calls of one specification, on an owner that is made anew when a call has changed it."""
 
     def __init__(self, specification):
-        self._specification, self._owner, self._found = specification, None, {}
+        self._specification, self._found = specification, {}
+        self._owner = self._before = None
 
     def outcome(self, arguments):
-        """The text of what a call gives and leaves, or its error, which has changed nothing.
+        """What a call gives and leaves as a text, or its error, which has changed nothing.
 
         Without the names of columns and classes: they depend on what the form was of.
         """
         make = self._specification.make
         if self._owner is None and make is not nothing:
             self._owner = make()
-            self._before = state(self._owner)
+            self._before = parts(self._owner), names(self._owner)
         owner = self._owner
         try:
             given = self._specification.call(owner, **arguments)
         except FastbpError as error:
-            assert owner is None or state(owner) == self._before, "the state has changed"
+            after = None if owner is None else (parts(owner), names(owner))
+            assert after == self._before, "the state has changed"
             return error
         found = text(given)
         if owner is None:
             return found, None
-        if state(owner) != self._before:
+        after = parts(owner)
+        if (after, names(owner)) != self._before:
             self._owner = None
-        return found, state(owner, names=False)
+        return found, after
 
     def plain(self, argument, value, arguments):
         """The outcome of a plain value, looked up if it was seen before."""
-        key = repr((argument, text(value), len(arguments)))
+        rows = [len(a) for a in arguments.values() if isinstance(a, np.ndarray) and a.ndim]
+        key = repr((argument, text(value), rows))
         if key not in self._found:
             self._found[key] = self.outcome({**arguments, argument: value})
         return self._found[key]
 
 
-def named(error, specification, argument):
-    given = specification.arguments[argument]
-    name = re.escape(specification.within + (given.named or argument))
-    message = str(error).replace("validation_data", "validation")
-    return re.search(rf"(^|[\s.:\[(]){name}\b", message) and re.search(" got |is not", message)
+def same(found, wanted):
+    if isinstance(wanted, FastbpError):
+        return type(found) is type(wanted)
+    return not isinstance(found, FastbpError) and found == wanted
 
 
-SHAPES = [FORMS[f"a {axis} {change}"] for axis in ("row", "column") for change in ("more", "less")]
-
-
-# Strings are labels; rows of anything can be split.
-ANYTHING = dict.fromkeys(FORMS, "same") | {
-    name: "error"
-    for name in ("no axes", "None", "number", "word", "set", "dict", "generator", "a class", "no rows",
-                 "ragged", "recursive list", "masked rows in a list", "a masked number in a list",
-                 "broken __array__")
-}  # fmt: skip
-OF_KIND = {
-    "labels": {"text": "same", "text of variable length": "same"},
-    "any rows": ANYTHING | {"masked": "either"},
-    "any labels": ANYTHING | {"masked": "either"},
-}
+def is_named(error, specification, arguments):
+    """Whether the message says which of these arguments is wrong, and what came."""
+    for argument in arguments:
+        name = specification.within + (specification.arguments[argument].named or argument)
+        if re.search(rf"(^|[\s.:\[(]){re.escape(name)}(\b|_data\b)", str(error)):
+            return " got " in str(error) or "is not" in str(error)
+    return False
 
 
 def expected(specification, argument, name, form):
-    """What a call makes of a form: a wrong number of rows is wrong where something else has rows."""
+    """What a call makes of a form: a number of rows is wrong where something else has rows."""
     given = specification.arguments[argument]
-    if form in SHAPES and name not in given.expects:
+    if name in SHAPES and name not in given.expects:
         others = sum(g.kind in ARRAYS for g in specification.arguments.values())
         by_column = "column" in name and given.clean.ndim == 2
-        sure = specification.owned if by_column else others > 1
+        sure = specification.make is not nothing if by_column else others > 1
         return "error" if sure else "either"
     return given.expects.get(name) or OF_KIND.get(given.kind, {}).get(name) or form.expect
 
 
-def check(calls, specification, argument, form, expect):
-    """Return what is wrong with a cell, or None."""
-    arguments = {name: given.clean for name, given in specification.arguments.items()}
+def fault(calls, specification, argument, name, form):
+    """What is wrong with one cell, or None."""
+    arguments = {key: given.clean for key, given in specification.arguments.items()}
     if form.one_row:
-        arguments = {
-            k: v[:1] if isinstance(v, np.ndarray) and v.ndim and specification.arguments[k].kind != "parameter" else v
-            for k, v in arguments.items()
-        }
+        for key, given in specification.arguments.items():
+            if given.kind in ARRAYS and given.kind != "parameter" and given.clean.ndim:
+                arguments[key] = given.clean[:1]
     try:
-        value = form.make(arguments[argument])
+        odd = form.make(arguments[argument])
     except (ValueError, TypeError, IndexError, AttributeError, AssertionError):
-        return None  # there is no such form of this array
+        return None  # this array has no such form
     try:
-        found = calls.outcome({**arguments, argument: value})
-    except OSError:
-        return None
-    except Exception as error:  # noqa: BLE001
+        found = calls.outcome({**arguments, argument: odd})
+    except Exception as error:
         return f"{type(error).__name__}: {error}"
-    loose = form in SHAPES or form.one_row or form is FORMS["one axis"]
-    known = specification.arguments if loose else (argument,)
-    if isinstance(found, FastbpError) and not any(named(found, specification, k) for k in known):
+    known = specification.arguments if name in OF_TWO else (argument,)
+    if isinstance(found, FastbpError) and not is_named(found, specification, known):
         return f"not named: {found}"
+    expect = expected(specification, argument, name, form)
     if expect == "error":
         return None if isinstance(found, FastbpError) else "taken"
     if expect == "either":
         return None
-    odd = form.make(arguments[argument])
-    any_kind = specification.arguments[argument].kind.startswith("any")
-    plain = np.array(np.asarray(odd)) if any_kind else plain_of(odd)
+    odd = form.make(arguments[argument])  # a generator is used up
+    is_any = specification.arguments[argument].kind.startswith("any")
+    plain = np.array(np.asarray(odd)) if is_any else plain_of(odd)
     wanted = calls.plain(argument, plain, arguments)
-    if isinstance(wanted, FastbpError):
-        same = type(wanted) is type(found)
-    else:
-        same = wanted == found
-    return None if same else f"got {str(found)[:200]}, wanted {str(wanted)[:200]}"
+    return None if same(found, wanted) else f"got {found!s:.200}, wanted {wanted!s:.200}"
 
 
-def test_every_public_callable_has_a_specification():
-    found = dict(public_callables())
-    without = [name for name in found if name not in SPECIFICATIONS and not is_inner(name)]
-    assert not without
-    gone = [name for name in SPECIFICATIONS if name not in found]
-    assert not gone
-    for name, value in found.items():
-        if name in SPECIFICATIONS and name != "History.append":
-            assert parameters_of(value) == set(SPECIFICATIONS[name].arguments), name
-
-
-def bad_cells(specification, forms):
+def faults(specification, forms):
+    """What is wrong, by argument and form."""
     found, calls = {}, Calls(specification)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for argument, given in specification.arguments.items():
-            if given.kind not in ARRAYS:
-                continue
             for name, form in forms.items():
-                expect = expected(specification, argument, name, form)
-                if name == "None" and given.optional:
+                if given.kind not in ARRAYS or (name == "None" and given.optional):
                     continue
-                wrong = check(calls, specification, argument, form, expect)
+                wrong = fault(calls, specification, argument, name, form)
                 if wrong:
                     found[argument, name] = wrong
     return found
+
+
+def test_every_public_callable_has_a_specification():
+    found = dict(public_callables())
+    assert len(found) > 150
+    assert [name for name in found if name not in SPECIFICATIONS and not is_inner(name)] == []
+    assert [name for name in SPECIFICATIONS if name not in found] == []
+    for name, value in found.items():
+        if name in SPECIFICATIONS and name != "History.append":  # of columns by any name
+            assert parameters_of(value) == set(SPECIFICATIONS[name].arguments), name
 
 
 WITH_ARRAYS = [
@@ -164,53 +190,41 @@ WITH_ARRAYS = [
 
 @pytest.mark.parametrize("name", WITH_ARRAYS)
 def test_every_form_of_an_array(name):
-    assert bad_cells(ALL[name], FORMS) == {}
+    assert faults(ALL[name], FORMS | forms_of_libraries()) == {}
 
 
-@pytest.mark.parametrize("name", WITH_ARRAYS)
-def test_forms_of_other_libraries(name):
-    assert bad_cells(ALL[name], forms_of_libraries()) == {}
+def option_fault(calls, specification, argument, kind, value, is_bad):
+    """What is wrong with one value of an option, or None."""
+    given = specification.arguments[argument]
+    clean = {name: other.clean for name, other in specification.arguments.items()}
+    try:
+        found = calls.outcome({**clean, argument: value})
+        wanted = None if is_bad else calls.outcome(clean)
+    except OSError:  # of a file that is not there
+        return None
+    except Exception as error:
+        return f"{type(error).__name__}: {error!s:.200}"
+    if not is_bad:
+        return None if same(found, wanted) else f"got {found!s:.200}, wanted {wanted!s:.200}"
+    if not isinstance(found, FastbpError):
+        return None if given.expects.get(kind) == "either" else "taken"
+    return None if is_named(found, specification, [argument]) else f"not named: {found!s:.200}"
 
 
 @pytest.mark.parametrize("name", [n for n, s in ALL.items() if s.arguments])
 def test_every_option(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     specification, found = ALL[name], {}
-    clean = {k: given.clean for k, given in specification.arguments.items()}
-    outcome = Calls(specification).outcome
+    calls = Calls(specification)
     for argument, given in specification.arguments.items():
         if given.kind not in BAD:
             continue
-        try:
-            wanted = outcome(clean)
-        except OSError:
-            wanted = None
-        for kind, value in same_as(given.clean, given.kind).items():
-            try:
-                got = outcome({**clean, argument: value})
-            except OSError:
-                continue
-            except Exception as error:  # noqa: BLE001
-                found[argument, kind] = f"{type(error).__name__}: {error}"
-                continue
-            if type(got) is type(wanted) if isinstance(wanted, FastbpError) else got == wanted:
-                continue
-            if True:
-                found[argument, kind] = f"got {got!s:.300}, wanted {wanted!s:.300}"
-        for kind, value in BAD[given.kind].items():
+        cells = [(k, v, False) for k, v in same_as(given.clean, given.kind).items()]
+        cells += [(k, v, True) for k, v in BAD[given.kind].items()]
+        for kind, value, is_bad in cells:
             if value is None and given.optional:
                 continue
-            try:
-                got = outcome({**clean, argument: value})
-            except OSError:
-                continue
-            except Exception as error:  # noqa: BLE001
-                found[argument, kind] = f"{type(error).__name__}: {error!s:.200}"
-                continue
-            if not isinstance(got, FastbpError):
-                if given.expects.get(kind) != "either":
-                    found[argument, kind] = "taken"
-            elif not named(got, specification, argument):
-                found[argument, kind] = f"not named: {got!s:.200}"
-    if found:
-        e = AssertionError(); e.found = found; raise e
+            wrong = option_fault(calls, specification, argument, kind, value, is_bad)
+            if wrong:
+                found[argument, kind] = wrong
+    assert found == {}

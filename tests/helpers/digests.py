@@ -1,64 +1,82 @@
-"""What a call gives and leaves behind as a text, so that two calls can be compared to the last bit."""
+"""What a call gives and leaves behind as a text, so that two can be compared to the last bit."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import Any
 
 import numpy as np
 
 import fastbp as fb
 
-# Of a history: not the same twice.
-CLOCK = ("seconds",)
+# Not the same twice, or no part of what training goes on from.
+PASSING = ("seconds", "region", "moment", "_model", "_measured", "_recorded")
 
 
-def state(owner: Any, names: bool = True) -> str:
-    """SHA-256 of all that training may change: of a trainer its whole state, of a network its own.
+def state(trainer: fb.Trainer) -> str:
+    """SHA-256 of all that training may change, and of the options of the trainer.
 
-    Parameters, what the optimizer remembers, counters, random state, schedule, history (but for the
-    seconds), open epoch, options, and unless told otherwise the names of columns and classes.
+    Parameters, names, groups of layers, what the optimizer remembers, schedule, counters, random
+    state, history (but for the seconds), what callbacks have found, the open epoch.
     """
-    if isinstance(owner, fb.preprocess.Affine):
-        return repr(text(owner))
+    return hashlib.sha256(repr(_owner(trainer)).encode()).hexdigest()
+
+
+def names(owner: Any) -> Any:
+    """Of a trainer or a network: what columns and classes are called."""
+    network = getattr(owner, "network", owner)
+    return text((getattr(network, "columns", None), getattr(network, "classes", None)))
+
+
+def parts(owner: Any) -> Any:
+    """The state of a trainer, a network or a map, without the names."""
+    return _owner(owner, False)
+
+
+def _owner(owner: Any, with_names: bool = True) -> Any:
     if isinstance(owner, fb.Trainer):
-        architecture, tensors, training = owner._packed()
-        training = json.loads(json.dumps(training))
-        training["state"]["open_epoch"].pop("seconds")
-    else:
-        architecture, tensors, training = owner._architecture(), owner._tensors(), {}
-    if not names:
-        architecture = {k: v for k, v in architecture.items() if k not in ("columns", "classes")}
-    digest = hashlib.sha256(json.dumps([architecture, training], default=repr).encode())
-    for name, tensor in sorted(tensors.items()):
-        if name.removeprefix("history.") not in CLOCK:
-            digest.update(f"{name} {tensor.dtype} {tensor.shape}".encode() + tensor.tobytes())
-    return digest.hexdigest()
+        kept = {k: v for k, v in vars(owner).items() if k not in ("_state", "_runs", "_begun")}
+        state = owner._state
+        own = [
+            (k, text(v))
+            for k, v in state.__getstate__().items()
+            if k not in (*PASSING, "network", "memory")
+        ]
+        memory = text((*state.memory.last[:3], state.memory.missed(state.steps.n)))
+        return text(kept), own, memory, _owner(owner.network, with_names)
+    if isinstance(owner, fb.Network):
+        groups = [layer._group for layer in owner.weighted_layers]
+        own = text((owner._model.arena, groups, owner.preprocessing, owner.metadata))
+        return own, names(owner) if with_names else None
+    return text(owner)
 
 
 def text(value: Any) -> Any:
     """A value as nested tuples of types and texts that are equal if it is, to the last bit."""
     if isinstance(value, np.ndarray):
-        plain = value.tolist() if value.dtype.kind == "O" else value.tobytes()
-        return str(value.dtype), value.shape, plain
+        # The bytes of a long double have gaps.
+        listed = value.dtype.kind in "OT" or value.dtype == np.longdouble
+        plain = value.tolist() if listed else value.tobytes()
+        return value.dtype.str, value.shape, plain
     if isinstance(value, float | np.floating):
         return type(value).__name__, float(value).hex()
-    if isinstance(value, fb.Network | fb.Trainer):
-        return state(value)
-    if isinstance(value, fb.History):
-        return [(k, text(v)) for k, v in value.items() if k not in CLOCK], value.stopped
-    if isinstance(value, dict):
-        return [(text(k), text(v)) for k, v in value.items()]
-    if isinstance(value, list | tuple):
-        return type(value).__name__, [text(v) for v in value]
     if value is None or isinstance(value, str | bytes | int | np.generic | np.dtype | type):
         return type(value).__name__, repr(value)
-    if hasattr(value, "to_numpy"):
-        return text(np.asarray(value.to_numpy()))
+    if isinstance(value, fb.History):
+        return [(k, text(v)) for k, v in value.items() if k not in PASSING], value.stopped
+    if isinstance(value, dict):
+        return [(text(k), text(v)) for k, v in value.items() if k not in PASSING]
+    if isinstance(value, list | tuple):
+        return type(value).__name__, [text(v) for v in value]
+    if isinstance(value, fb.Network | fb.Trainer):
+        return _owner(value)
+    if isinstance(value, np.random.BitGenerator):
+        return repr(value.state)
+    if hasattr(value, "to_numpy") or hasattr(value, "numpy"):
+        return text(np.asarray(value))
     if type(value).__module__.startswith("fastbp") and hasattr(value, "__dict__"):
-        skipped = ("_model", "columns", "_history")
-        return type(value).__name__, [
-            (k, text(v)) for k, v in vars(value).items() if k not in skipped
-        ]
+        kept = {
+            k: v for k, v in vars(value).items() if k not in ("columns", "_history", "_constant")
+        }
+        return type(value).__name__, text(kept)
     return type(value).__name__, getattr(value, "__qualname__", "")

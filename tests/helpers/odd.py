@@ -1,4 +1,4 @@
-"""Odd and bad forms of an array, one for each thing that a user may hand over by mistake or on purpose.
+"""Odd and bad forms of an array, one for each thing that a user may hand over.
 
 A form keeps the values, so that a call must give the bits that it gives for a plain copy, or it is
 one that no call can use.
@@ -142,9 +142,11 @@ def bits(a):
 
 
 def rows_of_arrays(a):
-    return [array.array("d", row) for row in a.tolist()] if a.ndim == 2 else array.array(
-        a.dtype.char, a.tolist()
-    )  # fmt: skip
+    return (
+        [array.array("d", row) for row in a.tolist()]
+        if a.ndim == 2
+        else array.array(a.dtype.char, a.tolist())
+    )
 
 
 def whole(dtype):
@@ -181,8 +183,13 @@ FORMS: dict[str, Odd] = {
     "bool": Odd(lambda a: a > 0),
     "swapped bytes": Odd(lambda a: a.astype(a.dtype.newbyteorder())),
     "objects": Odd(of_objects(at=None)),
-    "objects of NumPy": Odd(lambda a: np.array([*map(np.float64, a.flat), None], object)[:-1].reshape(a.shape)
-                            if a.dtype.kind == "f" else of_objects(at=None)(a)),
+    "objects of NumPy": Odd(
+        lambda a: (
+            np.array([*map(np.float64, a.flat), None], object)[:-1].reshape(a.shape)
+            if a.dtype.kind == "f"
+            else of_objects(at=None)(a)
+        )
+    ),
     "an object": Odd(of_objects(object()), "error"),
     "nothing": Odd(of_objects(None), "error"),
     "a huge integer": Odd(of_objects(10**400), "error"),
@@ -218,7 +225,9 @@ FORMS: dict[str, Odd] = {
     "subclass": Odd(lambda a: a.view(Subclass)),
     "subclass without arithmetic": Odd(lambda a: a.view(Loud)),
     "matrix": Odd(lambda a: a.view(np.matrix) if a.ndim == 2 else a.view(Subclass)),
-    "masked": Odd(lambda a: np.ma.masked_array(a, np.arange(a.size).reshape(a.shape) == 1), "error"),
+    "masked": Odd(
+        lambda a: np.ma.masked_array(a, np.arange(a.size).reshape(a.shape) == 1), "error"
+    ),
     "masked rows in a list": Odd(masked_rows, "error"),
     "a masked number in a list": Odd(nested_masked, "error"),
     "memoryview": Odd(lambda a: memoryview(a.copy())),
@@ -234,7 +243,9 @@ FORMS: dict[str, Odd] = {
     "minus zero": Odd(filled(-0.0)),
     "denormal": Odd(lambda a: (a * 1e-40).astype(np.float32) if a.dtype.kind == "f" else a.copy()),
     "beyond float32": Odd(filled(1e300)),
-    "beyond float64": Odd(lambda a: filled(np.longdouble("1e4000"))(a.astype(np.longdouble)), "error"),
+    "beyond float64": Odd(
+        lambda a: filled(np.longdouble("1e4000"))(a.astype(np.longdouble)), "error"
+    ),
     # shapes
     "a row more": Odd(lambda a: np.concatenate([a, a[:1]]), "error"),
     "a row less": Odd(lambda a: a[:-1].copy(), "error"),
@@ -255,7 +266,7 @@ FORMS: dict[str, Odd] = {
     "dict": Odd(lambda a: {"x": 1}, "error"),
     "generator": Odd(lambda a: (row for row in a), "error"),
     "a class": Odd(lambda a: np.ndarray, "error"),
-}  # fmt: skip
+}
 
 
 def plain_of(odd: Any) -> Any:
@@ -278,9 +289,11 @@ def forms_of_libraries() -> dict[str, Odd]:
         pass
     else:
         found["pandas"] = Odd(
-            lambda a: pandas.DataFrame(a, columns=list("abcdefgh")[: a.shape[1]])
-            if a.ndim == 2
-            else pandas.Series(a)
+            lambda a: (
+                pandas.DataFrame(a, columns=list("abcdefgh")[: a.shape[1]])
+                if a.ndim == 2
+                else pandas.Series(a)
+            )
         )
         found["pandas, index out of order"] = Odd(
             lambda a: pandas.Series(a, range(len(a))[::-1]) if a.ndim == 1 else a

@@ -37,25 +37,54 @@ class Index:
 
 
 NEVER = {
-    "bytes": b"x", "nan": nan, "complex": 1j, "empty": [], "dict": {"a": 1}, "set": {1},
-    "object": object(), "class": int, "no text": NoText(), "date": datetime.date(2020, 1, 1),
-    "decimal": decimal.Decimal("0.5"), "array": np.ones(3), "one element": np.ones(1),
-    "masked": np.ma.masked, "zero byte": "a\0b", "surrogate": "\ud800", "dates": np.datetime64(1, "s"),
+    "bytes": b"x",
+    "nan": nan,
+    "complex": 1j,
+    "empty": [],
+    "dict": {"a": 1},
+    "set": {1},
+    "object": object(),
+    "class": int,
+    "no text": NoText(),
+    "date": datetime.date(2020, 1, 1),
+    "decimal": decimal.Decimal("0.5"),
+    "array": np.ones(3),
+    "one element": np.ones(1),
+    "masked": np.ma.masked,
+    "zero byte": "a\0b",
+    "surrogate": "\ud800",
+    "dates": np.datetime64(1, "s"),
     "ragged": [[1.0], [1.0, 2.0]],
-}  # fmt: skip
+}
 NO_NUMBER = {**NEVER, "none": None, "text": "0.2", "true": True, "np.true": np.True_}
 NO_COUNT = {
-    **NO_NUMBER, "fraction": 1.5, "float": 2.0, "np.float": np.float64(2), "negative": -1,
-    "huge": HUGE, "unprintable": UNPRINTABLE, "int32": 2**31, "fraction array": np.array(2.0),
-}  # fmt: skip
+    **NO_NUMBER,
+    "fraction": 1.5,
+    "float": 2.0,
+    "np.float": np.float64(2),
+    "negative": -1,
+    "huge": HUGE,
+    "unprintable": UNPRINTABLE,
+    "int32": 2**31,
+    "fraction array": np.array(2.0),
+}
 NO_REAL = {
-    **NO_NUMBER, "inf": inf, "minus inf": -inf, "huge": HUGE, "unprintable": -UNPRINTABLE,
+    **NO_NUMBER,
+    "inf": inf,
+    "minus inf": -inf,
+    "huge": HUGE,
+    "unprintable": -UNPRINTABLE,
     "nan32": np.float32(nan),
-}  # fmt: skip
+}
 NO_NAME = {
-    **NEVER, "none": None, "number": 3, "unprintable": UNPRINTABLE, "word": "no such name",
-    "np.word": np.str_("no such name"), "true": True,
-}  # fmt: skip
+    **NEVER,
+    "none": None,
+    "number": 3,
+    "unprintable": UNPRINTABLE,
+    "word": "no such name",
+    "np.word": np.str_("no such name"),
+    "true": True,
+}
 # By kind of option: values that it cannot have.
 BAD: dict[str, dict[str, Any]] = {
     "count": {**NO_COUNT, "zero": 0},
@@ -68,13 +97,16 @@ BAD: dict[str, dict[str, Any]] = {
     "flag": {**NO_NAME, "zero": 0, "one": 1, "true": "True", "float": 1.0},
     "seed": {k: v for k, v in NO_COUNT.items() if k not in ("huge", "unprintable", "int32")},
     "name": NO_NAME,
-    "word": {k: v for k, v in NO_NAME.items()
-             if k not in ("word", "np.word", "zero byte", "surrogate")},
+    "word": {
+        k: v for k, v in NO_NAME.items() if k not in ("word", "np.word", "zero byte", "surrogate")
+    },
     "dtype": {k: v for k, v in NO_NAME.items() if k not in ("class", "none")}
-             | {"half": np.float16, "integer": int, "swapped": ">f4"},
-    "path": {k: v for k, v in NO_NAME.items() if k not in ("bytes", "word", "np.word", "surrogate")},
+    | {"half": np.float16, "integer": int, "swapped": ">f4"},
+    "path": {
+        k: v for k, v in NO_NAME.items() if k not in ("bytes", "word", "np.word", "surrogate")
+    },
     "object": {**NEVER, "none": None, "number": 3, "word": "x", "unprintable": UNPRINTABLE},
-}  # fmt: skip
+}
 for kind in ("seed",):
     BAD[kind].pop("none")
 BAD["flag"]["true"] = "True"
@@ -98,7 +130,9 @@ def same_as(value: Any, kind: str) -> dict[str, Any]:
             "str and Enum": enum.Enum("Name", {"MEMBER": value}, type=str).MEMBER,
             "no axes": np.array(value),
         }
-        return forms | ({"dtype": np.dtype(value), "type": np.dtype(value).type} if kind == "dtype" else {})
+        return forms | (
+            {"dtype": np.dtype(value), "type": np.dtype(value).type} if kind == "dtype" else {}
+        )
     numbers = [np.float16, np.float32, np.float64, np.longdouble, fractions.Fraction]
     integers = [np.int8, np.uint8, np.int32, np.uint64, np.int64]
     if kind in ("count", "whole", "seed"):
