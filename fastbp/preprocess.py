@@ -163,8 +163,8 @@ class MinMax(_Fitted):
         self.low, self.high = _check.real(self.low, "low"), _check.real(self.high, "high")
         if not 0 < self.high - self.low < np.inf:
             raise ConfigError(
-                f"range: got low {self.low} and high {self.high}, wanted low < high, and a finite "
-                "difference"
+                f"range: got low {self.low:g} and high {self.high:g}, wanted low < high, and a "
+                "finite difference"
             )
 
     def _solve(self, x: NDArray[Any], columns: _Columns) -> Map:

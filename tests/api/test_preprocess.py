@@ -200,12 +200,11 @@ class TestBesideScikitLearn:
     [
         (lambda: Standardize(shared=1), "shared: got 1"),
         (lambda: Standardize(farthest=0), "farthest: got 0"),
-        (lambda: MinMax(1, 1), "range: got 1 to 1"),
+        (lambda: MinMax(1, 1), "range: got low 1 and high 1"),
         (lambda: MinMax(0, np.inf), "high: got inf"),
         (lambda: MinMax("a", 1), "low: got 'a'"),
         (lambda: PCA(0), "n_components: got 0"),
         (lambda: PCA(4).fit(np.eye(5, 3)), "n_components: got 4 for 5 rows and 3"),
-        (lambda: PCA().fit(np.ones((1, 3))), "two rows or more"),
         (lambda: Whiten(zca="no"), "zca: got 'no'"),
         (lambda: Whiten(epsilon=-1), "epsilon: got -1"),
         (lambda: PCA().transform(np.eye(3)), r"got PCA\(n_components=None\) without a fit"),
@@ -214,6 +213,12 @@ class TestBesideScikitLearn:
 def test_bad_options(make, match):
     with pytest.raises(errors.ConfigError, match=match):
         make()
+
+
+def test_one_row_has_no_directions():
+    for kind in (PCA, Whiten):
+        with pytest.raises(errors.InputError, match="x: got 1 row, wanted two or more"):
+            kind().fit(np.ones((1, 3)))
 
 
 @pytest.mark.parametrize(

@@ -35,15 +35,16 @@ def parts(owner: Any) -> Any:
 
 def _owner(owner: Any, with_names: bool = True) -> Any:
     if isinstance(owner, fb.Trainer):
-        kept = {k: v for k, v in vars(owner).items() if k not in ("_state", "_runs", "_begun")}
+        options = owner._options(), owner._loss.shown, owner.metrics
         state = owner._state
         own = [
             (k, text(v))
             for k, v in state.__getstate__().items()
             if k not in (*PASSING, "network", "memory")
         ]
-        memory = text((*state.memory.last[:3], state.memory.missed(state.steps.n)))
-        return text(kept), own, memory, _owner(owner.network, with_names)
+        kind, begins, values = state.memory.last[:3]
+        memory = text((kind, begins, values.tobytes(), state.memory.missed(state.steps.n)))
+        return text(options), own, memory, _owner(owner.network, with_names)
     if isinstance(owner, fb.Network):
         groups = [layer._group for layer in owner.weighted_layers]
         own = text((owner._model.arena, groups, owner.preprocessing, owner.metadata))
@@ -65,7 +66,7 @@ def text(value: Any) -> Any:
     if isinstance(value, fb.History):
         return [(k, text(v)) for k, v in value.items() if k not in PASSING], value.stopped
     if isinstance(value, dict):
-        return [(text(k), text(v)) for k, v in value.items() if k not in PASSING]
+        return sorted((repr(k), text(v)) for k, v in value.items() if k not in PASSING)
     if isinstance(value, list | tuple):
         return type(value).__name__, [text(v) for v in value]
     if isinstance(value, fb.Network | fb.Trainer):
