@@ -822,9 +822,10 @@ class Trainer:
     def _apart(self, rows: _check.AnyRows, targets: NDArray[Any], weights: Weights) -> Checked:
         """Return them, or copies where they are views of the weights that are to be trained."""
         model = self.network._model
-        data = rows.data if isinstance(rows, Rows) else rows
-        if model.apart(data) is not data:
-            rows = rows[:]
+        if not isinstance(rows, Rows):
+            rows = model.apart(rows)
+        elif (data := model.apart(rows.data)) is not rows.data:
+            rows = Rows(data, rows.mean, rows.scale)
         return rows, model.apart(targets), None if weights is None else model.apart(weights)
 
     def _threads(self) -> int:
