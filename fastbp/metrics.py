@@ -464,7 +464,7 @@ def _rows(
     if values.ndim != 2 or not values.size:
         raise ShapeError(f"outputs: got shape {given.shape}, wanted (n, n_outputs)")
     n, k = values.shape
-    array = _check.numeric(y, "y")
+    array = np.array(_check.numeric(y, "y"))  # that nobody writes to
     if (
         len(array.shape) not in (1, 2)
         or len(array) != n

@@ -171,7 +171,8 @@ class NoMistakes:
         if y is None:
             raise ConfigError("callbacks: got NoMistakes with batches, wanted x and y as arrays")
         weights = trainer._state.moment.row_weights
-        self._x, self._y = x, trainer.network._targets(y, len(x), trainer._loss, weights)
+        targets = trainer.network._targets(y, len(x), trainer._loss, weights)
+        self._x, self._y = x, targets.copy()  # that nobody writes to
         self._counted = np.full(len(x), True) if weights is None else weights != 0
         self._border = _border(self._y, trainer._loss.targets, trainer.network.n_outputs)
 

@@ -328,7 +328,8 @@ def one_hot(
     LabelError, ShapeError, DTypeError, ConfigError
         An argument cannot be used.
     """
-    labels, dtype = _check.numeric(labels, "labels"), _check.floating_dtype(dtype)
+    # A copy: another thread may write to them after they were looked at.
+    labels, dtype = np.array(_check.numeric(labels, "labels")), _check.floating_dtype(dtype)
     shape = labels.shape
     if len(shape) != 1 or not shape[0]:
         raise ShapeError(f"labels: got shape {shape}, wanted (n,), one integer per row")
