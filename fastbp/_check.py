@@ -56,9 +56,10 @@ def inputs(
 ) -> NDArray[Any]:
     """Return `x` as a C-contiguous [n >= 1, n_inputs] array of `dtype`; with `values`, finite."""
     if not in_form(x, dtype, n_inputs):
-        x = _converted(numeric(x, name), dtype)
+        x = numeric(x, name)
         if x.ndim != 2 or x.shape[1] != n_inputs or not x.shape[0]:
             _reject_inputs(x.shape, n_inputs, name)
+        x = _converted(x, dtype, name)
     if values and not all_finite(x):
         raise InputError(not_finite(x, name))
     return x
@@ -187,7 +188,7 @@ def column(
     y: NDArray[Any], dtype: np.dtype, domain: str, name: str
 ) -> tuple[NDArray[Any], str | None]:
     """Return numbers as rows of `dtype`, those of one dimension as a column, and `domain_fault`."""
-    array = _converted(y.reshape(-1, 1) if y.ndim == 1 else y, dtype)
+    array = _converted(y.reshape(-1, 1) if y.ndim == 1 else y, dtype, name)
     if not all_finite(array):
         raise LabelError(not_finite(array, name))
     return array, domain_fault(array, domain)
@@ -221,7 +222,7 @@ def classes(y: ArrayLike, n_classes: int, name: str) -> NDArray[Any]:
             f"{name}: got one-dimensional {array.dtype}, wanted integer classes 0..{n_classes - 1} "
             f"({name}.astype(int))"
         )
-    plain = plain_classes(array, n_classes)
+    plain = plain_classes(array, n_classes, name)
     if plain is None:
         row = int(np.argmax((array < 0) | (array >= n_classes)))
         raise LabelError(
@@ -230,7 +231,7 @@ def classes(y: ArrayLike, n_classes: int, name: str) -> NDArray[Any]:
     return plain
 
 
-def plain_classes(y: NDArray[Any], n_classes: int) -> NDArray[Any] | None:
+def plain_classes(y: NDArray[Any], n_classes: int, name: str) -> NDArray[Any] | None:
     """Return numbers [n] as int64 if all are integers 0..n_classes - 1, else None."""
     if not len(y):
         return None
@@ -239,7 +240,7 @@ def plain_classes(y: NDArray[Any], n_classes: int) -> NDArray[Any] | None:
         return None
     if y.dtype.kind == "f" and not (y == np.rint(y)).all():
         return None
-    return _converted(y, INT64)
+    return _converted(y, INT64, name)
 
 
 def domain_fault(y: NDArray[Any], domain: str) -> str | None:
@@ -319,10 +320,10 @@ def parameter(value: ArrayLike, shape: tuple[int, ...], dtype: np.dtype, name: s
 
 def shaped(value: ArrayLike, shape: tuple[int, ...], dtype: np.dtype, name: str) -> NDArray[Any]:
     """Return `value` as an array of `shape` and `dtype`."""
-    array = _converted(numeric(value, name), dtype)
+    array = numeric(value, name)
     if array.shape != shape:
         raise ShapeError(f"{name}: got shape {array.shape}, wanted {shape}")
-    return array
+    return _converted(array, dtype, name)
 
 
 def weights(
@@ -332,11 +333,12 @@ def weights(
 
     The weights of a `whole` set of rows, not of one batch, are not all 0: they have a mean.
     """
-    array = _converted(numeric(value, name), DTYPES["float64"])
+    array = numeric(value, name)
     if array.shape != (n_rows,):
         raise ShapeError(
             f"{name}: got shape {array.shape}, wanted ({n_rows},), a weight for each row of x"
         )
+    array = _converted(array, DTYPES["float64"], name)
     if not all_finite(array):
         raise InputError(not_finite(array, name))
     low, high = extremes(array)
@@ -506,12 +508,18 @@ def _has_masked(value: Any, depth: int) -> bool:
     )
 
 
-def _converted(array: NDArray[Any], dtype: np.dtype) -> NDArray[Any]:
+def _converted(array: NDArray[Any], dtype: np.dtype, name: str) -> NDArray[Any]:
     if in_form(array, dtype):
         return array
     # A number too large for float32 becomes infinite here and is named by the finiteness check.
-    with np.errstate(over="ignore"):
-        return np.require(array, dtype, ("C", "A"))
+    try:
+        with np.errstate(over="ignore"):
+            return np.require(array, dtype, ("C", "A"))
+    except MemoryError as error:
+        raise MemoryError(
+            f"{name}: got {array.dtype} of shape {array.shape}, of which a copy in {dtype} does "
+            "not fit into memory, wanted fewer rows; C-contiguous numbers are used in place"
+        ) from error
 
 
 def shape(value: ArrayLike, name: str) -> tuple[int, ...]:

@@ -175,7 +175,7 @@ def _several(
 ) -> tuple[NDArray[Any], Classes | None]:
     kind = labels.dtype.kind
     if kind in NUMERIC and order is None and (classes is None or classes.counted):
-        plain = _check.plain_classes(labels, n_outputs)
+        plain = _check.plain_classes(labels, n_outputs, name)
         if plain is not None:
             return plain, classes or _counted(kind, n_outputs)
     if classes is None:

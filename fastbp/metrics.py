@@ -458,19 +458,18 @@ def _rows(
     """
     exclusive = _check.flag(exclusive, "exclusive")
     given = _check.numeric(outputs, "outputs")
-    values = given.astype(np.float64)
-    if values.ndim == 1:
-        values = values[:, None]
-    if values.ndim != 2 or not values.size:
+    if given.ndim not in (1, 2) or not given.size:
         raise ShapeError(f"outputs: got shape {given.shape}, wanted (n, n_outputs)")
-    n, k = values.shape
-    array = np.array(_check.numeric(y, "y"))  # that nobody writes to
+    n, k = given.shape if given.ndim == 2 else (len(given), 1)
+    array = _check.numeric(y, "y")
     if (
         len(array.shape) not in (1, 2)
         or len(array) != n
         or (array.ndim == 2 and array.shape[1] != k)
     ):
         raise ShapeError(f"y: got shape {array.shape}, wanted ({n}, {k}), or classes ({n},)")
+    array = np.array(array)  # that nobody writes to
+    values = given.astype(np.float64).reshape(n, k)
     weights = np.ones(n)
     if sample_weight is not None:
         weights = _check.weights(sample_weight, n, _check.DTYPES["float64"], "sample_weight")

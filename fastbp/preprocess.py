@@ -328,11 +328,11 @@ def one_hot(
     LabelError, ShapeError, DTypeError, ConfigError
         An argument cannot be used.
     """
-    # A copy: another thread may write to them after they were looked at.
-    labels, dtype = np.array(_check.numeric(labels, "labels")), _check.floating_dtype(dtype)
+    labels, dtype = _check.numeric(labels, "labels"), _check.floating_dtype(dtype)
     shape = labels.shape
     if len(shape) != 1 or not shape[0]:
         raise ShapeError(f"labels: got shape {shape}, wanted (n,), one integer per row")
+    labels = np.array(labels)  # that nobody writes to
     if n_classes is None:
         if labels.dtype.kind not in "biu" or not 0 <= labels.max() < 2**31 - 1:
             found = f"{labels.dtype} up to {labels.max()}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import pytest
@@ -43,10 +43,8 @@ def types(a):
 def sizes(a):
     shape = a.shape
     for other in ((1, 1), (20_000, *shape[1:]), shape):
-        try:
+        with suppress(ValueError):  # a call is looking at it
             a.resize(other, refcheck=False)
-        except ValueError:  # a call is looking at it
-            pass
 
 
 @contextmanager
