@@ -63,7 +63,7 @@ class _Fitted(Affine):
             x, columns = _frames.by_name(x, None, "x")
         x = _check.array_of(x, "x")
         rows = _check.numbers(x, _n_columns(x))
-        with np.errstate(over="ignore", divide="ignore"):
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             mean, matrix, image = self._solve(rows, _Columns(rows))
         if not all(np.isfinite(array).all() for array in (mean, matrix, image)):
             raise InputError(

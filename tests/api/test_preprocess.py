@@ -238,3 +238,29 @@ def test_one_row_has_no_directions():
 def test_bad_arrays(call, error, match):
     with pytest.raises(error, match=match):
         call()
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e153, 1e200, 1e305])
+def test_maps_of_numbers_whose_squares_leave_float64(scale):
+    """The map of 2^k x is that of x but for the factor; NumPy's decomposition of x is the truth."""
+    x = np.random.default_rng(0).standard_normal((40, 3)) * [1, 3, 0.5] + [0, 2, -1]
+    large = x * scale
+    deviation = x.std(axis=0)
+    np.testing.assert_allclose(Standardize().fit(large).matrix * scale, 1 / deviation, rtol=1e-9)
+    np.testing.assert_allclose(
+        Standardize(shared=True).fit(large).matrix * scale, 1 / x.std(), rtol=1e-9
+    )
+    directions = np.linalg.svd(x - x.mean(axis=0))[2].T
+    found = PCA().fit(large)
+    np.testing.assert_allclose(np.abs(found.matrix), np.abs(directions), atol=1e-9)
+    whitened = Whiten().fit(large).transform(large)
+    np.testing.assert_allclose(np.cov(whitened.T), np.eye(3), atol=1e-9)
+
+
+def test_a_map_that_is_not_finite_names_x():
+    x = np.array([[0.0], [3e-310]])
+    for kind in (Standardize, MinMax, Whiten):
+        with pytest.raises(errors.InputError, match="x: got columns whose map is not finite"):
+            kind().fit(x)
+    with pytest.raises(errors.ConfigError, match="range: got low"):
+        MinMax(-1e308, 1e308)

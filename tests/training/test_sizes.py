@@ -50,13 +50,14 @@ def test_a_wrong_shape_is_refused_before_a_copy(name):
 
 @pytest.mark.parametrize("name", TOO_LARGE)
 def test_a_copy_that_does_not_fit_is_named(name):
-    with pytest.raises(MemoryError, match=r"x: got float32 of shape \(7036.*fewer rows"):
+    wanted = r"x: got float32 of shape \(7036.*fewer rows"
+    with pytest.raises(MemoryError, match=wanted):
         TOO_LARGE[name]()
 
 
-@pytest.fixture(params=[(2**31, 2**16), (2**32, 2**16), (2**32, 64)])
+@pytest.fixture(params=[(2**31, 2**16), (2**32, 2**16), (2**31, 64)])
 def sparse(request, tmp_path):
-    """Rows of uint8, zero but for the first and the last one; the file takes no room on the disk."""
+    """Rows of uint8, zero but for the first and the last one, in a file that takes no room."""
     size, columns = request.param
     rows = size // columns + 1
     path = tmp_path / "rows"
