@@ -19,7 +19,7 @@ from . import _check, _frames
 from .engine.arrays import all_finite
 from .engine.model import Model
 from .engine.runtime import get_num_threads
-from .errors import ConfigError, InputError, ShapeError
+from .errors import ConfigError, InputError, ShapeError, brief
 from .gates import Residual
 from .layers import Dense, Layer, Weighted
 
@@ -163,7 +163,7 @@ class Affine:
         """
         layers = getattr(network, "layers", None)
         if not isinstance(layers, tuple):
-            raise ConfigError(f"network: got {network!r}, wanted a Network")
+            raise ConfigError(f"network: got {brief(network)}, wanted a Network")
         layer = layers[-1]
         if not isinstance(layer, Dense) or layer.activation != "linear":
             raise ConfigError(f"last layer: got {layer!r}, wanted a linear Dense")
@@ -301,7 +301,9 @@ def attached(value: Any, n_outputs: int) -> Affine | None:
     if value is None:
         return None
     if not isinstance(value, Affine):
-        raise ConfigError(f"preprocessing: got {value!r}, wanted one of fastbp.preprocess, or None")
+        raise ConfigError(
+            f"preprocessing: got {brief(value)}, wanted one of fastbp.preprocess, or None"
+        )
     if value.n_outputs != n_outputs:
         raise ShapeError(
             f"preprocessing: got a map to {value.n_outputs} columns, wanted {n_outputs}, as many "

@@ -5,6 +5,7 @@ says which argument, what came and what was wanted. Arrays that already have tha
 in two compiled look-ups; anything else is converted once.
 """
 
+import numbers as numbers_abc
 import operator
 import os
 from collections.abc import Collection, Iterator
@@ -15,15 +16,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _frames
 from ._objects import numbers_of
-from .engine.arrays import all_finite, in_form
+from .engine.arrays import all_finite, held, in_form
 from .engine.rows import Rows, usable
-from .errors import ConfigError, DTypeError, InputError, LabelError, ShapeError
+from .errors import ConfigError, DTypeError, InputError, LabelError, ShapeError, brief
 
 INT64 = np.dtype(np.int64)
 DTYPES: dict[str, np.dtype[Any]] = {name: np.dtype(name) for name in ("float32", "float64")}
 # Tuples made once: `isinstance` with `a | b` makes the union anew in every call.
 BOOLS = (bool, np.bool_)
-NUMBERS = (int, float, np.integer, np.floating)
 
 PROBABILITY_SUM_TOLERANCE = 1e-3
 
@@ -56,9 +56,10 @@ def inputs(
 ) -> NDArray[Any]:
     """Return `x` as a C-contiguous [n >= 1, n_inputs] array of `dtype`; with `values`, finite."""
     if not in_form(x, dtype, n_inputs):
-        x = _converted(numeric(x, name), dtype)
+        x = numeric(x, name)
         if x.ndim != 2 or x.shape[1] != n_inputs or not x.shape[0]:
             _reject_inputs(x.shape, n_inputs, name)
+        x = _converted(x, dtype, name)
     if values and not all_finite(x):
         raise InputError(not_finite(x, name))
     return x
@@ -71,9 +72,9 @@ def rows(
 
     A C-contiguous, aligned array of a type that the engine converts is used in place.
     """
+    x = held(x)
     if not in_form(x, dtype, n_inputs):
-        x = np.asarray(x) if isinstance(x, np.memmap) else x
-        if usable(x) and not in_form(x, dtype, n_inputs):
+        if usable(x) and not in_form(x, dtype):
             return checked_rows(x, None, n_inputs, dtype, name, values)
         return inputs(x, n_inputs, dtype, name, values)
     if values and not all_finite(x):
@@ -107,12 +108,10 @@ def numbers(x: ArrayLike, n_inputs: int, name: str = "x", values: bool = True) -
 
 
 def _readable(x: ArrayLike, n_inputs: int, name: str) -> NDArray[Any]:
-    array = np.asarray(x) if isinstance(x, np.memmap) else x
-    if _frames.is_frame(x):
-        array = _frames.array_of(x, name)
-    if isinstance(array, np.ndarray) and usable(array):
+    array = array_of(x, name)
+    if usable(array):
         return array
-    kind = "float32" if getattr(x, "dtype", None) == np.float32 else "float64"
+    kind = "float32" if array.dtype == np.float32 else "float64"
     return inputs(array, n_inputs, DTYPES[kind], name, values=False)
 
 
@@ -189,7 +188,7 @@ def column(
     y: NDArray[Any], dtype: np.dtype, domain: str, name: str
 ) -> tuple[NDArray[Any], str | None]:
     """Return numbers as rows of `dtype`, those of one dimension as a column, and `domain_fault`."""
-    array = _converted(y.reshape(-1, 1) if y.ndim == 1 else y, dtype)
+    array = _converted(y.reshape(-1, 1) if y.ndim == 1 else y, dtype, name)
     if not all_finite(array):
         raise LabelError(not_finite(array, name))
     return array, domain_fault(array, domain)
@@ -223,7 +222,7 @@ def classes(y: ArrayLike, n_classes: int, name: str) -> NDArray[Any]:
             f"{name}: got one-dimensional {array.dtype}, wanted integer classes 0..{n_classes - 1} "
             f"({name}.astype(int))"
         )
-    plain = plain_classes(array, n_classes)
+    plain = plain_classes(array, n_classes, name)
     if plain is None:
         row = int(np.argmax((array < 0) | (array >= n_classes)))
         raise LabelError(
@@ -232,7 +231,7 @@ def classes(y: ArrayLike, n_classes: int, name: str) -> NDArray[Any]:
     return plain
 
 
-def plain_classes(y: NDArray[Any], n_classes: int) -> NDArray[Any] | None:
+def plain_classes(y: NDArray[Any], n_classes: int, name: str) -> NDArray[Any] | None:
     """Return numbers [n] as int64 if all are integers 0..n_classes - 1, else None."""
     if not len(y):
         return None
@@ -241,7 +240,7 @@ def plain_classes(y: NDArray[Any], n_classes: int) -> NDArray[Any] | None:
         return None
     if y.dtype.kind == "f" and not (y == np.rint(y)).all():
         return None
-    return _converted(y, INT64)
+    return _converted(y, INT64, name)
 
 
 def domain_fault(y: NDArray[Any], domain: str) -> str | None:
@@ -321,10 +320,10 @@ def parameter(value: ArrayLike, shape: tuple[int, ...], dtype: np.dtype, name: s
 
 def shaped(value: ArrayLike, shape: tuple[int, ...], dtype: np.dtype, name: str) -> NDArray[Any]:
     """Return `value` as an array of `shape` and `dtype`."""
-    array = _converted(numeric(value, name), dtype)
+    array = numeric(value, name)
     if array.shape != shape:
         raise ShapeError(f"{name}: got shape {array.shape}, wanted {shape}")
-    return array
+    return _converted(array, dtype, name)
 
 
 def weights(
@@ -334,11 +333,12 @@ def weights(
 
     The weights of a `whole` set of rows, not of one batch, are not all 0: they have a mean.
     """
-    array = _converted(numeric(value, name), DTYPES["float64"])
+    array = numeric(value, name)
     if array.shape != (n_rows,):
         raise ShapeError(
             f"{name}: got shape {array.shape}, wanted ({n_rows},), a weight for each row of x"
         )
+    array = _converted(array, DTYPES["float64"], name)
     if not all_finite(array):
         raise InputError(not_finite(array, name))
     low, high = extremes(array)
@@ -354,11 +354,11 @@ def weights(
 
 def class_weight(value: Any) -> ClassWeight:
     """Return `value` as None, "balanced" or a weight >= 0 for each of some labels."""
-    if value is None or (isinstance(value, str) and value == "balanced"):
-        return value
+    if value is None or text(value) == "balanced":
+        return text(value)
     if not isinstance(value, dict) or not value:
         raise ConfigError(
-            f"class_weight: got {value!r}, wanted 'balanced' or a dict of weights by class"
+            f"class_weight: got {brief(value)}, wanted 'balanced' or a dict of weights by class"
         )
     checked = {}
     for key, weight in value.items():
@@ -366,10 +366,10 @@ def class_weight(value: Any) -> ClassWeight:
         whole = isinstance(label, int) or (isinstance(label, float) and label.is_integer())
         if not (whole or isinstance(label, str)):
             raise ConfigError(
-                f"class_weight: got the class {key!r}, wanted a label: a string, a bool or a whole "
-                "number"
+                f"class_weight: got the class {brief(key)}, wanted a label: a string, a bool or "
+                "a whole number"
             )
-        checked[label] = number(weight, f"class_weight[{key!r}]")
+        checked[label] = number(weight, f"class_weight[{brief(key)}]")
     return checked
 
 
@@ -421,7 +421,7 @@ def row_weights(
     if not np.isfinite(product.max() * len(y)) or (whole and not product.any()):
         low, high = extremes(product)
         raise InputError(
-            f"class_weight: got {class_weight!r}, which makes weights of rows from {low:g} to "
+            f"class_weight: got {brief(class_weight)}, which makes weights of rows from {low:g} to "
             f"{high:g}, wanted finite ones, and one > 0"
         )
     return product
@@ -443,7 +443,9 @@ def _classes_of(y: NDArray[Any], counted: Any) -> NDArray[Any]:
 def numeric(value: ArrayLike, name: str) -> NDArray[Any]:
     """Return `value` as an array of bools, integers or floats."""
     array = array_of(value, name)
-    if array.dtype.kind == "O" and array.ndim:
+    if array.dtype.kind == "O":
+        if not array.ndim:
+            raise DTypeError(f"{name}: got {brief(value)}, wanted an array of real numbers")
         array = numbers_of(array, name)
     if array.dtype.kind not in "biuf":
         raise DTypeError(f"{name}: got dtype {array.dtype}, wanted real numbers")
@@ -451,43 +453,86 @@ def numeric(value: ArrayLike, name: str) -> NDArray[Any]:
 
 
 def array_of(value: ArrayLike, name: str) -> NDArray[Any]:
-    """Return `value` as an array; the columns of a frame are numbers."""
-    if isinstance(value, np.ndarray):
-        if isinstance(value, np.ma.MaskedArray):
-            raise InputError(
-                f"{name}: got a masked array, wanted one whose gaps are filled or dropped"
-            )
-        return value
-    if _frames.is_frame(value):
-        return _frames.array_of(value, name)
+    """Return `value` as an array; the columns of a frame are numbers.
+
+    Of an array it is a view whose form and memory nobody can take away: see `held`.
+    """
+    array: NDArray[Any] = held(value)
+    if type(array) is np.ndarray:
+        return array
+    if isinstance(value, np.ma.MaskedArray):
+        raise _masked(name)
+    array = held(
+        _frames.array_of(value, name) if _frames.is_frame(value) else _as_array(value, name)
+    )
+    if isinstance(value, list | tuple) and _has_masked(value, array.ndim):
+        raise _masked(name)
+    return array
+
+
+def _as_array(value: Any, name: str) -> NDArray[Any]:
+    if hasattr(value, "toarray"):
+        raise DTypeError(
+            f"{name}: got a {type(value).__name__}, which is sparse, wanted an array: "
+            f"{name}.toarray()"
+        )
     try:
         return np.asarray(value)
-    except ValueError as error:
-        raise ShapeError(f"{name}: got rows of different lengths, wanted an array") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # what the `__array__` of another library raises
+        if "inhomogeneous" in str(error):
+            text = f"{name}: got rows of different lengths, wanted an array"
+            raise ShapeError(text) from error
+        raise DTypeError(
+            f"{name}: got a {type(value).__name__} that does not become an array ({error}), wanted "
+            "an array of real numbers"
+        ) from error
 
 
-def _converted(array: NDArray[Any], dtype: np.dtype) -> NDArray[Any]:
+def _masked(name: str) -> InputError:
+    return InputError(f"{name}: got a masked array, wanted one whose gaps are filled or dropped")
+
+
+def _has_masked(value: Any, depth: int) -> bool:
+    """Return whether a list, of lists to some depth, has masked arrays or numbers in it.
+
+    NumPy drops their masks.
+    """
+    kinds = set(map(type, value))
+    if any(issubclass(kind, np.ma.MaskedArray) for kind in kinds):
+        return True
+    nested = depth > 1 and any(issubclass(kind, list | tuple) for kind in kinds)
+    return nested and any(
+        isinstance(part, list | tuple) and _has_masked(part, depth - 1) for part in value
+    )
+
+
+def _converted(array: NDArray[Any], dtype: np.dtype, name: str) -> NDArray[Any]:
     if in_form(array, dtype):
         return array
     # A number too large for float32 becomes infinite here and is named by the finiteness check.
-    with np.errstate(over="ignore"):
-        return np.require(array, dtype, ("C", "A"))
+    try:
+        with np.errstate(over="ignore"):
+            return np.require(array, dtype, ("C", "A"))
+    except MemoryError as error:
+        raise MemoryError(
+            f"{name}: got {array.dtype} of shape {array.shape}, of which a copy in {dtype} does "
+            "not fit into memory, wanted fewer rows; C-contiguous numbers are used in place"
+        ) from error
 
 
 def shape(value: ArrayLike, name: str) -> tuple[int, ...]:
     """Return the shape of `value` as an array."""
-    try:
-        return np.shape(value)
-    except ValueError as error:
-        raise ShapeError(f"{name}: got rows of different lengths, wanted an array") from error
+    return np.shape(value) if _frames.is_frame(value) else array_of(value, name).shape
 
 
 def table(value: ArrayLike, name: str) -> NDArray[Any]:
     """Return `value` as an array of rows, whatever they are of."""
-    shape(value, name)
-    array = np.asarray(value)
+    # Parts of a masked array keep their masks.
+    array = value if isinstance(value, np.ma.MaskedArray) else array_of(value, name)
     if not array.ndim:
-        raise ShapeError(f"{name}: got {value!r}, wanted an array with a row per example")
+        raise ShapeError(f"{name}: got {brief(value)}, wanted an array with a row per example")
     return array
 
 
@@ -530,7 +575,7 @@ def positive_int(value: Any, name: str) -> int:
     """Return `value` as an int of at least 1 that fits the engine's 32 bits."""
     number = _integer(value)
     if number is None or not 1 <= number < 2**31:
-        raise ConfigError(f"{name}: got {value!r}, wanted an integer from 1 to {2**31 - 1}")
+        raise ConfigError(f"{name}: got {brief(value)}, wanted an integer from 1 to {2**31 - 1}")
     return number
 
 
@@ -549,82 +594,109 @@ def callbacks(value: Any, methods: Collection[str]) -> tuple[Any, ...]:
         has = callable(callback) or any(callable(getattr(callback, m, None)) for m in methods)
         if isinstance(callback, type) or not has:
             raise ConfigError(
-                f"callbacks: got {callback!r}, wanted a function of (trainer, history), or an "
+                f"callbacks: got {brief(callback)}, wanted a function of (trainer, history), or an "
                 f"object with one of {', '.join(methods)}"
             )
     return found
 
 
 def number(value: Any, name: str, below: float = np.inf) -> float:
-    """Return `value` as a float, 0 <= value < below."""
+    """Return `value` as a float, 0 <= value < below; minus zero as zero."""
     result = _float(value)
     if 0 <= result < below:
-        return result
+        return result + 0.0
     wanted = "a finite number >= 0" if below == np.inf else f"a number in [0, {below:g})"
-    raise ConfigError(f"{name}: got {value!r}, wanted {wanted}")
+    raise ConfigError(f"{name}: got {brief(value)}, wanted {wanted}")
 
 
 def whole(value: Any, name: str) -> int:
     """Return `value` as an int of at least 0 that fits the engine's 32 bits."""
     number = _integer(value)
     if number is None or not 0 <= number < 2**31:
-        raise ConfigError(f"{name}: got {value!r}, wanted an integer from 0 to {2**31 - 1}")
+        raise ConfigError(f"{name}: got {brief(value)}, wanted an integer from 0 to {2**31 - 1}")
     return number
 
 
 def real(value: Any, name: str, finite: bool = True) -> float:
     """Return `value` as a float of either sign; NaN and infinities only if not `finite`."""
     result = _float(value)
-    if np.isfinite(result) or (not finite and _is_number(value)):
+    if np.isfinite(result) or (not finite and _is_number(_element(value))):
         return result
-    raise ConfigError(f"{name}: got {value!r}, wanted a {'finite ' if finite else ''}number")
+    raise ConfigError(f"{name}: got {brief(value)}, wanted a {'finite ' if finite else ''}number")
 
 
 def _float(value: Any) -> float:
     """Return any kind of real number as a float; NaN for anything else, bools included."""
+    value = _element(value)
     if not _is_number(value):
         return np.nan
     try:
         return float(value)
     except OverflowError:
-        return np.inf
+        return np.inf if value > 0 else -np.inf
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, NUMBERS) and not isinstance(value, bool)
+    return isinstance(value, numbers_abc.Real) and not isinstance(value, bool)
+
+
+def _element(value: Any) -> Any:
+    """Return what is in an array without axes, such as `numpy.load` gives; all else as it is."""
+    if getattr(value, "ndim", None) != 0 or isinstance(value, np.generic | np.ma.MaskedArray):
+        return value
+    try:
+        return np.asarray(value)[()]
+    except (RuntimeError, TypeError, ValueError):  # of another library, not in memory
+        return value
+
+
+def share(value: Any, name: str) -> float:
+    """Return `value` as a float between 0 and 1."""
+    result = _float(value)
+    if 0 < result < 1:
+        return result
+    raise ConfigError(f"{name}: got {brief(value)}, wanted a number between 0 and 1")
 
 
 def positive(value: Any, name: str) -> float:
     """Return `value` as a finite float above 0."""
     result = number(value, name)
     if not result:
-        raise ConfigError(f"{name}: got {value!r}, wanted a number > 0")
+        raise ConfigError(f"{name}: got {brief(value)}, wanted a number > 0")
     return result
 
 
 def path(value: Any, name: str = "path") -> str:
     """Return `value` as the name of a file; an integer, to `open` an open file, is none."""
     try:
-        found = os.fsdecode(value)
+        found = os.fsdecode(text(value) or value)
         if b"\0" not in os.fsencode(found):
             return found
     except (TypeError, UnicodeError):
         pass
-    raise ConfigError(f"{name}: got {value!r}, wanted the name of a file, str or os.PathLike")
+    raise ConfigError(f"{name}: got {brief(value)}, wanted the name of a file, str or os.PathLike")
 
 
 def flag(value: Any, name: str) -> bool:
     """Return `value` as a bool; 0, 1 and strings are refused."""
-    if isinstance(value, BOOLS):
-        return bool(value)
-    raise ConfigError(f"{name}: got {value!r}, wanted True or False")
+    element = _element(value)
+    if isinstance(element, BOOLS):
+        return bool(element)
+    raise ConfigError(f"{name}: got {brief(value)}, wanted True or False")
 
 
 def choice(value: Any, names: Collection[str], name: str) -> str:
-    """Return `value` when it is one of `names`."""
-    if isinstance(value, str) and value in names:
-        return value
-    raise ConfigError(f"{name}: got {value!r}, wanted one of {', '.join(names)}")
+    """Return `value` as a plain string when it is one of `names`."""
+    found = text(value)
+    if found is not None and found in names:
+        return found
+    raise ConfigError(f"{name}: got {brief(value)}, wanted one of {', '.join(names)}")
+
+
+def text(value: Any) -> str | None:
+    """Return any kind of string, such as NumPy's or a member of a `StrEnum`, as a plain one."""
+    element = _element(value)
+    return str.__str__(element) if isinstance(element, str) else None
 
 
 def attribute(owner: object, name: str) -> None:
@@ -644,19 +716,19 @@ def attribute(owner: object, name: str) -> None:
 def floating_dtype(value: Any) -> np.dtype:
     """Return the network's dtype: float32 or float64."""
     try:
-        name = np.dtype(value).name
-    except (TypeError, ValueError):
-        name = ""
-    if value is not None and name in DTYPES:
-        return DTYPES[name]
-    raise ConfigError(f"dtype: got {value!r}, wanted 'float32' or 'float64'")
+        found = np.dtype(text(value) or value)
+    except Exception:  # what NumPy or the object raises
+        found = INT64
+    if value is not None and found.isnative and found.name in DTYPES:
+        return DTYPES[found.name]
+    raise ConfigError(f"dtype: got {brief(value)}, wanted 'float32' or 'float64'")
 
 
 def seed(value: Any) -> int | None:
     """Return `value` as a seed: None for fresh entropy, or an integer >= 0."""
     number = _integer(value)
     if value is not None and (number is None or number < 0):
-        raise ConfigError(f"seed: got {value!r}, wanted None or an integer >= 0")
+        raise ConfigError(f"seed: got {brief(value)}, wanted None or an integer >= 0")
     return number
 
 

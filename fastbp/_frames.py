@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._objects import array_kept
-from .errors import ConfigError, DTypeError, InputError, MissingDependencyError, ShapeError
+from .errors import ConfigError, DTypeError, InputError, MissingDependencyError, ShapeError, brief
 
 __all__ = [
     "Columns",
@@ -121,7 +121,8 @@ def column_names(value: Any, n_inputs: int) -> Columns:
     found = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else ()
     if not all(isinstance(column, str) for column in found) or len(set(found)) != n_inputs:
         raise ConfigError(
-            f"columns: got {value!r}, wanted the different names of {n_inputs} columns, or None"
+            f"columns: got {brief(value)}, wanted the different names of {n_inputs} columns, "
+            "or None"
         )
     return tuple(str(column) for column in found)
 

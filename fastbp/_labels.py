@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _check, _frames
 from ._objects import array_kept, labels_of
-from .engine.arrays import all_finite, in_form
-from .errors import ConfigError, DTypeError, LabelError, ShapeError
+from .engine.arrays import all_finite, held, in_form
+from .errors import ConfigError, DTypeError, LabelError, ShapeError, brief
 
 __all__ = [
     "Classes",
@@ -82,7 +82,7 @@ class Classes:
         except KeyError:
             row = next(i for i, label in enumerate(listed) if label not in self._codes)
         raise LabelError(
-            f"{name}: got the label {listed[row]!r} in row {row}, wanted one of "
+            f"{name}: got the label {brief(listed[row])} in row {row}, wanted one of "
             f"{shown(self.labels)}, the classes of the network (net.classes)"
         )
 
@@ -126,6 +126,7 @@ def encoded(
     ShapeError, DTypeError, InputError
         As for `_check.targets`.
     """
+    y = held(y)
     if (
         weights is None
         and domain == "real"
@@ -174,7 +175,7 @@ def _several(
 ) -> tuple[NDArray[Any], Classes | None]:
     kind = labels.dtype.kind
     if kind in NUMERIC and order is None and (classes is None or classes.counted):
-        plain = _check.plain_classes(labels, n_outputs)
+        plain = _check.plain_classes(labels, n_outputs, name)
         if plain is not None:
             return plain, classes or _counted(kind, n_outputs)
     if classes is None:
@@ -210,8 +211,8 @@ def _single(
             raise LabelError(f"{name}: {fault}")
     if pair is None:
         raise LabelError(
-            f"{name}: got the label {labels.tolist()[0]!r} in row 0, wanted numbers, which this "
-            "loss takes for one such output; two classes go with Dense(1, 'sigmoid')"
+            f"{name}: got the label {brief(labels.tolist()[0])} in row 0, wanted numbers, which "
+            "this loss takes for one such output; two classes go with Dense(1, 'sigmoid')"
         )
     if classes is None:
         classes = _found(labels, order, 2, 1, name)
@@ -277,7 +278,7 @@ def _no_class(labels: NDArray[Any], n: int, n_outputs: int, name: str) -> LabelE
     if row is None:
         return _check.changed_labels(labels, n)
     return LabelError(
-        f"{name}: got class {listed[row]!r} in row {row}, wanted integers 0..{n - 1}, as the "
+        f"{name}: got class {brief(listed[row])} in row {row}, wanted integers 0..{n - 1}, as the "
         f"network has {_outputs(n_outputs)}; classes that are called otherwise need names: "
         "net.classes = [...]"
     )
@@ -300,14 +301,14 @@ def classes_of(value: Any, n_outputs: int) -> Classes | None:
     n = max(n_outputs, 2)
     try:
         labels, _ = _read(value, "classes")
-        if labels.dtype.kind == "f":
+        if labels.ndim == 1 and labels.dtype.kind == "f":
             _require_whole(labels, n_outputs, "classes")
     except (DTypeError, LabelError) as error:
         raise ConfigError(str(error)) from error
     found = labels.tolist()
     if labels.ndim != 1 or len(found) != n or len(set(found)) != n:
         raise ConfigError(
-            f"classes: got {value!r}, wanted {n} different labels, as the network has "
+            f"classes: got {brief(value)}, wanted {n} different labels, as the network has "
             f"{_outputs(n_outputs)}"
         )
     return Classes(found)
@@ -329,6 +330,8 @@ def numbered(y: ArrayLike, name: str) -> NDArray[np.intp]:
     labels, _ = _read(y, name)
     if labels.ndim != 1:
         raise ShapeError(f"{name}: got shape {labels.shape}, wanted (n,), a label a row")
+    if labels.dtype.kind == "f" and not all_finite(np.ascontiguousarray(labels, np.float64)):
+        raise LabelError(_check.not_finite(labels, name))
     found: NDArray[np.intp] = np.unique(labels, return_inverse=True)[1]
     return found
 
@@ -371,7 +374,8 @@ def weights_by_target(
             wanted = f"one of {shown(names)}" if names else " and ".join(map(str, targets))
             wanted = f"0..{n_outputs - 1}" if n_outputs > 1 and not names else wanted
             raise ConfigError(
-                f"class_weight: got the class {key!r}, wanted {wanted}, as those of the network"
+                f"class_weight: got the class {brief(key)}, wanted {wanted}, as those of the "
+                "network"
             )
     return found
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from . import _check, metrics
-from .errors import ConfigError
+from .errors import ConfigError, brief
 
 __all__ = ["Monitor", "better", "worst"]
 
@@ -58,16 +58,21 @@ class Monitor:
     """
 
     def __init__(self, name: Any, mode: Any, option: str = "monitor") -> None:
-        if name is not None and not (isinstance(name, str) and name):
-            raise ConfigError(f"{option}: got {name!r}, wanted the name of a column of History")
+        plain = None if name is None else _check.text(name)
+        if name is not None and not plain:
+            raise ConfigError(
+                f"{option}: got {brief(name)}, wanted the name of a column of History"
+            )
+        name = plain
         told = metrics.direction(name or "loss")
         found = told if mode is None else _check.choice(mode, MODES, "mode")
         if found is None:
             raise ConfigError(
-                f"mode: got None with {option}={name!r}, whose name does not tell which value is "
-                "the best, wanted 'min' or 'max'"
+                f"mode: got None with {option}={brief(name)}, whose name does not tell which "
+                "value is the best, wanted 'min' or 'max'"
             )
-        self.name, self.mode, self._option = name, found, option
+        self.name: str | None = name
+        self.mode, self._option = found, option
 
     def column(self, validated: bool) -> str:
         """Return the column's name in epochs that are `validated`, or not."""
@@ -84,7 +89,7 @@ class Monitor:
         name = self.column(validated)
         if name.startswith("val_") and not validated and name not in (columns or ()):
             raise ConfigError(
-                f"{self._option}: got {name!r} without validation_data, wanted both or neither"
+                f"{self._option}: got {brief(name)} without validation_data, wanted both or neither"
             )
         if columns is not None and name not in columns:
             raise self._unknown(name, columns)
@@ -109,6 +114,6 @@ class Monitor:
 
     def _unknown(self, name: str, columns: Collection[str]) -> ConfigError:
         return ConfigError(
-            f"{self._option}: got {name!r}, wanted a column that the epochs have: "
+            f"{self._option}: got {brief(name)}, wanted a column that the epochs have: "
             f"{', '.join(sorted(columns))}, or one that a callback records with history.record"
         )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DTypeError, InputError, LabelError
+from .errors import DTypeError, InputError, LabelError, brief
 
 __all__ = ["array_kept", "labels_of", "numbers_of"]
 
@@ -48,11 +48,16 @@ def numbers_of(objects: NDArray[Any], name: str) -> NDArray[np.float64]:
         place = ", ".join(str(i) for i in np.unravel_index(index, objects.shape))
         if not wrong:
             raise InputError(
-                f"{name}: got nothing ({listed[index]!r}) at [{place}], wanted finite numbers: "
-                "fill the gap, or drop the row or the column"
+                f"{name}: got nothing ({brief(listed[index])}) at [{place}], wanted finite "
+                "numbers: fill the gap, or drop the row or the column"
             )
-        raise DTypeError(f"{name}: got {listed[index]!r} at [{place}], wanted real numbers")
-    return np.array(listed, np.float64).reshape(objects.shape)
+        raise DTypeError(f"{name}: got {brief(listed[index])} at [{place}], wanted real numbers")
+    try:
+        return np.array(listed, np.float64).reshape(objects.shape)
+    except OverflowError as error:
+        raise InputError(
+            f"{name}: got an integer that is not finite in float64, wanted finite numbers"
+        ) from error
 
 
 def labels_of(objects: NDArray[Any], name: str) -> NDArray[Any]:
@@ -75,14 +80,14 @@ def labels_of(objects: NDArray[Any], name: str) -> NDArray[Any]:
     if "other" in names:
         row = next(i for i, label in enumerate(listed) if kinds[type(label)] == "other")
         raise DTypeError(
-            f"{name}: got {listed[row]!r} ({type(listed[row]).__name__}) in row {row}, wanted "
+            f"{name}: got {brief(listed[row])} ({type(listed[row]).__name__}) in row {row}, wanted "
             "real numbers, or labels: strings, bools, integers"
         )
     if len(names) > 1 and names != {"int", "float"}:
         first = kinds[type(listed[0])]
         row = next(i for i, label in enumerate(listed) if kinds[type(label)] != first)
         raise LabelError(
-            f"{name}: got {listed[0]!r} ({first}) in row 0 and {listed[row]!r} "
+            f"{name}: got {brief(listed[0])} ({first}) in row 0 and {brief(listed[row])} "
             f"({kinds[type(listed[row])]}) in row {row}, wanted labels of one kind: make all of "
             "them strings, or all numbers"
         )
@@ -107,6 +112,6 @@ def _require_present(listed: list[Any], kinds: dict[type, str], name: str) -> No
         kind = kinds[type(label)]
         if not kind or (kind == "float" and label != label):
             raise LabelError(
-                f"{name}: got no label ({label!r}) in row {row}, wanted one in each row: fill the "
-                "gap, or drop the row"
+                f"{name}: got no label ({brief(label)}) in row {row}, wanted one in each row: "
+                "fill the gap, or drop the row"
             )

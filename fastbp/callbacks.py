@@ -355,7 +355,7 @@ class Checkpoint:
         self._path = str(Path(_check.path(path)).absolute())  # the folder may be changed
         self._every = _check.positive_int(every, "every")
         self._monitor = Monitor(best, mode, "best")
-        self._best = best
+        self._best = self._monitor.name
         self._weights: NDArray[Any] | None = None  # to be saved, in the engine's layout
 
     def on_fit_begin(self, trainer: Trained, x: Any, y: Any, validation_data: Validation) -> None:

@@ -19,6 +19,10 @@ __all__ = [
 ]
 
 
+# Of the text of a value in a message.
+_LONGEST = 300
+
+
 class FastbpError(Exception):
     """Base of every error fastbp raises on purpose."""
 
@@ -97,3 +101,17 @@ class DivergenceError(FastbpError, RuntimeError):
         self.learning_rate = learning_rate
         self.layer = layer
         self.what = what
+
+
+def brief(value: object) -> str:
+    """Return the text of a value for a message: not too long, and never an error of its own.
+
+    Python does not print an integer of more than 4,300 digits, and a class may have a `__repr__`
+    that fails.
+    """
+    try:
+        text = repr(value)
+    except Exception:
+        bits = f" of {value.bit_length()} bits" if isinstance(value, int) else ""
+        text = f"<{type(value).__name__}{bits}>"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

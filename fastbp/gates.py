@@ -232,6 +232,7 @@ class Residual(Layer):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
+        value = _check.flag(value, "trainable")
         for layer in self._within():
             layer.trainable = value
         if self._projection is None:

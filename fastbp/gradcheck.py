@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check
-from .errors import ConfigError, ShapeError
+from .errors import ConfigError, ShapeError, brief
 from .losses import CustomLoss, Loss, LossFunction, total_weight
 from .network import Network
 from .training.objective import Objective
@@ -168,7 +168,7 @@ def gradient_check(
     penalties = Objective(l1=l1, l2=l2, penalize_bias=penalize_bias)
     eps, tolerance = _check.positive(eps, "eps"), _check.positive(tolerance, "tolerance")
     if not isinstance(network, Network):
-        raise ConfigError(f"network: got {network!r}, wanted a Network")
+        raise ConfigError(f"network: got {brief(network)}, wanted a Network")
     net = network.copy("float64")
     resolved = net._loss(loss)
     _, pairs = net.gradients(x, y, loss, sample_weight=sample_weight)

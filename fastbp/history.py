@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from . import _check
-from .errors import ConfigError
+from .errors import ConfigError, brief
 from .formats import atomicfile
 
 if TYPE_CHECKING:
@@ -50,14 +50,21 @@ class History(dict[str, list[float]]):
         return self._epochs
 
     def append(self, **values: float) -> None:
-        """Record one epoch; a quantity missing in some epochs is NaN there."""
+        """Record one epoch; a quantity missing in some epochs is NaN there.
+
+        Raises
+        ------
+        ConfigError
+            A value is no number; nothing is recorded.
+        """
         epochs = self._epochs
+        values = {k: _check.real(value, k, finite=False) for k, value in values.items()}
         try:
             for name in values:
                 if name not in self:
                     super().__setitem__(name, [NAN] * epochs)
             for name, column in self.items():
-                column.append(float(values.get(name, NAN)))
+                column.append(values.get(name, NAN))
             self._measured, self._recorded = frozenset(values), frozenset()
             self._epochs = epochs + 1
         finally:
@@ -85,12 +92,15 @@ class History(dict[str, list[float]]):
             No epoch has ended yet, the name is one that training itself records, or the value is
             no number.
         """
-        if not (isinstance(name, str) and name):
-            raise ConfigError(f"name: got {name!r}, wanted the name of a column")
+        given, name = name, _check.text(name) or ""
+        if not name:
+            raise ConfigError(f"name: got {brief(given)}, wanted the name of a column")
         if not self._epochs:
-            raise ConfigError(f"history.record: got {name!r} before the first epoch has ended")
+            raise ConfigError(f"history.record: got {brief(name)} before the first epoch has ended")
         if name in self._measured:
-            raise ConfigError(f"name: got {name!r}, which training records itself, wanted another")
+            raise ConfigError(
+                f"name: got {brief(name)}, which training records itself, wanted another"
+            )
         number = _check.real(value, "value", finite=False)
         column = self.get(name) or [NAN] * self._epochs
         column[-1] = number
@@ -134,7 +144,7 @@ class History(dict[str, list[float]]):
 
     def __setitem__(self, name: str, column: Any) -> None:
         """Refuse; `record` adds a column."""
-        raise TypeError(f"history: got a column {name!r}, wanted history.record(name, value)")
+        raise TypeError(f"history: got a column {brief(name)}, wanted history.record(name, value)")
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write one line per epoch, with a header; epochs are counted from 1."""

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check
-from .errors import ConfigError
+from .errors import ConfigError, brief
 
 __all__ = [
     "Constant",
@@ -60,7 +60,7 @@ class Constant:
 
     def __post_init__(self) -> None:
         """Refuse a value that is no finite number."""
-        _check.real(self.value, "value")
+        object.__setattr__(self, "value", _check.real(self.value, "value"))
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[Any]:
         """Return an array of `shape` filled with the value."""
@@ -75,7 +75,7 @@ class Normal:
 
     def __post_init__(self) -> None:
         """Refuse a scale that is no finite number >= 0."""
-        _check.number(self.scale, "scale")
+        object.__setattr__(self, "scale", _check.number(self.scale, "scale"))
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[Any]:
         """Draw an array of `shape`."""
@@ -90,8 +90,10 @@ class Uniform:
 
     def __post_init__(self) -> None:
         """Refuse a scale that is no finite number >= 0, or whose range is not finite."""
-        if not np.isfinite(2 * _check.number(self.scale, "scale")):
-            raise ConfigError(f"scale: got {self.scale!r}, wanted a number below 8.9e307")
+        scale = _check.number(self.scale, "scale")
+        if not np.isfinite(2 * scale):
+            raise ConfigError(f"scale: got {scale!r}, wanted a number below 8.9e307")
+        object.__setattr__(self, "scale", scale)
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[Any]:
         """Draw an array of `shape`."""
@@ -176,14 +178,13 @@ class Orthogonal:
 
     def __post_init__(self) -> None:
         """Refuse a gain that is no finite number > 0."""
-        _check.positive(self.gain, "gain")
+        object.__setattr__(self, "gain", _check.positive(self.gain, "gain"))
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[Any]:
         """Draw a weight of `shape`."""
         n_in, n_out = _weight_shape(self, shape)
         q, r = np.linalg.qr(rng.standard_normal((max(n_in, n_out), min(n_in, n_out))))
-        gain = float(self.gain)
-        q *= np.where(np.diagonal(r) < 0, -gain, gain)
+        q *= np.where(np.diagonal(r) < 0, -self.gain, self.gain)
         return q if n_in >= n_out else q.T
 
 
@@ -218,7 +219,7 @@ def default_weight(activation: str) -> Initializer:
 def _weight_shape(initializer: object, shape: tuple[int, ...]) -> tuple[int, ...]:
     if len(shape) != 2:
         raise ConfigError(
-            f"bias_init: got {initializer!r} for shape {shape}, wanted Zeros, Constant, Normal or "
-            "Uniform: a bias has no (n_in, n_out)"
+            f"bias_init: got {brief(initializer)} for shape {shape}, wanted Zeros, Constant, "
+            "Normal or Uniform: a bias has no (n_in, n_out)"
         )
     return shape

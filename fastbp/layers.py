@@ -15,7 +15,7 @@ from . import _check
 from .activations import Activation, parameter_of, resolve
 from .engine.builder import Wiring
 from .engine.model import Model
-from .errors import ConfigError
+from .errors import ConfigError, brief
 from .initializers import Initializer, Zeros, default_weight, fill
 
 __all__ = [
@@ -319,7 +319,8 @@ class Dense(Weighted):
         self._dropout = _check.number(dropout, "dropout", below=1)
         if self._dropout and self.activation == "softmax":
             raise ConfigError(
-                f"dropout: got {dropout!r} for softmax, wanted an activation that is element-wise"
+                f"dropout: got {brief(dropout)} for softmax, wanted an activation that is "
+                "element-wise"
             )
 
     @property
@@ -361,7 +362,7 @@ def layers_of(layers: Any) -> list[Layer]:
     found = list(layers) if isinstance(layers, list | tuple) else []
     if not found or not all(isinstance(layer, Layer) for layer in found):
         raise ConfigError(
-            f"layers: got {layers!r}, wanted a list of at least one Dense, Maxout, Gated or "
+            f"layers: got {brief(layers)}, wanted a list of at least one Dense, Maxout, Gated or "
             "Residual"
         )
     return found
@@ -372,8 +373,8 @@ def initializer(value: Initializer | None, name: str) -> Initializer | None:
     if value is None or (callable(value) and not isinstance(value, type)):
         return value
     raise ConfigError(
-        f"{name}: got {value!r}, wanted an initializer such as fastbp.initializers.Normal(0.1), "
-        "or a callable (rng, shape) -> array"
+        f"{name}: got {brief(value)}, wanted an initializer such as "
+        "fastbp.initializers.Normal(0.1), or a callable (rng, shape) -> array"
     )
 
 

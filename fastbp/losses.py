@@ -60,7 +60,7 @@ from ._check import AnyRows, Blocks, Weights
 from .engine.model import Model
 from .engine.rows import Rows
 from .engine.run import gradients
-from .errors import ConfigError, InputError
+from .errors import ConfigError, InputError, brief
 from .metrics import right_rows
 
 __all__ = [
@@ -267,7 +267,7 @@ class Quantile(Loss):
 
     def __post_init__(self) -> None:
         """Check the option."""
-        self._set("q", _check.positive(_check.number(self.q, "q", below=1), "q"))
+        self._set("q", _check.share(self.q, "q"))
 
 
 class Poisson(Loss):
@@ -383,7 +383,7 @@ class CustomLoss(Loss):
     def __post_init__(self) -> None:
         """Check the function."""
         if not callable(self.function) or isinstance(self.function, type):
-            raise ConfigError(f"function: got {self.function!r}, wanted f(outputs, targets)")
+            raise ConfigError(f"function: got {brief(self.function)}, wanted f(outputs, targets)")
 
     @property
     def parameter(self) -> float:

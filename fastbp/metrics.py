@@ -53,7 +53,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check
-from .errors import ConfigError, InputError, LabelError, ShapeError
+from .errors import ConfigError, InputError, LabelError, ShapeError, brief
 
 __all__ = [
     "Metric",
@@ -105,7 +105,7 @@ def accuracy(
     exclusive: bool = False,
 ) -> float:
     """Return the share of the rows that are right: for several yes-or-no outputs in all of them."""
-    rows = _rows(y, outputs, sample_weight, exclusive)
+    rows, threshold = _rows(y, outputs, sample_weight, exclusive), _threshold(threshold)
     return _mean(right_rows(rows.y, rows.outputs, threshold), rows.weights)
 
 
@@ -117,7 +117,7 @@ def binary_accuracy(
     threshold: float = HALF,
 ) -> float:
     """Return the share of the single outputs that are right, each a yes-or-no; classes one-hot."""
-    rows = _rows(y, outputs, sample_weight)
+    rows, threshold = _rows(y, outputs, sample_weight), _threshold(threshold)
     return _mean(_right_sides(rows.targets, rows.outputs, threshold).mean(axis=1), rows.weights)
 
 
@@ -222,6 +222,7 @@ def log_loss(
     that of the outputs' dtype, as scikit-learn does.
     """
     rows = _rows(y, outputs, sample_weight)
+    exclusive = _check.flag(exclusive, "exclusive")
     low, high = rows.outputs.min(), rows.outputs.max()
     if low < 0 or high > 1:
         raise InputError(f"outputs: got values from {low:g} to {high:g}, wanted probabilities")
@@ -277,7 +278,7 @@ def confusion(
     Weights instead of numbers of rows with `sample_weight`. One output has the classes no and yes.
     A row with a NaN output is in no column.
     """
-    rows = _rows(y, outputs, sample_weight, exclusive)
+    rows, threshold = _rows(y, outputs, sample_weight, exclusive), _threshold(threshold)
     wanted, predicted, n_classes = _as_classes(rows, threshold)
     table = np.zeros((n_classes, n_classes))
     known = predicted >= 0
@@ -375,7 +376,7 @@ class Metric(NamedTuple):
         value = self.function(y, outputs, **options)
         try:
             return float(value)
-        except (TypeError, ValueError) as error:
+        except Exception as error:  # what the value raises
             raise ConfigError(
                 f"metrics: got {type(value).__name__} from {self.name}, wanted a number"
             ) from error
@@ -389,8 +390,8 @@ def resolve(given: Any) -> tuple[Metric, ...]:
     ConfigError
         One is neither, or two have the same name.
     """
-    if isinstance(given, str) or not isinstance(given, Iterable):
-        raise ConfigError(f"metrics: got {given!r}, wanted a list of names and functions")
+    if isinstance(given, str | np.ma.MaskedArray) or not isinstance(given, Iterable):
+        raise ConfigError(f"metrics: got {brief(given)}, wanted a list of names and functions")
     found = tuple(_resolved(metric) for metric in given)
     names = [metric.name for metric in found]
     for name in names:
@@ -400,14 +401,15 @@ def resolve(given: Any) -> tuple[Metric, ...]:
 
 
 def _resolved(given: Any) -> Metric:
-    if isinstance(given, str):
-        k = _top(given)
+    known = _check.text(given)
+    if known is not None:
+        k = _top(known)
         if k:
-            return Metric(given, partial(top_k, k=k), True)
-        return Metric(given, FUNCTIONS[_check.choice(given, FUNCTIONS, "metrics")], True)
-    name: str = getattr(given, "__name__", type(given).__name__)
+            return Metric(known, partial(top_k, k=k), True)
+        return Metric(known, FUNCTIONS[_check.choice(known, FUNCTIONS, "metrics")], True)
+    name = str(getattr(given, "__name__", type(given).__name__))
     if not callable(given) or isinstance(given, type):
-        raise ConfigError(f"metrics: got {given!r}, wanted a name or a function f(y, outputs)")
+        raise ConfigError(f"metrics: got {brief(given)}, wanted a name or a function f(y, outputs)")
     if any(given is function for function in FUNCTIONS.values()):
         return Metric(name, given, True)
     if name in _TAKEN or name.startswith("val_") or name in FUNCTIONS or _top(name):
@@ -454,13 +456,11 @@ def _rows(
     ShapeError, LabelError, InputError, DTypeError
         The arrays are not such rows.
     """
+    exclusive = _check.flag(exclusive, "exclusive")
     given = _check.numeric(outputs, "outputs")
-    values = given.astype(np.float64)
-    if values.ndim == 1:
-        values = values[:, None]
-    if values.ndim != 2 or not values.size:
+    if given.ndim not in (1, 2) or not given.size:
         raise ShapeError(f"outputs: got shape {given.shape}, wanted (n, n_outputs)")
-    n, k = values.shape
+    n, k = given.shape if given.ndim == 2 else (len(given), 1)
     array = _check.numeric(y, "y")
     if (
         len(array.shape) not in (1, 2)
@@ -468,6 +468,8 @@ def _rows(
         or (array.ndim == 2 and array.shape[1] != k)
     ):
         raise ShapeError(f"y: got shape {array.shape}, wanted ({n}, {k}), or classes ({n},)")
+    array = np.array(array)  # that nobody writes to
+    values = given.astype(np.float64).reshape(n, k)
     weights = np.ones(n)
     if sample_weight is not None:
         weights = _check.weights(sample_weight, n, _check.DTYPES["float64"], "sample_weight")
@@ -488,6 +490,10 @@ def _rows(
             return _Rows(targets.argmax(axis=1), values, weights, eps)
         return _Rows(targets, values, weights, eps)
     return _Rows(_check.classes(array, k, "y"), values, weights, eps)
+
+
+def _threshold(value: Any) -> float:
+    return _check.real(value, "threshold")
 
 
 def _classes(rows: _Rows) -> Integers:
@@ -534,6 +540,7 @@ def _as_classes(rows: _Rows, threshold: float) -> tuple[Integers, Integers, int]
 
 def _counts(rows: _Rows, threshold: float) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
     """Return, by class, weights of right rows, of rows, of predictions, and whether it occurs."""
+    threshold = _threshold(threshold)
     if rows.y.ndim == 2 and rows.y.shape[1] > 1:
         wanted, predicted, _ = _sides(rows.y, rows.outputs, threshold)
         occurs = np.ones(rows.y.shape[1], bool)

@@ -57,6 +57,7 @@ def linear_regression(n_inputs: int, n_outputs: int = 1, **options: Any) -> Trai
     ConfigError
         An option is unknown or out of its range.
     """
+    n_outputs = _check.positive_int(n_outputs, "n_outputs")
     return _single_layer(n_inputs, n_outputs, "linear", "squared_error", **options)
 
 
@@ -75,6 +76,7 @@ def logistic_regression(n_inputs: int, n_outputs: int = 1, **options: Any) -> Tr
     ConfigError
         An option is unknown or out of its range.
     """
+    n_outputs = _check.positive_int(n_outputs, "n_outputs")
     return _single_layer(n_inputs, n_outputs, "sigmoid", "binary_cross_entropy", **options)
 
 
@@ -93,6 +95,7 @@ def softmax_regression(n_inputs: int, n_classes: int, **options: Any) -> Trainer
     ConfigError
         An option is unknown or out of its range.
     """
+    n_classes = _check.positive_int(n_classes, "n_classes")
     return _single_layer(n_inputs, n_classes, "softmax", "cross_entropy", **options)
 
 
@@ -113,6 +116,7 @@ def multiclass_svm(n_inputs: int, n_classes: int, **options: Any) -> Trainer:
     ConfigError
         An option is unknown or out of its range.
     """
+    n_classes = _check.positive_int(n_classes, "n_classes")
     return _single_layer(n_inputs, n_classes, "linear", "multiclass_hinge", **options)
 
 
@@ -145,6 +149,7 @@ def perceptron(n_inputs: int, n_outputs: int = 1, **options: Any) -> Trainer:
     'no mistakes on 4 rows'
     """
     rule = {"batch_size": 1, "shuffle": False, "optimizer": SGD(1.0), **options}
+    n_outputs = _check.positive_int(n_outputs, "n_outputs")
     return _single_layer(n_inputs, n_outputs, "linear", "perceptron", **rule)
 
 
@@ -166,7 +171,8 @@ class NoMistakes:
         if y is None:
             raise ConfigError("callbacks: got NoMistakes with batches, wanted x and y as arrays")
         weights = trainer._state.moment.row_weights
-        self._x, self._y = x, trainer.network._targets(y, len(x), trainer._loss, weights)
+        targets = trainer.network._targets(y, len(x), trainer._loss, weights)
+        self._x, self._y = x, targets.copy()  # that nobody writes to
         self._counted = np.full(len(x), True) if weights is None else weights != 0
         self._border = _border(self._y, trainer._loss.targets, trainer.network.n_outputs)
 
@@ -213,7 +219,7 @@ def _single_layer(
     preprocessing: Affine | None = None,
     **options: Any,
 ) -> Trainer:
-    layer = Dense(_check.positive_int(n_outputs, "n_outputs"), activation, Zeros())
+    layer = Dense(n_outputs, activation, Zeros())
     network = Network(n_inputs, [layer], dtype, preprocessing=preprocessing)
     try:
         return Trainer(network, loss, **{"batch_size": None, **options})

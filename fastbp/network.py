@@ -20,7 +20,7 @@ from ._check import Weights
 from .engine.model import Claim
 from .engine.rows import Rows
 from .engine.runtime import get_num_threads
-from .errors import ConfigError, CorruptModelError, InputError
+from .errors import ConfigError, CorruptModelError, InputError, brief
 from .formats import modelfile
 from .layers import Layer, build, network_layers, parameter_shapes, weighted_layers
 from .losses import Loss, LossFunction, resolve
@@ -160,6 +160,7 @@ class Network:
     @parameters.setter
     def parameters(self, value: ArrayLike) -> None:
         flat = _check.parameter(value, (self.n_parameters,), self._dtype, "parameters")
+        flat = self._model.apart(flat)
         begin = 0
         for array in self._arrays():
             array[...] = flat[begin : begin + array.size].reshape(array.shape)
@@ -190,10 +191,10 @@ class Network:
             `other` is no such network, or `tau` is out of its range.
         """
         if not isinstance(other, Network) or self._form() != other._form():
-            raise ConfigError(f"other: got {other!r}, wanted a network like {self!r}")
+            raise ConfigError(f"other: got {brief(other)}, wanted a network like {self!r}")
         tau = _check.number(tau, "tau")
         if tau > 1:
-            raise ConfigError(f"tau: got {tau!r}, wanted a number in [0, 1]")
+            raise ConfigError(f"tau: got {brief(tau)}, wanted a number in [0, 1]")
         for mine, theirs in zip(self._arrays(), other._arrays(), strict=True):
             mine[...] = (1 - tau) * mine + tau * theirs
 
@@ -422,7 +423,7 @@ class Network:
         target = targets[0] if targets.ndim == 2 else np.eye(self._n_outputs)[targets[0]]
         example, dx = x[0].astype(self._dtype), self._by_raw_rows(found.dx)[0]
         target = target.astype(self._dtype)
-        return Trace(str(loss), found.loss, example, target, found.layers, dx)
+        return Trace(_check.text(loss) or str(loss), found.loss, example, target, found.layers, dx)
 
     def fold(self) -> Network:
         """Return a copy without `preprocessing` that takes the same raw rows.
@@ -531,7 +532,7 @@ class Network:
         if not isinstance(notes, dict) or not all(
             isinstance(text, str) for item in notes.items() for text in item
         ):
-            raise ConfigError(f"metadata: got {notes!r}, wanted a dict of strings by strings")
+            raise ConfigError(f"metadata: got {brief(notes)}, wanted a dict of strings by strings")
         return dict(notes)
 
     def _tensors(self) -> modelfile.Tensors:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _check
-from .errors import ConfigError
+from .errors import ConfigError, brief
 from .schedules import Schedule
 
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "LearningRate", "Optimizer", "RMSprop"]
@@ -313,7 +313,7 @@ def _scheduled(rate: Callable[[int], float], time: int) -> float:
 
 def _betas(value: Any) -> tuple[float, float]:
     if not isinstance(value, tuple | list) or len(value) != 2:
-        raise ConfigError(f"betas: got {value!r}, wanted a pair of numbers in [0, 1)")
+        raise ConfigError(f"betas: got {brief(value)}, wanted a pair of numbers in [0, 1)")
     first, second = (_check.number(b, f"betas[{i}]", below=1) for i, b in enumerate(value))
     return first, second
 
@@ -321,5 +321,5 @@ def _betas(value: Any) -> tuple[float, float]:
 def _eps(value: Any) -> float:
     eps = _check.number(value, "eps")
     if eps < _LEAST_EPS:
-        raise ConfigError(f"eps: got {value!r}, wanted a number >= {_LEAST_EPS:g}")
+        raise ConfigError(f"eps: got {brief(value)}, wanted a number >= {_LEAST_EPS:g}")
     return eps

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import chain, combinations_with_replacement
+from math import comb
 from typing import Any, Self, cast
 
 import numpy as np
@@ -41,6 +42,8 @@ __all__ = [
 # Mean, M, and of the mapped rows, [2, n_outputs], the mean and the deviation of each column.
 Map = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 EPS = float(np.finfo(np.float64).eps)
+# Of a polynomial: no number but 0 and 1 is finite in a higher power and not zero.
+_MOST_DEGREE = 2**20
 
 
 class _Fitted(Affine):
@@ -54,16 +57,25 @@ class _Fitted(Affine):
         InputError, ShapeError, DTypeError, ConfigError
             `x` is not a finite two-dimensional array of numbers, or has too few rows or columns.
         """
+        self.__post_init__()  # an option may have been assigned since
         columns = None
         if _frames.is_frame(x):
             x, columns = _frames.by_name(x, None, "x")
-        shape = _check.shape(x, "x")
-        if len(shape) != 2 or not shape[1]:
-            raise ShapeError(f"x: got shape {shape}, wanted (n, n_inputs), a row per example")
-        rows = _check.numbers(x, shape[1])
-        self._set(*self._solve(rows, _Columns(rows)))
+        x = _check.array_of(x, "x")
+        rows = _check.numbers(x, _n_columns(x))
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            mean, matrix, image = self._solve(rows, _Columns(rows))
+        if not all(np.isfinite(array).all() for array in (mean, matrix, image)):
+            raise InputError(
+                "x: got columns whose map is not finite in float64, wanted numbers whose range is "
+                "not as small as 1e-308 of what it is to become"
+            )
+        self._set(mean, matrix, image)
         self.columns = columns
         return self
+
+    def __post_init__(self) -> None:
+        """Check the options; there are none."""
 
     def _solve(self, x: NDArray[Any], columns: _Columns) -> Map:
         raise NotImplementedError
@@ -105,9 +117,9 @@ class Standardize(_Fitted):
 
     def __post_init__(self) -> None:
         """Check the options."""
-        _check.flag(self.shared, "shared")
+        self.shared = _check.flag(self.shared, "shared")
         if self.farthest is not None:
-            _check.positive(self.farthest, "farthest")
+            self.farthest = _check.positive(self.farthest, "farthest")
 
     def _solve(self, x: NDArray[Any], columns: _Columns) -> Map:
         own = columns.deviation(x)
@@ -148,8 +160,12 @@ class MinMax(_Fitted):
 
     def __post_init__(self) -> None:
         """Check the range."""
-        if not _check.real(self.low, "low") < _check.real(self.high, "high"):
-            raise ConfigError(f"range: got {self.low!r} to {self.high!r}, wanted low < high")
+        self.low, self.high = _check.real(self.low, "low"), _check.real(self.high, "high")
+        if not 0 < self.high - self.low < np.inf:
+            raise ConfigError(
+                f"range: got low {self.low:g} and high {self.high:g}, wanted low < high, and a "
+                "finite difference"
+            )
 
     def _solve(self, x: NDArray[Any], columns: _Columns) -> Map:
         varies = columns.high > columns.low
@@ -175,7 +191,8 @@ class PCA(_Fitted):
     Attributes
     ----------
     variances : ndarray
-        [n_components], falling, with n - 1 in the denominator.
+        [n_components], falling, with n - 1 in the denominator; infinite where float64 ends, from
+        deviations of 1e154 on.
 
     Raises
     ------
@@ -187,7 +204,7 @@ class PCA(_Fitted):
 
     def __post_init__(self) -> None:
         """Check the number."""
-        _check.optional_int(self.n_components, "n_components")
+        self.n_components = _check.optional_int(self.n_components, "n_components")
 
     def _solve(self, x: NDArray[Any], columns: _Columns) -> Map:
         deviations, directions, varies = _principal(x, columns, self.n_components)
@@ -225,19 +242,26 @@ class Whiten(_Fitted):
 
     def __post_init__(self) -> None:
         """Check the options."""
-        _check.optional_int(self.n_components, "n_components")
-        _check.flag(self.zca, "zca")
-        _check.number(self.epsilon, "epsilon")
+        self.n_components = _check.optional_int(self.n_components, "n_components")
+        self.zca = _check.flag(self.zca, "zca")
+        self.epsilon = _check.number(self.epsilon, "epsilon")
 
     def _solve(self, x: NDArray[Any], columns: _Columns) -> Map:
         deviations, directions, varies = _principal(x, columns, self.n_components)
         # Where all is constant epsilon must not blow rounding errors up either.
-        scale = np.where(varies, np.hypot(deviations, np.sqrt(float(self.epsilon))), 1.0)
+        scale = np.where(varies, np.hypot(deviations, np.sqrt(self.epsilon)), 1.0)
         matrix, spread = directions / scale, np.where(varies, deviations / scale, 0.0)
         if self.zca:
             matrix, spread = matrix @ directions.T, np.sqrt(directions**2 @ spread**2)
             spread[columns.high == columns.low] = 0
         return columns.mean, matrix, np.array([0 * spread, spread])
+
+
+def _n_columns(x: NDArray[Any]) -> int:
+    """Return the number of columns of rows, one at least."""
+    if x.ndim != 2 or not x.shape[1]:
+        raise ShapeError(f"x: got shape {x.shape}, wanted (n, n_inputs), a row per example")
+    return int(x.shape[1])
 
 
 def polynomial_features(x: ArrayLike, degree: int) -> NDArray[Any]:
@@ -263,11 +287,15 @@ def polynomial_features(x: ArrayLike, degree: int) -> NDArray[Any]:
     InputError, ShapeError, DTypeError, ConfigError
         An argument cannot be used, or a product is not finite.
     """
-    shape, degree = _check.shape(x, "x"), _check.positive_int(degree, "degree")
-    if len(shape) != 2 or not shape[1]:
-        raise ShapeError(f"x: got shape {shape}, wanted (n, n_inputs), a row per example")
-    x = rows_of(x, shape[1])
-    terms = (combinations_with_replacement(range(shape[1]), d + 1) for d in range(degree))
+    x, degree = _check.array_of(x, "x"), _check.positive_int(degree, "degree")
+    n = _n_columns(x)
+    if degree > _MOST_DEGREE or comb(n + degree, degree) > 2**31:
+        raise ConfigError(
+            f"degree: got {degree} for {n} columns, wanted less: a network takes fewer than 2^31 "
+            "products"
+        )
+    x = rows_of(x, n)
+    terms = (combinations_with_replacement(range(n), d + 1) for d in range(degree))
     with np.errstate(over="ignore"):
         products = [x[:, term].prod(axis=1) for term in chain.from_iterable(terms)]
     features = np.column_stack(products)
@@ -304,6 +332,7 @@ def one_hot(
     shape = labels.shape
     if len(shape) != 1 or not shape[0]:
         raise ShapeError(f"labels: got shape {shape}, wanted (n,), one integer per row")
+    labels = np.array(labels)  # that nobody writes to
     if n_classes is None:
         if labels.dtype.kind not in "biu" or not 0 <= labels.max() < 2**31 - 1:
             found = f"{labels.dtype} up to {labels.max()}"
@@ -397,10 +426,12 @@ def _principal(
     """Return falling deviations, their directions as columns, and which are more than rounding."""
     rows, width = x.shape
     most = min(rows, width)
-    if rows < 2 or (n_components or 1) > most:
+    if rows < 2:
+        raise InputError(f"x: got {rows} row, wanted two or more")
+    if (n_components or 1) > most:
         raise ConfigError(
             f"n_components: got {n_components} for {rows} rows and {width} columns, wanted at "
-            "most the smaller of the two, and two rows or more"
+            "most the smaller of the two"
         )
     exponent = int(np.frexp(columns.reach.max())[1])
     triangle = np.empty((0, width))  # R of the QR decomposition of the rows so far

@@ -336,9 +336,9 @@ def one_example(value: ArrayLike, width: int, name: str) -> Array:
     """Return one example as [1, width]; of `y`, a label or the target of one output as [1]."""
     array = _check.numeric(value, name) if name == "x" else _check.array_of(value, name)
     if name == "y" and array.shape in ((), (1,)):
-        return array.reshape(1)
+        return np.array(array.reshape(1))  # that nobody writes to
     if array.shape in ((width,), (1, width)) or (width == 1 and not array.shape):
-        return array.reshape(1, width)
+        return np.array(array.reshape(1, width))
     forms = f"({width},) or (1, {width})" + (", or its class" if name == "y" and width > 1 else "")
     raise ShapeError(f"{name}: got shape {array.shape}, wanted one example: {forms}")
 

@@ -15,8 +15,9 @@ from . import _check, _frames, _labels
 from ._check import Weights
 from .callbacks import Callback
 from .datasets import split
+from .engine.rows import Rows
 from .engine.runtime import get_num_threads
-from .errors import ConfigError, CorruptModelError, ShapeError
+from .errors import ConfigError, CorruptModelError, ShapeError, brief
 from .formats import checkpoint, modelfile
 from .history import History
 from .losses import Loss, LossFunction, mean, total_weight
@@ -116,7 +117,7 @@ class Trainer:
         metrics: Sequence[str | MetricFunction] = (),
     ) -> None:
         if not isinstance(network, Network):
-            raise ConfigError(f"network: got {network!r}, wanted a Network")
+            raise ConfigError(f"network: got {brief(network)}, wanted a Network")
         optimizer = _checked(SGD(0.1) if optimizer is None else optimizer)
         self._loss = network._loss(loss)
         self._batch_size = _check.optional_int(batch_size, "batch_size")
@@ -812,6 +813,7 @@ class Trainer:
         rows, targets, weights, names = network._named_examples(
             x, y, loss, sample_weight, whole, prefix, names
         )
+        rows, targets, weights = self._apart(rows, targets, weights)
         if isinstance(class_weight, dict):
             known = names.classes, network.n_outputs, loss.targets, network._activation
             class_weight = _labels.weights_by_target(class_weight, *known)
@@ -821,13 +823,22 @@ class Trainer:
             weights = _check.row_weights(weights, class_weight, targets, whole)
         return (rows, targets, weights), names
 
+    def _apart(self, rows: _check.AnyRows, targets: NDArray[Any], weights: Weights) -> Checked:
+        """Return them, or copies where they are views of the weights that are to be trained."""
+        model = self.network._model
+        if not isinstance(rows, Rows):
+            rows = model.apart(rows)
+        elif (data := model.apart(rows.data)) is not rows.data:
+            rows = Rows(data, rows.mean, rows.scale)
+        return rows, model.apart(targets), None if weights is None else model.apart(weights)
+
     def _threads(self) -> int:
         return self._n_threads or get_num_threads()
 
 
 def _checked(optimizer: Any) -> Optimizer:
     if not isinstance(optimizer, Optimizer):
-        raise ConfigError(f"optimizer: got {optimizer!r}, wanted one such as SGD(...)")
+        raise ConfigError(f"optimizer: got {brief(optimizer)}, wanted one such as SGD(...)")
     return optimizer
 
 
@@ -837,9 +848,12 @@ def _unrounded(given: Any, y: NDArray[Any]) -> NDArray[Any]:
     Labels that were given for one output are not those: `y` has what they stand for.
     """
     array = np.asarray(given)
-    if array.dtype.kind not in "biuf" or array.size != y.size:
+    if array.dtype.kind not in "biuf":
         return y
-    array = array.astype(np.float64).reshape(y.shape)
+    array = array.astype(np.float64)
+    if array.size != y.size:
+        return y
+    array = array.reshape(y.shape)
     with np.errstate(over="ignore"):
         same = array.astype(y.dtype) == y
     return np.where(same, array, y)

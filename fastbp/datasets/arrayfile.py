@@ -102,8 +102,9 @@ def pick_xy(arrays: dict[str, np.ndarray], path: str | PathLike[str]) -> Pair:
 
 def read_arrays(path: str | PathLike[str]) -> dict[str, np.ndarray]:
     """Return all arrays of an ``.npz`` file by name; object arrays (pickles) are refused."""
+    path = _check.path(path)
     try:
-        loaded = np.load(_check.path(path), allow_pickle=False)
+        loaded = np.load(path, allow_pickle=False)
         if not isinstance(loaded, np.ndarray):
             with loaded:
                 return {name: loaded[name] for name in loaded.files}

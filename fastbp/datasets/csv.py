@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import _check
-from ..errors import ConfigError, InputError
+from ..errors import ConfigError, InputError, brief
 
 _DELIMITERS = ",;\t"
 _MISSING = frozenset({"", "?", "na", "n/a", "nan"})
@@ -42,6 +42,8 @@ class CsvFile:
 
     def __init__(self, path: str | PathLike[str], column: str | int | None = None) -> None:
         self.path = Path(_check.path(path))
+        if isinstance(column, int) and abs(column) >= 2**31:
+            raise ConfigError(f"target: got {brief(column)}, wanted the position of a column")
         try:
             self.delimiter = self._likely_delimiter()
             head = list(islice(self._lines(), 2))
@@ -57,7 +59,9 @@ class CsvFile:
     def index(self, column: str | int) -> int:
         """Return the position of a column given by name, or by number (negative: from the end)."""
         if not isinstance(column, str | int) or isinstance(column, bool):
-            raise ConfigError(f"target: got {column!r}, wanted the name or position of a column")
+            raise ConfigError(
+                f"target: got {brief(column)}, wanted the name or position of a column"
+            )
         if str(column) in self.columns:
             return self.columns.index(str(column))
         try:
@@ -66,7 +70,7 @@ class CsvFile:
             position = len(self.columns)
         if not -len(self.columns) <= position < len(self.columns):
             names = ", ".join(self.columns[:12]) + (", ..." if len(self.columns) > 12 else "")
-            raise ConfigError(f"{self.path}: got no column {column!r}, wanted one of: {names}")
+            raise ConfigError(f"{self.path}: got no column {brief(column)}, wanted one of: {names}")
         return position % len(self.columns)
 
     def numbers(self, indices: Sequence[int]) -> np.ndarray:

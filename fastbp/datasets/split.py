@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, _frames, _labels
-from ..errors import ConfigError, InputError, ShapeError
+from ..errors import InputError, ShapeError
 
 __all__ = ["parts", "rows", "train_test_split"]
 
@@ -98,8 +98,7 @@ def parts(
     codes : ndarray or None
         The number of the class of each row, if every class is to have its share.
     """
-    if not (isinstance(fraction, _check.NUMBERS) and 0 < fraction < 1):
-        raise ConfigError(f"{name}: got {fraction!r}, wanted a number between 0 and 1")
+    fraction = _check.share(fraction, name)
     if n < 2:
         raise InputError(f"x: got {n} rows, wanted 2 or more, one for each part")
     order = rng.permutation(n)

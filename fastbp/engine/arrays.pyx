@@ -1,14 +1,52 @@
 """Checks of arrays in compiled code: they run before every call, and in Python they would dominate the time of one row."""
 
+import numpy as np
+
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.object cimport PyTypeObject
+from cpython.ref cimport Py_INCREF
+from cpython.weakref cimport PyWeakref_NewRef
 
 from fastbp.engine.runtime cimport FBP_F32, FBP_F64, fbp_kernels, kernels_of
 
 cnp.import_array()
 
+cdef extern from "numpy/arrayobject.h":
+    object PyArray_NewFromDescr(PyTypeObject *kind, cnp.dtype dtype, int axes, cnp.npy_intp *shape, cnp.npy_intp *strides, void *data,
+                                int flags, void *owner)
+
 cdef enum:
     BETWEEN_SIGNALS = 1 << 24   # elements: some milliseconds
+
+
+cdef object MASKED = np.ma.MaskedArray
+
+
+cdef class Hold:
+    """Keeps an array and its memory: NumPy does not resize an array that has a weak reference, not even without its own checks."""
+    cdef object array, reference
+
+
+def held(x):
+    """A plain, read-only view of an array: what others do to its shape, strides or type afterwards does not change the view.
+
+    Nor can they resize the array, which would free the memory, as long as the view is there. What is no array, or a masked one, is
+    returned as it is.
+    """
+    if not cnp.PyArray_Check(x) or (not cnp.PyArray_CheckExact(x) and isinstance(x, MASKED)):
+        return x
+    cdef cnp.ndarray array = x
+    cdef Hold hold = Hold.__new__(Hold)
+    cdef cnp.dtype dtype = <cnp.dtype>cnp.PyArray_DESCR(array)
+    cdef cnp.ndarray view
+    hold.array, hold.reference = array, PyWeakref_NewRef(array, None)
+    Py_INCREF(dtype)  # the view takes it over
+    view = PyArray_NewFromDescr(<PyTypeObject *>cnp.ndarray, dtype, cnp.PyArray_NDIM(array), cnp.PyArray_DIMS(array),
+                                cnp.PyArray_STRIDES(array), cnp.PyArray_DATA(array), cnp.PyArray_FLAGS(array) & cnp.NPY_ARRAY_ALIGNED,
+                                NULL)
+    cnp.set_array_base(view, hold)
+    return view
 
 
 def in_form(x, dtype, Py_ssize_t n_columns=-1):

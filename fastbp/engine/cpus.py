@@ -6,9 +6,11 @@ import os
 from functools import cache
 from pathlib import Path
 
-from fastbp.errors import ConfigError
+from fastbp.errors import ConfigError, brief
 
 DEFAULT_L2_BYTES = 1 << 20
+# Numbers of threads that the engine can count, and the digits of a text that may be one.
+MOST, DIGITS = 2**31 - 1, 20
 
 
 @cache
@@ -41,15 +43,16 @@ def available_cpus(root: Path = Path("/")) -> int:
     Raises
     ------
     ConfigError
-        If ``FASTBP_NUM_THREADS`` is not a whole number of at least 1.
+        If ``FASTBP_NUM_THREADS`` is not a whole number from 1 to 2147483647.
     """
     own = os.environ.get("FASTBP_NUM_THREADS", "").strip()
     if own:
-        if not own.isdecimal() or int(own) < 1:
+        wanted = _whole(own)
+        if not wanted:
             raise ConfigError(
-                f"FASTBP_NUM_THREADS: got {own!r}, wanted a whole number of at least 1"
+                f"FASTBP_NUM_THREADS: got {brief(own)}, wanted a whole number from 1 to {MOST}"
             )
-        return int(own)
+        return wanted
     limits = [_affinity(), _cgroup_quota(root), omp_num_threads()]
     return max(1, min(limit for limit in limits if limit is not None))
 
@@ -63,7 +66,12 @@ def _affinity() -> int:
 def omp_num_threads() -> int | None:
     """Return the first number of OMP_NUM_THREADS (it may list one per nesting level)."""
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return int(first) if first.isdecimal() and int(first) > 0 else None
+    return _whole(first) or None
+
+
+def _whole(text: str) -> int | None:
+    """Return a number of threads that the engine can count, None for another text."""
+    return int(text) if text.isdecimal() and len(text) <= DIGITS and int(text) <= MOST else None
 
 
 def _cgroup_quota(root: Path) -> int | None:

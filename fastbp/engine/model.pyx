@@ -120,6 +120,13 @@ cdef class Model:
         node.frozen, node.rate_factor, node.decay_factor = not trainable, rate_factor, decay_factor
         self.revision += 1
 
+    def apart(self, cnp.ndarray array):
+        """A C-contiguous array, or a copy of it if it shares memory with the parameters, which training writes to."""
+        cdef char *begin = <char *>cnp.PyArray_DATA(array)
+        if begin < self.memory.data + self.memory.bytes and begin + cnp.PyArray_NBYTES(array) > self.memory.data:
+            return np.array(array)
+        return array
+
     def claim(self):
         """Return the `Claim` of the only call that may write the parameters.
 
@@ -409,7 +416,9 @@ cdef Pass new_pass(Model model, x):
 
 cdef int run_pass(Model model, Pass *p, list outs, long long n_threads) except -1:
     cdef Py_ssize_t n_blocks = (p.n + PASS_ROWS - 1) // PASS_ROWS
-    cdef int team = min(bounded_threads(n_threads), n_blocks, 1 + p.n * model.flops_of_a_row() // FLOPS_OF_A_THREAD)
+    # In double: the product of rows and operations may leave 64 bits.
+    cdef double worth = 1 + <double>p.n * model.flops_of_a_row() / FLOPS_OF_A_THREAD
+    cdef int team = <int>min(<double>min(bounded_threads(n_threads), n_blocks), worth)
     p.thread_bytes = line_bytes(p.thread_bytes)
     return run_workers(p, outs, threads_now(team))
 

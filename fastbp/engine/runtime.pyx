@@ -1,5 +1,6 @@
 """The only extension that links src/: kernel tables, ISA list and choice, threads, memory."""
 
+import operator
 import os
 import warnings
 
@@ -10,7 +11,7 @@ cimport numpy as cnp
 from libc.string cimport memset
 
 from fastbp.engine.cpus import available_cpus, omp_num_threads
-from fastbp.errors import ConfigError
+from fastbp.errors import ConfigError, brief
 
 cnp.import_array()
 
@@ -176,9 +177,15 @@ def set_num_threads(n):
         `n` is something else.
     """
     global max_threads
-    if n is not None and (isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 1 <= n < 2 ** 31):
-        raise ConfigError(f"n_threads: got {n!r}, wanted a whole number from 1 to {2 ** 31 - 1}, or None")
-    max_threads = 0 if n is None else bounded_threads(n)
+    wanted = None
+    if n is not None and not isinstance(n, (bool, np.bool_)):
+        try:
+            wanted = operator.index(n)
+        except TypeError:
+            wanted = None
+    if n is not None and (wanted is None or not 1 <= wanted < 2 ** 31):
+        raise ConfigError(f"n_threads: got {brief(n)}, wanted a whole number from 1 to {2 ** 31 - 1}, or None")
+    max_threads = 0 if wanted is None else bounded_threads(wanted)
 
 
 def get_num_threads():

@@ -19,6 +19,7 @@ from ..errors import (
     InputError,
     LabelError,
     ShapeError,
+    brief,
 )
 from ..losses import Loss
 from .custom import AnyRun
@@ -83,7 +84,7 @@ class Batches:
         found = source()
         if not isinstance(found, Iterable):
             raise ConfigError(
-                f"x: got {found!r} from the function, wanted an iterable of (x, y) batches"
+                f"x: got {brief(found)} from the function, wanted an iterable of (x, y) batches"
             )
         return iter(found)
 

@@ -50,7 +50,7 @@ BAD_X = {
     "nothing": (np.full(X.shape, None), errors.InputError, r"got nothing \(None\) at \[0, 0\]"),
     "complex": (X.astype(complex), errors.DTypeError, "wanted real numbers"),
     "dates": (np.zeros((N, N_INPUTS), "M8[s]"), errors.DTypeError, "wanted real numbers"),
-    "None": (None, errors.DTypeError, "wanted real numbers"),
+    "None": (None, errors.DTypeError, "got None, wanted an array of real numbers"),
 }
 BAD_Y = {
     "fewer rows": (Y[:-1], errors.ShapeError, "got 59 rows, wanted 60"),
@@ -161,9 +161,11 @@ def test_every_layout_gives_the_same_bits(x):
 def test_arrays_in_the_engines_form_are_not_copied():
     frozen = X.copy()
     frozen.flags.writeable = False
-    assert _check.inputs(frozen, N_INPUTS, X.dtype) is frozen
+    assert np.shares_memory(_check.inputs(frozen, N_INPUTS, X.dtype), frozen)
+    assert np.shares_memory(_check.rows(frozen, N_INPUTS, X.dtype), frozen)
     labels = Y.astype(np.int64)
-    assert classifier()._targets(labels, N, fb.losses.CrossEntropy(), None) is labels
+    checked = classifier()._targets(labels, N, fb.losses.CrossEntropy(), None)
+    assert np.shares_memory(checked, labels)
 
 
 def test_memory_mapped_rows_are_used_in_place(tmp_path):

@@ -200,12 +200,11 @@ class TestBesideScikitLearn:
     [
         (lambda: Standardize(shared=1), "shared: got 1"),
         (lambda: Standardize(farthest=0), "farthest: got 0"),
-        (lambda: MinMax(1, 1), "range: got 1 to 1"),
+        (lambda: MinMax(1, 1), "range: got low 1 and high 1"),
         (lambda: MinMax(0, np.inf), "high: got inf"),
         (lambda: MinMax("a", 1), "low: got 'a'"),
         (lambda: PCA(0), "n_components: got 0"),
         (lambda: PCA(4).fit(np.eye(5, 3)), "n_components: got 4 for 5 rows and 3"),
-        (lambda: PCA().fit(np.ones((1, 3))), "two rows or more"),
         (lambda: Whiten(zca="no"), "zca: got 'no'"),
         (lambda: Whiten(epsilon=-1), "epsilon: got -1"),
         (lambda: PCA().transform(np.eye(3)), r"got PCA\(n_components=None\) without a fit"),
@@ -214,6 +213,12 @@ class TestBesideScikitLearn:
 def test_bad_options(make, match):
     with pytest.raises(errors.ConfigError, match=match):
         make()
+
+
+def test_one_row_has_no_directions():
+    for kind in (PCA, Whiten):
+        with pytest.raises(errors.InputError, match="x: got 1 row, wanted two or more"):
+            kind().fit(np.ones((1, 3)))
 
 
 @pytest.mark.parametrize(
@@ -233,3 +238,29 @@ def test_bad_options(make, match):
 def test_bad_arrays(call, error, match):
     with pytest.raises(error, match=match):
         call()
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e153, 1e200, 1e305])
+def test_maps_of_numbers_whose_squares_leave_float64(scale):
+    """The map of 2^k x is that of x but for the factor; NumPy's decomposition of x is the truth."""
+    x = np.random.default_rng(0).standard_normal((40, 3)) * [1, 3, 0.5] + [0, 2, -1]
+    large = x * scale
+    deviation = x.std(axis=0)
+    np.testing.assert_allclose(Standardize().fit(large).matrix * scale, 1 / deviation, rtol=1e-9)
+    np.testing.assert_allclose(
+        Standardize(shared=True).fit(large).matrix * scale, 1 / x.std(), rtol=1e-9
+    )
+    directions = np.linalg.svd(x - x.mean(axis=0))[2].T
+    found = PCA().fit(large)
+    np.testing.assert_allclose(np.abs(found.matrix), np.abs(directions), atol=1e-9)
+    whitened = Whiten().fit(large).transform(large)
+    np.testing.assert_allclose(np.cov(whitened.T), np.eye(3), atol=1e-9)
+
+
+def test_a_map_that_is_not_finite_names_x():
+    x = np.array([[0.0], [3e-310]])
+    for kind in (Standardize, MinMax, Whiten):
+        with pytest.raises(errors.InputError, match="x: got columns whose map is not finite"):
+            kind().fit(x)
+    with pytest.raises(errors.ConfigError, match="range: got low"):
+        MinMax(-1e308, 1e308)

@@ -84,11 +84,17 @@ def test_own_variable_overrides_everything(tmp_path, monkeypatch):
     assert cpus.available_cpus(tmp_path) == 16
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])
+@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5", "2147483648", "9" * 30])
 def test_own_variable_must_be_a_positive_whole_number(tmp_path, monkeypatch, value):
     monkeypatch.setenv("FASTBP_NUM_THREADS", value)
     with pytest.raises(ConfigError, match=f"FASTBP_NUM_THREADS.*{value}"):
         cpus.available_cpus(tmp_path)
+
+
+@pytest.mark.parametrize("value", ["2147483648", "9" * 30, "9" * 5000])
+def test_a_number_of_openmp_beyond_32_bits_is_no_limit(tmp_path, monkeypatch, value):
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
+    assert cpus.available_cpus(tmp_path) == 8
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import hashlib
 
 import numpy as np
 import pytest
+from digests import state
 
 import fastbp as fb
 
@@ -31,17 +32,6 @@ def trainer(network=None, loss="cross_entropy", **options):
     network = classifier() if network is None else network
     options = {"optimizer": fb.SGD(0.1, momentum=0.9), "batch_size": 16, "seed": 1, **options}
     return fb.Trainer(network, loss, **options)
-
-
-def state(trainer) -> str:
-    """SHA-256 of parameters, velocity, random state, step count and history."""
-    digest = hashlib.sha256(parameters(trainer.network).encode())
-    digest.update(trainer._state.memory.values.tobytes())
-    net = trainer.network
-    names = net.columns, None if net.classes is None else net.classes.tolist()
-    kept = (trainer._state.generator.state, trainer.n_steps, dict(trainer.history), names)
-    digest.update(repr(kept).encode())
-    return digest.hexdigest()
 
 
 def parameters(network) -> str:
