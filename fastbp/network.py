@@ -194,8 +194,10 @@ class Network:
         tau = _check.number(tau, "tau")
         if tau > 1:
             raise ConfigError(f"tau: got {tau!r}, wanted a number in [0, 1]")
-        for mine, theirs in zip(self._arrays(), other._arrays(), strict=True):
-            mine[...] = (1 - tau) * mine + tau * theirs
+        pairs = list(zip(self._arrays(), other._arrays(), strict=True))
+        moved = [(1 - tau) * mine + tau * theirs for mine, theirs in pairs]
+        for (mine, _), values in zip(pairs, moved, strict=True):
+            mine[...] = values
 
     def _form(self) -> tuple[Any, ...]:
         """Return what two networks must have in common for `lerp`."""

@@ -128,10 +128,10 @@ cdef class Model:
         BusyError
             Another call of this process holds it. A claim of the parent of a forked process does not count in the child.
         """
+        cdef Claim claim = Claim.__new__(Claim)  # before it is needed: it may not fit into memory
         cdef int64_t holder = fbp_word(&self.claimed)
         if holder == process() or not fbp_swap(&self.claimed, holder, process()):
             raise BusyError("network: got a second call that trains it, wanted one at a time")
-        cdef Claim claim = Claim.__new__(Claim)
         claim.model = self
         return claim
 
