@@ -51,18 +51,19 @@ class History(dict[str, list[float]]):
 
     def append(self, **values: float) -> None:
         """Record one epoch; a quantity missing in some epochs is NaN there."""
-        epochs = self._epochs
+        epochs, new = self._epochs, [name for name in values if name not in self]
         try:
-            for name in values:
-                if name not in self:
-                    super().__setitem__(name, [NAN] * epochs)
+            for name in new:
+                super().__setitem__(name, [NAN] * epochs)
             for name, column in self.items():
                 column.append(float(values.get(name, NAN)))
             self._measured, self._recorded = frozenset(values), frozenset()
             self._epochs = epochs + 1
         finally:
-            # An interrupt between two columns must not leave one longer than the others.
+            # An interrupt between two columns must not leave one longer than the others, or new.
             if self._epochs == epochs:
+                for name in new:
+                    self.pop(name, None)
                 for column in self.values():
                     del column[epochs:]
 

@@ -160,10 +160,14 @@ class Network:
     @parameters.setter
     def parameters(self, value: ArrayLike) -> None:
         flat = _check.parameter(value, (self.n_parameters,), self._dtype, "parameters")
-        begin = 0
-        for array in self._arrays():
-            array[...] = flat[begin : begin + array.size].reshape(array.shape)
-            begin += array.size
+        before, begin = self._model.arena.copy(), 0
+        try:
+            for array in self._arrays():
+                array[...] = flat[begin : begin + array.size].reshape(array.shape)
+                begin += array.size
+        except BaseException:
+            self._model.arena[...] = before
+            raise
 
     def _arrays(self) -> list[NDArray[Any]]:
         """Return views of all weights and biases, in the order of `parameters`."""
@@ -194,10 +198,8 @@ class Network:
         tau = _check.number(tau, "tau")
         if tau > 1:
             raise ConfigError(f"tau: got {tau!r}, wanted a number in [0, 1]")
-        pairs = list(zip(self._arrays(), other._arrays(), strict=True))
-        moved = [(1 - tau) * mine + tau * theirs for mine, theirs in pairs]
-        for (mine, _), values in zip(pairs, moved, strict=True):
-            mine[...] = values
+        arena = self._model.arena  # in one go: an interrupt finds all moved or none
+        arena[...] = (1 - tau) * arena + tau * other._model.arena
 
     def _form(self) -> tuple[Any, ...]:
         """Return what two networks must have in common for `lerp`."""

@@ -176,7 +176,9 @@ cdef class Model:
         cdef Pass p = new_pass(self, x)
         cdef Py_ssize_t l
         tops = range(p.n_nodes) if self.wiring is None else self.wiring[1]
-        outs = [new_output(self, l, p.n) if l in tops else None for l in range(p.n_nodes)]
+        cdef list outs = []
+        for l in range(p.n_nodes):  # see `make_workspace` for list comprehensions
+            outs.append(new_output(self, l, p.n) if l in tops else None)
         run_pass(self, &p, outs, n_threads)
         return [out for out in outs if out is not None]
 

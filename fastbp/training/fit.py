@@ -322,13 +322,13 @@ class Epochs:
             if not self._good.live_is_finite():
                 raise self._failure(done - 1, state.steps.n - 1, record["learning_rate"], True)
             record |= self._measure()
+            state.moment.before_step = self._good.before_step if done == 1 else None
+            state.record(record)
         except DivergenceError:  # everything is back at a good start
             raise
         except Exception:
             self._good.undo_epoch()
             raise
-        state.moment.before_step = self._good.before_step if done == 1 else None
-        state.record(record)
         bar.epoch_done(**record)
         return stop_reason
 
@@ -344,6 +344,21 @@ class Epochs:
     ) -> DivergenceError | LabelError:
         """Return the error of a step, `index` of this epoch, the state to go on from restored."""
         raise NotImplementedError
+
+    def _diverged(
+        self, x: AnyRows, y: NDArray[Any], step: int, rate: float, updated: bool
+    ) -> DivergenceError:
+        """Return the error of a step on these rows, everything put back to a good start."""
+        state = self._state
+        try:
+            error = diverged(state.network, x, y, state.history.epochs + 1, step, rate, updated)
+        except Exception:  # `_epoch` undoes the epoch
+            raise
+        except BaseException:
+            self._good.restore()
+            raise
+        self._good.restore()
+        return error
 
 
 class Fit(Epochs):
@@ -414,10 +429,7 @@ class Fit(Epochs):
         if self.run.fault == "label":
             return _check.changed_labels(self._y, state.network.n_outputs, self._weights)
         rows = self.run.order[index * self._batch_size : (index + 1) * self._batch_size]
-        x, y, epoch = self._x[rows], self._y[rows], state.history.epochs + 1
-        error = diverged(state.network, x, y, epoch, step, rate, updated)
-        self._good.restore()
-        return error
+        return self._diverged(self._x[rows], self._y[rows], step, rate, updated)
 
 
 def _next_region(region: int, count: int, seconds: float) -> int:

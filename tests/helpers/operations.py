@@ -49,7 +49,7 @@ class World:
 
 
 def digest(owner: fb.Trainer, times: bool = True) -> Any:
-    """All that a checkpoint holds of a trainer: parameters, memory, counters, random state, names."""
+    """All that a checkpoint holds of a trainer, without `times` but for the seconds."""
     architecture, tensors, training = owner._packed()
     bits = {name: tensor.tobytes() for name, tensor in tensors.items()}
     if not times:
@@ -64,9 +64,10 @@ def public(owner: Any = fb, prefix: str = "") -> Iterator[tuple[str, Any]]:
         value = getattr(owner, name)
         if isinstance(value, ModuleType):
             yield from public(value, f"{prefix}{name}.")
-        elif callable(value) and not (isinstance(value, type) and issubclass(value, BaseException)):
-            if isinstance(value, type) or inspect.isroutine(value):
-                yield prefix + name, value
+        elif inspect.isroutine(value) or (
+            isinstance(value, type) and not issubclass(value, BaseException)
+        ):
+            yield prefix + name, value
 
 
 def members(kind: type) -> Iterator[tuple[str, bool]]:
@@ -178,12 +179,14 @@ FUNCTIONS: dict[str, Callable[[World], Any]] = {
     "preprocess.one_hot": lambda w: fb.preprocess.one_hot(w.y),
     "preprocess.polynomial_features": lambda w: fb.preprocess.polynomial_features(w.numbers, 2),
 }
-for name in ("accuracy", "confusion", "f1", "precision", "recall"):
-    FUNCTIONS[f"metrics.{name}"] = lambda w, f=getattr(fb.metrics, name): f(w.y, w.numbers)
-for name in ("linear_regression", "logistic_regression", "perceptron"):
-    FUNCTIONS[f"models.{name}"] = lambda w, f=getattr(fb.models, name): f(5, 3)
-for name in ("multiclass_svm", "softmax_regression"):
-    FUNCTIONS[f"models.{name}"] = lambda w, f=getattr(fb.models, name): f(5, 3)
+FUNCTIONS |= {
+    f"metrics.{name}": lambda w, name=name: getattr(fb.metrics, name)(w.y, w.numbers)
+    for name in ("accuracy", "confusion", "f1", "precision", "recall")
+} | {
+    f"models.{name}": lambda w, name=name: getattr(fb.models, name)(5, 3)
+    for name in fb.models.__all__
+    if name != "NoMistakes"
+}
 
 METHODS: dict[str, Callable[[Any, World], Any]] = {
     "fit": lambda o, w: o.fit(w.numbers),
