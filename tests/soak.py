@@ -11,6 +11,7 @@ equal, and resident memory must not have grown by 64 KiB. It returns 1 if anythi
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import os
 import resource
@@ -31,6 +32,7 @@ MOST_GROWTH = 64  # KiB of resident memory
 BATCH = 8
 STEPS_OF_A_FIT = 500
 ROUNDS = 100
+M_ARENA_MAX = -8  # of glibc's malloc.h
 
 
 class Held(NamedTuple):
@@ -138,6 +140,9 @@ class Soak:
         raise AssertionError(f"error {i % len(self.errors())} was not raised")
 
     def errors(self) -> list[tuple[Callable[[], object], type[BaseException]]]:
+        def new() -> fb.Trainer:  # the history of an old one would grow
+            return self.new_trainer(self.network())
+
         x, y, net, trainer = self.x[:100], self.y[:100], self.net, self.trainer
         broken = self.folder / "broken"
         if not broken.exists():
@@ -149,8 +154,8 @@ class Soak:
             (lambda: net.predict([["a"] * 20]), fb.errors.DTypeError),
             (lambda: trainer.fit(x, np.arange(100) % 4), fb.errors.LabelError),
             (lambda: trainer.fit(nan, y), fb.errors.InputError),
-            (lambda: trainer.fit(x, y, callbacks=[interrupt]), KeyboardInterrupt),
-            (lambda: self.new_trainer(self.network()).fit(x * 1e30, y, 3), fb.errors.FastbpError),
+            (lambda: new().fit(x, y, callbacks=[interrupt]), KeyboardInterrupt),
+            (lambda: new().fit(x * 1e30, y, 3), fb.errors.FastbpError),
             (lambda: fb.load(broken), fb.errors.CorruptModelError),
             (lambda: fb.load(self.folder / "none"), OSError),
             (lambda: fb.Dense(0), fb.errors.ConfigError),
@@ -191,6 +196,15 @@ def round_of(soak: Soak, counts: dict[str, int]) -> Callable[[int], None]:
     return work
 
 
+def use_one_arena() -> None:
+    """Let glibc serve all threads from one heap: by default it makes new ones, 16 on two cores, now
+    and then when two threads ask at once, each some 100 KiB, and that looks like a leak.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_ARENA_MAX, 1)
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scale", type=float, default=1.0, help="of all counts")
@@ -205,6 +219,7 @@ def main(arguments: list[str] | None = None) -> int:
         if given.only in (None, name)
     }
     print(*(f"{count} x {name}" for name, count in counts.items()), sep=", ", flush=True)
+    use_one_arena()
     with tempfile.TemporaryDirectory() as folder:
         soak = Soak(given.seed, Path(folder))
         found = measured(round_of(soak, counts), quiet=given.quiet)
