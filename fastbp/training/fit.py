@@ -6,6 +6,7 @@ stderr over all steps of all epochs.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from time import perf_counter
@@ -241,8 +242,11 @@ class ProgressBar(NoBar):
 
 
 def progress_bar(wanted: bool, epochs: int, steps: int | None) -> NoBar:
-    """Return a bar, or its silent twin, to be used in a ``with`` statement."""
-    return ProgressBar(epochs, steps) if wanted else NoBar()
+    """Return a bar, or its silent twin, to be used in a ``with`` statement.
+
+    A process without stderr, such as a service, has nowhere to draw.
+    """
+    return ProgressBar(epochs, steps) if wanted and sys.stderr is not None else NoBar()
 
 
 class Epochs:

@@ -46,15 +46,15 @@ def snapshot():
         environment=dict(os.environ), folder=os.getcwd(), path=list(sys.path),
         random=random.getstate(), numpy_random=repr(np.random.get_state()), numpy=np.geterr(),
         warnings=list(warnings.filters), hooks=(sys.excepthook, sys.unraisablehook),
-        threads=threading.active_count(), locale=locale.setlocale(locale.LC_ALL), gc=gc.get_threshold(),
-        interval=sys.getswitchinterval(), recursion=sys.getrecursionlimit(),
+        threads=threading.active_count(), locale=locale.setlocale(locale.LC_ALL),
+        gc=gc.get_threshold(), interval=sys.getswitchinterval(), recursion=sys.getrecursionlimit(),
         handlers={n: signal.getsignal(n) for n in signal.valid_signals()},
     )
     if sys.platform.startswith("linux"):
         found |= dict(
             affinity=os.sched_getaffinity(0), tasks=os.listdir("/proc/self/task"),
-            files=len(os.listdir("/proc/self/fd")), modes=modes(), timer=signal.getitimer(signal.ITIMER_REAL),
-            blocked=signal.pthread_sigmask(signal.SIG_BLOCK, []),
+            files=len(os.listdir("/proc/self/fd")), modes=modes(),
+            timer=signal.getitimer(signal.ITIMER_REAL), blocked=signal.pthread_sigmask(signal.SIG_BLOCK, []),
         )
     return found
 
