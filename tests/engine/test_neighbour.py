@@ -1,4 +1,4 @@
-"""What the process and its threads have of their own is as it was: modes, masks, handlers, seeds."""
+"""What the process and its threads had is as it was: modes, masks, handlers, seeds."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ def snapshot():
         found |= dict(
             affinity=os.sched_getaffinity(0), tasks=os.listdir("/proc/self/task"),
             files=len(os.listdir("/proc/self/fd")), modes=modes(),
-            timer=signal.getitimer(signal.ITIMER_REAL), blocked=signal.pthread_sigmask(signal.SIG_BLOCK, []),
+            timer=signal.getitimer(signal.ITIMER_REAL),
+            blocked=signal.pthread_sigmask(signal.SIG_BLOCK, []),
         )
     return found
 
