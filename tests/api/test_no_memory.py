@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -96,7 +100,8 @@ def test_every_public_callable_has_a_call():
 @pytest.mark.parametrize("name", CALLS)
 def test_a_call_without_memory_changes_nothing(name, tmp_path):
     twin, own = worlds(tmp_path)
-    save(twin), save(own)
+    if name in ("load", "Trainer"):
+        save(twin), save(own)
     for member, call in CALLS[name].items():
         call(twin)
         asked = requests_of(call, own)
@@ -282,3 +287,20 @@ def test_a_divergence_without_memory_leaves_finite_weights(name, rate, tmp_path)
             break
     assert n > 2
     assert own.trainer.n_steps >= steps
+
+
+# Calls of tests/nomemory.py that take milliseconds; all of them are slow.
+QUICK = ["step", "lerp", "parameters", "end_epoch", "adam"]
+
+
+@pytest.mark.parametrize("names", [QUICK, pytest.param([], marks=pytest.mark.slow)])
+def test_a_call_that_python_has_no_memory_for_is_not_half_done(names):
+    pytest.importorskip("_testcapi")
+    script = Path(__file__).parents[1] / "nomemory.py"
+    result = subprocess.run(
+        [sys.executable, str(script), "--quiet", *names],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+    )
+    assert result.returncode == 0, result.stdout + result.stderr[-2000:]
