@@ -88,19 +88,20 @@ def state(world: World) -> tuple[Any, ...]:
     )
 
 
-def worlds(folder: Path) -> Iterator[World]:
-    """One after another, all alike."""
+def worlds(folder: Path, saves: bool) -> Iterator[World]:
+    """One after another, all alike; with files if a call `saves` or loads them."""
     for i in range(MOST):
         part = folder / str(i)
         part.mkdir()
         world = World(part)
-        save(world)
+        if saves:
+            save(world)
         yield world
 
 
-def faults(call: Callable[[World], Any], folder: Path, quiet: bool) -> tuple[int, list[str]]:
+def faults(name: str, folder: Path, quiet: bool) -> tuple[int, list[str]]:
     """Return how many requests failed, and after which of them something was half done."""
-    made = worlds(folder)
+    made, call = worlds(folder, name in ("save", "load")), CALLS[name]
     twin, world = next(made), next(made)
     before = state(world)
     call(twin)
@@ -135,7 +136,7 @@ def main(arguments: list[str]) -> int:
     failed = False
     for name in names:
         with tempfile.TemporaryDirectory() as folder:
-            count, found = faults(CALLS[name], Path(folder), quiet)
+            count, found = faults(name, Path(folder), quiet)
         failed |= bool(found)
         print(f"{name:<12}{count:>6} requests failed", *found[:5], sep="\n    ", flush=True)
     print("FAILED" if failed else "passed: nothing is half done")
