@@ -59,17 +59,19 @@ class History(dict[str, list[float]]):
         """
         epochs = self._epochs
         values = {k: _check.real(value, k, finite=False) for k, value in values.items()}
+        new = [name for name in values if name not in self]
         try:
-            for name in values:
-                if name not in self:
-                    super().__setitem__(name, [NAN] * epochs)
+            for name in new:
+                super().__setitem__(name, [NAN] * epochs)
             for name, column in self.items():
                 column.append(values.get(name, NAN))
             self._measured, self._recorded = frozenset(values), frozenset()
             self._epochs = epochs + 1
         finally:
-            # An interrupt between two columns must not leave one longer than the others.
+            # An interrupt between two columns must not leave one longer than the others, or new.
             if self._epochs == epochs:
+                for name in new:
+                    self.pop(name, None)
                 for column in self.values():
                     del column[epochs:]
 

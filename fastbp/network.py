@@ -161,10 +161,14 @@ class Network:
     def parameters(self, value: ArrayLike) -> None:
         flat = _check.parameter(value, (self.n_parameters,), self._dtype, "parameters")
         flat = self._model.apart(flat)
-        begin = 0
-        for array in self._arrays():
-            array[...] = flat[begin : begin + array.size].reshape(array.shape)
-            begin += array.size
+        before, begin = self._model.arena.copy(), 0
+        try:
+            for array in self._arrays():
+                array[...] = flat[begin : begin + array.size].reshape(array.shape)
+                begin += array.size
+        except BaseException:
+            self._model.arena[...] = before
+            raise
 
     def _arrays(self) -> list[NDArray[Any]]:
         """Return views of all weights and biases, in the order of `parameters`."""
@@ -195,8 +199,8 @@ class Network:
         tau = _check.number(tau, "tau")
         if tau > 1:
             raise ConfigError(f"tau: got {brief(tau)}, wanted a number in [0, 1]")
-        for mine, theirs in zip(self._arrays(), other._arrays(), strict=True):
-            mine[...] = (1 - tau) * mine + tau * theirs
+        arena = self._model.arena  # in one go: an interrupt finds all moved or none
+        arena[...] = (1 - tau) * arena + tau * other._model.arena
 
     def _form(self) -> tuple[Any, ...]:
         """Return what two networks must have in common for `lerp`."""

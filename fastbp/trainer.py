@@ -447,10 +447,11 @@ class Trainer:
             rate = float(rates[0])
             if not (done and (run.proved or good.live_is_finite())):
                 step = state.steps.n - done
-                error = diverged(network, examples, y, None, step, rate, bool(done))
-                if done:
-                    self._runs.undo_step()
-                raise error
+                try:
+                    raise diverged(network, examples, y, None, step, rate, bool(done))
+                finally:
+                    if done:
+                        self._runs.undo_step()
             sums = loss, correct, run.weight
             state.open_epoch.add(sums, y.ndim == 1, rate, perf_counter() - begin)
             network._names = names

@@ -25,7 +25,8 @@ ptrdiff_t fbp_claim(ptrdiff_t *next, ptrdiff_t count); /* returns *next and adds
 int64_t fbp_pause(int turn); /* one turn of waiting: the first turns spin, later ones yield; returns the time in nanoseconds */
 
 /* Moves the calling thread to a free core if it shares its core with a thread of a lower number: beside a busy process the
- * scheduler may leave two threads of a team on one core for good. cpus[n_threads] is the core that each thread was on last. */
+ * scheduler may leave two threads of a team on one core for good. cpus[n_threads] is the core that each thread was on last.
+ * Thread 0, the caller of the library, is never moved; the others have the same affinity mask as before. */
 void fbp_spread(int *cpus, int thread, int n_threads);
 
 /* How many more threads this process can start, up to `wanted`: starts them all at once and joins them. A library that cannot
@@ -38,7 +39,8 @@ void fbp_watch_forks(void);
 int64_t fbp_process(void);
 int fbp_forked_beside_threads(void);
 
-uint64_t fbp_flush_denormals(void); /* from now on denormals count as zero on this thread; returns the mode to restore */
+/* From now on this thread rounds to nearest, has no traps and takes denormals for zero; returns the mode to restore. */
+uint64_t fbp_flush_denormals(void);
 void fbp_restore_denormals(uint64_t mode);
 
 #endif

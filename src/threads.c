@@ -127,19 +127,33 @@ static int taken(const int *cpus, int n, int cpu)
     return 0;
 }
 
+/* Moves the calling thread by a mask of that one core, and gives it the mask back that it had. A mask that somebody else has
+ * set meanwhile stays; if the old one is not allowed any more, all cores are asked for, of which the system gives those it
+ * allows. */
+static void move_to(int cpu, const cpu_set_t *allowed)
+{
+    cpu_set_t one, now;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    if (sched_setaffinity(0, sizeof one, &one) != 0)
+        return;
+    if (sched_getaffinity(0, sizeof now, &now) == 0 && !CPU_EQUAL(&now, &one))
+        return;
+    if (sched_setaffinity(0, sizeof *allowed, allowed) != 0) {
+        memset(&now, 0xff, sizeof now);
+        sched_setaffinity(0, sizeof now, &now);
+    }
+}
+
 void fbp_spread(int *cpus, int thread, int n_threads)
 {
-    cpu_set_t allowed, one;
+    cpu_set_t allowed;
     int cpu = sched_getcpu();
     if (taken(cpus, thread, cpu) && sched_getaffinity(0, sizeof allowed, &allowed) == 0 && CPU_COUNT(&allowed) >= n_threads) {
         for (cpu = 0; cpu < CPU_SETSIZE && (!CPU_ISSET(cpu, &allowed) || taken(cpus, n_threads, cpu)); cpu++)
             ;
-        if (cpu < CPU_SETSIZE) {
-            CPU_ZERO(&one);
-            CPU_SET(cpu, &one);
-            sched_setaffinity(0, sizeof one, &one);
-            sched_setaffinity(0, sizeof allowed, &allowed);
-        }
+        if (cpu < CPU_SETSIZE)
+            move_to(cpu, &allowed);
     }
     __atomic_store_n(cpus + thread, cpu, __ATOMIC_RELAXED);
 }
@@ -215,12 +229,12 @@ uint64_t fbp_flush_denormals(void)
 {
 #ifdef __x86_64__
     const unsigned mode = _mm_getcsr();
-    _mm_setcsr(mode | 0x8040); /* flush to zero, denormals are zero */
+    _mm_setcsr(0x9fc0); /* flush to zero, denormals are zero; round to nearest, no traps, whatever the caller has set */
     return mode;
 #elif defined(__aarch64__)
     uint64_t mode;
     __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
-    __asm__ volatile("msr fpcr, %0" : : "r"(mode | (1u << 24)));
+    __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)1 << 24)); /* flush; round to nearest, no traps */
     return mode;
 #else
     return 0;

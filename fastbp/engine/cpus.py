@@ -82,14 +82,16 @@ def _cgroup_quota(root: Path) -> int | None:
 def _cgroup_folders(root: Path) -> list[Path]:
     """List the process's own group and its parents, in the v2 tree and in the v1 cpu tree."""
     base = root / "sys/fs/cgroup"
-    folders = [base, base / "cpu", base / "cpu,cpuacct"]
+    trees = base, base / "cpu", base / "cpu,cpuacct"
+    folders = list(trees)
     for line in _read(root / "proc/self/cgroup").splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
+        fields = line.split(":", 2)
+        if len(fields) < 3 or (fields[1] and "cpu" not in fields[1].split(",")):
             continue
-        tree = base / controllers if controllers else base
-        group = tree / path.lstrip("/")
-        folders += [group, *(parent for parent in group.parents if tree in parent.parents)]
+        controllers, path = fields[1], fields[2].lstrip("/")
+        for tree in (base / controllers, *trees[1:]) if controllers else trees[:1]:
+            group = tree / path
+            folders += [group, *(parent for parent in group.parents if tree in parent.parents)]
     return folders
 
 
@@ -107,6 +109,6 @@ def _folder_quota(folder: Path) -> int | None:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text().strip()
-    except OSError:
+        return path.read_text(errors="replace").strip()
+    except (OSError, ValueError):  # a ValueError is a name that no file can have
         return ""

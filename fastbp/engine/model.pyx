@@ -135,10 +135,10 @@ cdef class Model:
         BusyError
             Another call of this process holds it. A claim of the parent of a forked process does not count in the child.
         """
+        cdef Claim claim = Claim.__new__(Claim)  # before it is needed: it may not fit into memory
         cdef int64_t holder = fbp_word(&self.claimed)
         if holder == process() or not fbp_swap(&self.claimed, holder, process()):
             raise BusyError("network: got a second call that trains it, wanted one at a time")
-        cdef Claim claim = Claim.__new__(Claim)
         claim.model = self
         return claim
 
@@ -183,7 +183,9 @@ cdef class Model:
         cdef Pass p = new_pass(self, x)
         cdef Py_ssize_t l
         tops = range(p.n_nodes) if self.wiring is None else self.wiring[1]
-        outs = [new_output(self, l, p.n) if l in tops else None for l in range(p.n_nodes)]
+        cdef list outs = []
+        for l in range(p.n_nodes):  # see `make_workspace` for list comprehensions
+            outs.append(new_output(self, l, p.n) if l in tops else None)
         run_pass(self, &p, outs, n_threads)
         return [out for out in outs if out is not None]
 

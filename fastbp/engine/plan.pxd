@@ -1,6 +1,6 @@
 """The plan of a training run, and the operations on it that every regime needs."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 from fastbp.engine.backward cimport Block, Place
 from fastbp.engine.forward cimport Dropout, Node
@@ -103,6 +103,7 @@ cdef struct Plan:
     void **taken                # the slot that holds each block of rows
     bint interruptible          # whether steps are so long that they look for signals themselves
     void *owner                 # the list that takes what a signal handler raises
+    uint64_t caller_mode        # how the calling thread does its arithmetic outside of the engine
     int64_t interrupted         # whether a handler has raised: the step is dropped if its updates have not begun
     int64_t failed              # the first step (counted from first_step) with a fault
     int64_t fault

@@ -195,7 +195,7 @@ cdef class Run:
             self.workspace, self.reuse_workspace = self.reuse_workspace or Memory(0), None
         try:
             make_workspace(p, batch, chosen, self.model.memory.data + self.model.memory.bytes, self.workspace)
-        except MemoryError:
+        except BaseException:
             p.batch = 0
             raise
 
@@ -335,8 +335,10 @@ def gradients(Model model, loss, x, cnp.ndarray y, long long n_threads, bint inp
     None if a label is out of range: y was written to after it was checked.
     """
     cdef Py_ssize_t n = len(x), l
-    gradient = Model(model.n_inputs, [model.nodes[l].n_out for l in range(model.n_nodes)],
-                     ["linear"] * model.n_nodes, model.dtype, wiring=model.wiring)
+    cdef list units = []
+    for l in range(model.n_nodes):  # see `make_workspace` for list comprehensions
+        units.append(model.nodes[l].n_out)
+    gradient = Model(model.n_inputs, units, ["linear"] * model.n_nodes, model.dtype, wiring=model.wiring)
     cdef Run run = Run(model, loss, "gradient", 0, 0, n, n_threads, gradient, parameter)
     run.bind(x, y, weights)
     total, _, done = run.steps(0, 1, np.zeros(1))

@@ -55,7 +55,10 @@ cdef extern from *:
     #else
     #define FBP_COMPILER "GCC " __VERSION__
     #endif
+    /* Of the calling thread, which has a team of its own: the threads that the system grants it, and the most requested. */
+    static _Thread_local int fbp_startable = 1, fbp_tried = 1;
     """
+    int fbp_startable, fbp_tried
     const int FBP_HAS_OPENMP, FBP_OPENMP_THREADS, FBP_OPENMP_CPUS
     const char *FBP_COMPILER
 
@@ -127,8 +130,7 @@ cdef int code_of(dict names, str name, str what) except -1:
 # Threads
 
 cdef int max_threads = 0
-cdef int startable = 1, tried = 1   # threads that the system grants this process, and the most that were requested
-cdef bint warned = False
+cdef bint warned = False, warned_of_limit = False
 
 cdef enum:
     THREADS_OF_A_CORE = 4   # more threads than this gain nothing
@@ -207,7 +209,7 @@ cdef int threads_now(int n_threads) except -1:
     OpenMP libraries end the process when they cannot start a thread, and hang in a child whose parent had used their team, be it
     from here or from another library: a process has one team for all.
     """
-    global startable, tried, warned
+    global fbp_startable, fbp_tried, warned, warned_of_limit
     n_threads = limited(n_threads)
     if n_threads <= 1 or not FBP_HAS_OPENMP:
         return 1
@@ -217,12 +219,13 @@ cdef int threads_now(int n_threads) except -1:
             warnings.warn("fastbp runs on one thread in a process that was forked from one with several threads; "
                           "start processes with the spawn or forkserver method instead", RuntimeWarning, stacklevel=2)
         return 1
-    if n_threads > tried:
-        startable, tried = 1 + fbp_startable_threads(n_threads - 1), n_threads
-        if startable < tried:
-            warnings.warn(f"fastbp: the system lets this process start {startable - 1} more threads, wanted {tried - 1}; "
+    if n_threads > fbp_tried:
+        fbp_startable, fbp_tried = 1 + fbp_startable_threads(n_threads - 1), n_threads
+        if fbp_startable < fbp_tried and not warned_of_limit:
+            warned_of_limit = True
+            warnings.warn(f"fastbp: the system lets this process start {fbp_startable - 1} more threads, wanted {fbp_tried - 1}; "
                           "the results are the same with fewer", RuntimeWarning, stacklevel=2)
-    return min(n_threads, startable)
+    return min(n_threads, fbp_startable)
 
 
 # Memory

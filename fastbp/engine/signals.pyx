@@ -7,7 +7,7 @@ until the first weight is written. So a step is applied whole or not at all.
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t
 
-from fastbp.engine.runtime cimport fbp_put_word, fbp_word, pause
+from fastbp.engine.runtime cimport fbp_put_word, fbp_word, flush_denormals, pause, restore_denormals
 
 cdef enum:
     LOOK = 20000000     # nanoseconds between two checks: taking the GIL costs microseconds, or a switch interval
@@ -30,9 +30,12 @@ cdef bint signalled(Worker *w) noexcept nogil:
 
 cdef bint raises(Plan *p) noexcept with gil:
     """Run the handlers of pending signals, as Python does between two instructions, and store an exception of theirs."""
+    restore_denormals(p.caller_mode)
     try:
         PyErr_CheckSignals()
     except BaseException as error:
         (<list>p.owner).append(error)
         return True
+    finally:
+        flush_denormals()
     return False

@@ -159,6 +159,8 @@ cdef void team_worker(Plan *p, int thread, int n_threads) noexcept nogil:
 cdef void work(Plan *p, int thread, int n_threads) noexcept nogil:
     """One thread's share of the steps, in the plan's regime, with denormals flushed to zero."""
     cdef uint64_t mode = flush_denormals()
+    if thread == 0:
+        p.caller_mode = mode
     if p.regime == STREAM:
         stream_worker(p, thread, n_threads)
     else:

@@ -30,41 +30,48 @@ cdef int make_workspace(Plan *p, Py_ssize_t batch, Partition partition, const ch
     page offset, and a small network took 1.6 times as long when parameters and workspace shared offsets by chance.
     """
     cdef size_t item = p.kernels.item
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, size, total = PAGE, n_states = 0, n_held = 0, n_squares
+    cdef Py_ssize_t[13] sizes
+    cdef char *pieces[13]
     phases = phases_of(p.nodes, p.n_nodes, batch, partition, item)
     blocks = blocks_of_team(p.nodes, p.n_nodes, batch, partition, item)
     p.batch, p.rows, p.team, p.regime = batch, partition.rows, partition.team, partition.regime
     p.interruptible = partition.interruptible
     cdef bint holds = p.clip_norm > 0 or partition.holds
-    phases += [(kind, 0, len(blocks)) for kind in last_phases(p, holds)]
+    for kind in last_phases(p, holds):
+        phases.append((kind, 0, len(blocks)))
     p.n_phases, p.n_blocks = len(phases), len(blocks)
     p.n_slots = slots_of_batch(p) + (partition.team if partition.team > 1 else 0)
-    n_states = sum([n for _, _, n in phases])
+    for _, _, n in phases:
+        n_states += n
+    if holds:
+        for _, _, rows, _, n, _ in blocks:
+            n_held += (rows + 1) * n
     n_squares = squares_before(p, p.n_nodes)
     p.scratch_bytes = bytes_of_scratch(p)
-    sizes = [p.n_slots * lay_out(p, NULL, NULL), partition.team * p.scratch_bytes, p.n_slots * sizeof(Slot),
-             p.n_slots * sizeof(void *),
-             p.n_blocks * sizeof(Block), p.n_phases * sizeof(Phase), n_states * sizeof(int64_t), partition.team * sizeof(int),
-             sum([(rows + 1) * n for _, _, rows, _, n, _ in blocks]) * item if holds else 0,
-             n_squares * sizeof(double) if p.clip_norm > 0 else 0, n_squares * sizeof(double) if p.max_norm > 0 else 0,
-             p.n_blocks * sizeof(Place), packed_bytes(p)]
-    memory.renew(sum([line_bytes(size) for size in sizes]) + PAGE)
-    cdef char *end = memory.data + (<uintptr_t>follow - <uintptr_t>memory.data) % PAGE
-    pieces = []
+    # Plain loops: a list comprehension of Cython 3.3 frees an object twice when there is no memory for the list.
+    sizes[:] = [p.n_slots * lay_out(p, NULL, NULL), partition.team * p.scratch_bytes, p.n_slots * sizeof(Slot),
+                p.n_slots * sizeof(void *), p.n_blocks * sizeof(Block), p.n_phases * sizeof(Phase), n_states * sizeof(int64_t),
+                partition.team * sizeof(int), n_held * item, n_squares * sizeof(double) if p.clip_norm > 0 else 0,
+                n_squares * sizeof(double) if p.max_norm > 0 else 0, p.n_blocks * sizeof(Place), packed_bytes(p)]
     for size in sizes:
-        pieces.append(<uintptr_t>end)
-        end += line_bytes(size)
-    p.scratch = <char *><uintptr_t>pieces[1]
-    p.slots, p.taken = <Slot *><uintptr_t>pieces[2], <void **><uintptr_t>pieces[3]
+        total += line_bytes(size)
+    memory.renew(total)
+    cdef char *end = memory.data + (<uintptr_t>follow - <uintptr_t>memory.data) % PAGE
+    for i in range(13):
+        pieces[i] = end
+        end += line_bytes(sizes[i])
+    p.scratch = <char *>pieces[1]
+    p.slots, p.taken = <Slot *>pieces[2], <void **>pieces[3]
     for i in range(p.n_slots):
-        lay_out(p, &p.slots[i], <char *><uintptr_t>pieces[0] + i * lay_out(p, NULL, NULL))
-    p.blocks = fill_blocks(<Block *><uintptr_t>pieces[4], blocks, item)
-    p.phases = fill_phases(<Phase *><uintptr_t>pieces[5], phases, <int64_t *><uintptr_t>pieces[6])
-    p.cpus = <int *><uintptr_t>pieces[7]
-    p.held = <char *><uintptr_t>pieces[8] if holds else NULL
-    p.gradient_squares, p.weight_squares = <double *><uintptr_t>pieces[9], <double *><uintptr_t>pieces[10]
-    p.places, p.packed = <Place *><uintptr_t>pieces[11], NULL
-    p.packing_room = <char *><uintptr_t>pieces[12] if p.regime == WIDE else NULL
+        lay_out(p, &p.slots[i], <char *>pieces[0] + i * lay_out(p, NULL, NULL))
+    p.blocks = fill_blocks(<Block *>pieces[4], blocks, item)
+    p.phases = fill_phases(<Phase *>pieces[5], phases, <int64_t *>pieces[6])
+    p.cpus = <int *>pieces[7]
+    p.held = <char *>pieces[8] if holds else NULL
+    p.gradient_squares, p.weight_squares = <double *>pieces[9], <double *>pieces[10]
+    p.places, p.packed = <Place *>pieces[11], NULL
+    p.packing_room = <char *>pieces[12] if p.regime == WIDE else NULL
     return 0
 
 

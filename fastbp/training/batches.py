@@ -23,7 +23,6 @@ from ..errors import (
 )
 from ..losses import Loss
 from .custom import AnyRun
-from .divergence import diverged
 from .fit import Callbacks, Epochs, NoBar
 from .state import TrainingState
 
@@ -165,10 +164,7 @@ class BatchFit(Epochs):
         state = self._state
         if self.run.fault == "label":
             return _check.changed_labels(self._y, state.network.n_outputs, self._weights)
-        x, y, epoch = self._x, self._y, state.history.epochs + 1
-        error = diverged(state.network, x, y, epoch, step, rate, updated)
-        self._good.restore()
-        return error
+        return self._diverged(self._x, self._y, step, rate, updated)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ stderr over all steps of all epochs.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from time import perf_counter
@@ -241,8 +242,11 @@ class ProgressBar(NoBar):
 
 
 def progress_bar(wanted: bool, epochs: int, steps: int | None) -> NoBar:
-    """Return a bar, or its silent twin, to be used in a ``with`` statement."""
-    return ProgressBar(epochs, steps) if wanted else NoBar()
+    """Return a bar, or its silent twin, to be used in a ``with`` statement.
+
+    A process without stderr, such as a service, has nowhere to draw.
+    """
+    return ProgressBar(epochs, steps) if wanted and sys.stderr is not None else NoBar()
 
 
 class Epochs:
@@ -324,13 +328,13 @@ class Epochs:
             if not self._good.live_is_finite():
                 raise self._failure(done - 1, state.steps.n - 1, record["learning_rate"], True)
             record |= self._measure()
+            state.moment.before_step = self._good.before_step if done == 1 else None
+            state.record(record)
         except DivergenceError:  # everything is back at a good start
             raise
         except Exception:
             self._good.undo_epoch()
             raise
-        state.moment.before_step = self._good.before_step if done == 1 else None
-        state.record(record)
         bar.epoch_done(**record)
         return stop_reason
 
@@ -346,6 +350,21 @@ class Epochs:
     ) -> DivergenceError | LabelError:
         """Return the error of a step, `index` of this epoch, the state to go on from restored."""
         raise NotImplementedError
+
+    def _diverged(
+        self, x: AnyRows, y: NDArray[Any], step: int, rate: float, updated: bool
+    ) -> DivergenceError:
+        """Return the error of a step on these rows, everything put back to a good start."""
+        state = self._state
+        try:
+            error = diverged(state.network, x, y, state.history.epochs + 1, step, rate, updated)
+        except Exception:  # `_epoch` undoes the epoch
+            raise
+        except BaseException:
+            self._good.restore()
+            raise
+        self._good.restore()
+        return error
 
 
 class Fit(Epochs):
@@ -416,10 +435,7 @@ class Fit(Epochs):
         if self.run.fault == "label":
             return _check.changed_labels(self._y, state.network.n_outputs, self._weights)
         rows = self.run.order[index * self._batch_size : (index + 1) * self._batch_size]
-        x, y, epoch = self._x[rows], self._y[rows], state.history.epochs + 1
-        error = diverged(state.network, x, y, epoch, step, rate, updated)
-        self._good.restore()
-        return error
+        return self._diverged(self._x[rows], self._y[rows], step, rate, updated)
 
 
 def _next_region(region: int, count: int, seconds: float) -> int:

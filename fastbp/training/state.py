@@ -268,8 +268,9 @@ class TrainingState:
 
     def record(self, epoch: dict[str, float]) -> None:
         """Put an epoch into the history; it is shown to the schedule by `watch`."""
+        fresh = OpenEpoch()  # before the epoch is recorded: it may not fit into memory
         self.history.append(**epoch)
-        self.open_epoch = OpenEpoch()
+        self.open_epoch = fresh
 
     def watch(self) -> None:
         """Show the last epoch to the schedule, unless that has seen it.

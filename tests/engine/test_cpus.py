@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 
 from fastbp.engine import cpus
@@ -66,10 +70,46 @@ def test_affinity_where_nothing_else_limits(tmp_path):
             },
             8,
         ),
+        (  # v1: a parent binds too, and the folder may be named otherwise than the controllers
+            {
+                "proc/self/cgroup": "4:cpuacct,cpu:/outer/inner\n0::/\n",
+                "sys/fs/cgroup/cpu/outer/cpu.cfs_quota_us": "300000\n",
+                "sys/fs/cgroup/cpu/outer/cpu.cfs_period_us": "100000\n",
+                "sys/fs/cgroup/cpu/outer/inner/cpu.cfs_quota_us": "-1\n",
+                "sys/fs/cgroup/cpu/outer/inner/cpu.cfs_period_us": "100000\n",
+            },
+            3,
+        ),
+        (  # a container sees its own group as the root, under a path of the host
+            {
+                "proc/self/cgroup": "0::/../../pod/box\n",
+                "sys/fs/cgroup/cpu.max": "200000 100000\n",
+            },
+            2,
+        ),
+        ({"proc/self/cgroup": "no colons\n0::/a\n", "sys/fs/cgroup/a/cpu.max": "100 50"}, 2),
+        ({"proc/self/cgroup": "0::/a\0b\n1:cpu\n:::::\n"}, 8),
+        ({"sys/fs/cgroup/cpu.max": "200000\n"}, 8),
+        ({"sys/fs/cgroup/cpu.max": "2e5 1e5\n"}, 8),
+        ({"sys/fs/cgroup/cpu.max": "-200000 100000\n"}, 8),
+        ({"sys/fs/cgroup/cpu.max": "200000 0\n"}, 8),
+        ({"sys/fs/cgroup/cpu.max": "9" * 5000 + " 1\n"}, 8),
+        ({"sys/fs/cgroup/cpu.max/a folder": ""}, 8),
     ],
 )
 def test_cgroup_quota(tmp_path, files, cores):
     assert cpus.available_cpus(write(tmp_path, files)) == cores
+
+
+def test_garbage_for_a_group_is_no_limit(tmp_path):
+    rng = np.random.default_rng(0)
+    for trial in range(40):
+        root = tmp_path / str(trial)
+        for name in ("proc/self/cgroup", "sys/fs/cgroup/cpu.max", "sys/fs/cgroup/cpu.cfs_quota_us"):
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(rng.choice(list(b"0:/a\n\xff\x00 ,cpu"), 30).astype("u1").tobytes())
+        assert 1 <= cpus.available_cpus(root) <= 8
 
 
 @pytest.mark.parametrize(("value", "cores"), [("3", 3), ("4,2", 4), ("0", 8), ("many", 8)])
@@ -104,3 +144,17 @@ def test_a_number_of_openmp_beyond_32_bits_is_no_limit(tmp_path, monkeypatch, va
 def test_l2_cache(tmp_path, text, size):
     write(tmp_path, {"sys/devices/system/cpu/cpu0/cache/index2/size": text + "\n"})
     assert cpus.l2_bytes(tmp_path) == size
+
+
+@pytest.mark.skipif(not shutil.which("taskset"), reason="no taskset")
+def test_taskset_limits():
+    code = "import fastbp as fb; print(fb.get_num_threads())"
+    core = subprocess.run(["taskset", "-pc", str(os.getpid())], capture_output=True, text=True)
+    first = core.stdout.rsplit(":", 1)[1].strip().replace("-", ",").split(",")[0]
+    environment = {k: v for k, v in os.environ.items() if not k.endswith("NUM_THREADS")}
+    command = ["taskset", "-c", first, sys.executable, "-c", code]
+    path = os.pathsep.join(sys.path)
+    result = subprocess.run(
+        command, capture_output=True, text=True, env={**environment, "PYTHONPATH": path}
+    )
+    assert result.stdout == "1\n", result.stderr

@@ -85,6 +85,47 @@ def test_a_process_that_may_start_few_threads_goes_on_with_these():
     assert result.stdout == "trained\n", result.stderr
 
 
+NO_MORE_THREADS = """
+import os, resource, threading, warnings
+import numpy as np
+import fastbp as fb
+net = fb.Network(400, [fb.Dense(300, "relu"), fb.Dense(10, "softmax")], seed=0)
+x = np.random.default_rng(0).standard_normal((4000, 400)).astype(np.float32)
+fb.set_num_threads(4)
+wanted = net.predict(x) if {before} else None
+go, found = threading.Event(), []
+def predict():
+    go.wait()
+    found.append(net.predict(x))
+waiting = threading.Thread(target=predict)
+waiting.start()
+resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+if os.getuid() == 0:  # to whom the limit does not apply
+    os.setuid(65534)
+warnings.simplefilter("ignore")
+go.set()
+waiting.join()  # this thread has no team yet, and gets none
+found.append(net.predict(x) if not {before} else wanted)
+assert (found[0] == found[1]).all()
+print("predicted", fb.get_num_threads())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits as Linux has them")
+@pytest.mark.parametrize("before", [False, True])
+def test_a_thread_without_a_team_gets_none_once_no_thread_may_be_started(before):
+    """Though the process could start threads before: OpenMP would end it."""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    result = subprocess.run(
+        [sys.executable, "-c", NO_MORE_THREADS.format(before=before)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env=environment,
+    )
+    assert result.stdout == f"predicted {4 if runtime.has_openmp() else 1}\n", result.stderr
+
+
 @pytest.mark.skipif(not runtime.has_openmp(), reason="one thread in any case")
 def test_threadpoolctl_limits_the_threads_of_its_block():
     threadpoolctl = pytest.importorskip("threadpoolctl")
