@@ -197,7 +197,7 @@ cdef class Run:
             self.workspace, self.reuse_workspace = self.reuse_workspace or Memory(0), None
         try:
             make_workspace(p, batch, chosen, self.model.memory.data + self.model.memory.bytes, self.workspace)
-        except MemoryError:
+        except BaseException:  # an interrupt as well
             p.batch = 0
             raise
 
