@@ -248,7 +248,9 @@ class Weighted(Layer):
         return self._model
 
     def _assign(self, view: NDArray[Any], value: ArrayLike, name: str) -> None:
-        view[...] = _check.parameter(value, view.shape, view.dtype, f"{self._path}.{name}")
+        value = _check.parameter(value, view.shape, view.dtype, f"{self._path}.{name}")
+        with self._bound().quiet():
+            view[...] = value
 
 
 class Dense(Weighted):

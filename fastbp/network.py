@@ -161,9 +161,10 @@ class Network:
     def parameters(self, value: ArrayLike) -> None:
         flat = _check.parameter(value, (self.n_parameters,), self._dtype, "parameters")
         begin = 0
-        for array in self._arrays():
-            array[...] = flat[begin : begin + array.size].reshape(array.shape)
-            begin += array.size
+        with self._model.quiet():
+            for array in self._arrays():
+                array[...] = flat[begin : begin + array.size].reshape(array.shape)
+                begin += array.size
 
     def _arrays(self) -> list[NDArray[Any]]:
         """Return views of all weights and biases, in the order of `parameters`."""
@@ -194,8 +195,9 @@ class Network:
         tau = _check.number(tau, "tau")
         if tau > 1:
             raise ConfigError(f"tau: got {tau!r}, wanted a number in [0, 1]")
-        for mine, theirs in zip(self._arrays(), other._arrays(), strict=True):
-            mine[...] = (1 - tau) * mine + tau * theirs
+        with self._model.quiet(), other._model.quiet():
+            for mine, theirs in zip(self._arrays(), other._arrays(), strict=True):
+                mine[...] = (1 - tau) * mine + tau * theirs
 
     def _form(self) -> tuple[Any, ...]:
         """Return what two networks must have in common for `lerp`."""
@@ -542,11 +544,12 @@ class Network:
         Of a preprocessing also ``preprocessing.mean`` and ``preprocessing.matrix``, in float64, and
         ``preprocessing.image`` if it was fitted: mean and deviation of the mapped columns.
         """
-        found = {
-            f"layers.{i}.{name}": np.array(getattr(layer, name), order="C")
-            for i, layer in enumerate(self.weighted_layers)
-            for name in ("weight", "bias")
-        }
+        with self._model.quiet():
+            found = {
+                f"layers.{i}.{name}": np.array(getattr(layer, name), order="C")
+                for i, layer in enumerate(self.weighted_layers)
+                for name in ("weight", "bias")
+            }
         affine = self._preprocessing
         if affine is not None:
             found |= {"preprocessing.mean": affine.mean, "preprocessing.matrix": affine.matrix}

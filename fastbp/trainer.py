@@ -657,7 +657,10 @@ class Trainer:
 
     def _packed(self) -> tuple[dict[str, Any], modelfile.Tensors, dict[str, Any]]:
         """Return what a file holds: of the network, all tensors, and of the training."""
-        described, tensors = self._state.pack()
+        network = self.network
+        with network._model.quiet():
+            described, tensors = self._state.pack()
+            tensors = network._tensors() | tensors
         training = {
             "version": checkpoint.VERSION,
             "loss": checkpoint.describe_loss(self._loss),
@@ -666,8 +669,7 @@ class Trainer:
             "options": self._options(),
             "state": described,
         }
-        network = self.network
-        return network._architecture(), network._tensors() | tensors, training
+        return network._architecture(), tensors, training
 
     def _options(self) -> dict[str, Any]:
         """Return the options besides loss and optimizer, as the constructor takes them."""

@@ -4,9 +4,8 @@
 
 Another process sends the signals and writes down when, by the clock and by the CPU time of this
 process: the first grows with whatever else the machine does, the second with the threads of a call.
-After each the handler is the one from
-before, and the network predicts, trains on, is saved and comes back from the file bit for bit; where
-the steps are short, its weights are those of the steps that were counted.
+After each the handler is the one from before, and the network predicts, is saved and comes back
+from the file bit for bit; where the steps are short, its weights are those of the counted steps.
 """
 
 from __future__ import annotations
@@ -107,7 +106,9 @@ def with_all(**options: Any) -> Operation:
     net = network(64, inputs=100, preprocessing=fb.preprocess.Standardize().fit(x))
     owner = fb.Trainer(net, "cross_entropy", metrics=metrics, class_weight="balanced", seed=0)
     return Operation(
-        lambda: owner.fit(x, names, epochs=3, validation_split=0.3, callbacks=[fb.EarlyStopping(3)]),
+        lambda: owner.fit(
+            x, names, epochs=3, validation_split=0.3, callbacks=[fb.EarlyStopping(3)]
+        ),
         owner,
     )
 
@@ -144,8 +145,12 @@ def operations(folder: Path) -> dict[str, Callable[[], Operation]]:
         "fit, with all": with_all,
         "fit, wide": lambda: wide(lambda o, x, y: o.fit(x, y, **fit), 20000),
         "fit, one batch": lambda: wide(lambda o, x, y: o.fit(x, y, **fit), 20000, batch_size=None),
-        "fit, large batches": lambda: wide(lambda o, x, y: o.fit(x, y, **fit), 20000, batch_size=4000),
-        "fit, batches one by one": lambda: wide(lambda o, x, y: o.fit([(x, y)] * 9, epochs=99), 2000),
+        "fit, large batches": lambda: wide(
+            lambda o, x, y: o.fit(x, y, **fit), 20000, batch_size=4000
+        ),
+        "fit, batches one by one": lambda: wide(
+            lambda o, x, y: o.fit([(x, y)] * 9, epochs=99), 2000
+        ),
         "step": lambda: wide(lambda o, x, y: o.step(x, y), 20000),
         "predict": lambda: wide(lambda o, x, y: o.network.predict(x), 100000),
         "predict_classes": lambda: wide(lambda o, x, y: o.network.predict_classes(x), 100000),
@@ -179,12 +184,12 @@ class Sender:
 
 
 def left_usable(trainer: fb.Trainer) -> None:
-    """The network predicts, and a copy of the trainer, by a file, goes on as the trainer would."""
-    x, y = data(20, trainer.network.n_inputs)
+    """The network predicts finite numbers, and the same ones after it was saved and loaded."""
+    x, _ = data(20, trainer.network.n_inputs)
     rows = trainer.network.predict(x)
     assert np.isfinite(rows).all()
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "trainer"
+        path = Path(folder) / "network"
         trainer.network.save(path)
         assert (fb.load(path).predict(x) == rows).all()
 

@@ -5,6 +5,7 @@ import numpy as np
 cimport cython
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.pythread cimport PyThread_get_thread_ident
 from cython.parallel cimport parallel, threadid
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -56,6 +57,19 @@ cdef class Claim:
     cdef void give_back(self):
         if self.model is not None:
             self.model.claimed, self.model = 0, None
+
+
+cdef class Quiet:
+    """A time in which no other thread trains a model, as a context manager: see `Model.quiet`."""
+
+    def __enter__(self):
+        self.model.refuse_others()
+        self.claims = self.model.claims
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if kind is None and self.model.claims != self.claims:
+            raise BusyError("network: got a call that trains it while another copied or wrote all of it, wanted one at a time")
 
 
 cdef class Model:
@@ -133,9 +147,29 @@ cdef class Model:
         cdef int64_t holder = fbp_word(&self.claimed)
         if holder == process() or not fbp_swap(&self.claimed, holder, process()):
             raise BusyError("network: got a second call that trains it, wanted one at a time")
+        self.claimant, self.claims = PyThread_get_thread_ident(), self.claims + 1
         cdef Claim claim = Claim.__new__(Claim)
         claim.model = self
         return claim
+
+    cdef int refuse_others(self) except -1:
+        """Raise BusyError if a call of another thread holds the claim; in a callback the thread itself holds it."""
+        if fbp_word(&self.claimed) == process() and self.claimant != <unsigned long>PyThread_get_thread_ident():
+            raise BusyError("network: got a call that copies or writes all of it while another thread trains it, wanted it between "
+                            "two calls, or in a callback")
+        return 0
+
+    def quiet(self):
+        """Return a context manager for a block that copies or writes the parameters.
+
+        Raises
+        ------
+        BusyError
+            A call of another thread holds the claim, or has taken it before the end of the block.
+        """
+        cdef Quiet quiet = Quiet.__new__(Quiet)
+        quiet.model = self
+        return quiet
 
     cdef const fbp_kernels *kernels(self) except NULL:
         return kernels_of(None, self.dtype_code)
