@@ -14,6 +14,7 @@ from fastbp.engine import runtime
 
 CHEAP = ("few predictions", "two trainers", "one network in two threads", "calls beside training")
 CHEAP += ("fork", "fork beside training", "thread pool", "exit beside a daemon")
+IMPORTS = [name for name in SCENARIOS if "after" in name or "before" in name]  # take seconds
 NEEDS = {"torch": "torch", "joblib": "joblib", "scikit-learn": "sklearn"}
 
 pytestmark = [
@@ -22,23 +23,10 @@ pytestmark = [
 ]
 
 
-def assert_right(name: str, repeats: int, deadline: int) -> None:
-    for word, module in NEEDS.items():
-        if word in name:
-            pytest.importorskip(module)
-    command = [
-        "-W",
-        "ignore",
-        "-m",
-        "scenarios",
-        name,
-        "--repeats",
-        repeats,
-        "--deadline",
-        deadline,
-    ]
+def assert_right(names: Sequence[str], repeats: int, deadline: int) -> None:
+    options = "--repeats", str(repeats), "--deadline", str(deadline)
     result = subprocess.run(
-        [sys.executable, *map(str, command)],
+        [sys.executable, "-W", "ignore", "-m", "scenarios", *names, *options],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
@@ -58,4 +46,4 @@ def test_twenty_times(name):
     for word, module in NEEDS.items():
         if word in name:
             pytest.importorskip(module)
-    assert_right([name], 20, 10)
+    assert_right([name], 20, 10 if name not in IMPORTS else 60)
