@@ -178,7 +178,11 @@ class Weighted(Layer):
 
     @property
     def weight(self) -> NDArray[Any]:
-        """The weights, a writable view; assigning copies the values in."""
+        """The weights, a writable view; assigning copies the values in.
+
+        While a call of another thread trains the network, assigning is a BusyError; what is written
+        into the view then may be lost.
+        """
         return self._views(self._bound())[0]
 
     @weight.setter
@@ -187,7 +191,7 @@ class Weighted(Layer):
 
     @property
     def bias(self) -> NDArray[Any]:
-        """The biases, a writable view; assigning copies the values in."""
+        """The biases, a writable view; assigning copies the values in, as for `weight`."""
         return self._views(self._bound())[1]
 
     @bias.setter

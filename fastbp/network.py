@@ -154,6 +154,8 @@ class Network:
         InputError, ShapeError, DTypeError
             The value that is assigned is not a finite [n_parameters] array of numbers; nothing has
             changed.
+        BusyError
+            One is assigned while a call of another thread is training the network.
         """
         return np.concatenate([array.ravel() for array in self._arrays()])
 
@@ -189,6 +191,8 @@ class Network:
         ------
         ConfigError
             `other` is no such network, or `tau` is out of its range.
+        BusyError
+            A call of another thread is training one of the two.
         """
         if not isinstance(other, Network) or self._form() != other._form():
             raise ConfigError(f"other: got {other!r}, wanted a network like {self!r}")
@@ -484,6 +488,8 @@ class Network:
             `metadata` holds something else than strings.
         OSError
             The folder does not exist, is not writable or is full.
+        BusyError
+            A call of another thread is training the network.
         """
         modelfile.write(path, self._architecture(), self._tensors())
 

@@ -607,6 +607,9 @@ class Trainer:
             The optimizer is of a class of your own, or `Network.metadata` no strings.
         OSError
             The folder does not exist, is not writable or is full.
+        BusyError
+            A call of another thread is training the network. In a callback, save in
+            ``on_checkpoint``.
         """
         modelfile.write(path, *self._packed())
 
