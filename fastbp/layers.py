@@ -177,7 +177,11 @@ class Weighted(Layer):
 
     @property
     def weight(self) -> NDArray[Any]:
-        """The weights, a writable view; assigning copies the values in."""
+        """The weights, a writable view; assigning copies the values in.
+
+        While a call of another thread trains the network, assigning is a BusyError; what is written
+        into the view then may be lost.
+        """
         return self._views(self._bound())[0]
 
     @weight.setter
@@ -186,7 +190,7 @@ class Weighted(Layer):
 
     @property
     def bias(self) -> NDArray[Any]:
-        """The biases, a writable view; assigning copies the values in."""
+        """The biases, a writable view; assigning copies the values in, as for `weight`."""
         return self._views(self._bound())[1]
 
     @bias.setter
@@ -260,7 +264,9 @@ class Weighted(Layer):
         return self._model
 
     def _assign(self, view: NDArray[Any], value: ArrayLike, name: str) -> None:
-        view[...] = _check.parameter(value, view.shape, view.dtype, f"{self._path}.{name}")
+        value = _check.parameter(value, view.shape, view.dtype, f"{self._path}.{name}")
+        with self._bound().quiet():
+            view[...] = value
 
 
 class Dense(Weighted):

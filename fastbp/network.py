@@ -154,6 +154,8 @@ class Network:
         InputError, ShapeError, DTypeError
             The value that is assigned is not a finite [n_parameters] array of numbers; nothing has
             changed.
+        BusyError
+            One is assigned while a call of another thread is training the network.
         """
         return np.concatenate([array.ravel() for array in self._arrays()])
 
@@ -161,14 +163,16 @@ class Network:
     def parameters(self, value: ArrayLike) -> None:
         flat = _check.parameter(value, (self.n_parameters,), self._dtype, "parameters")
         flat = self._model.apart(flat)
-        before, begin = self._model.arena.copy(), 0
-        try:
-            for array in self._arrays():
-                array[...] = flat[begin : begin + array.size].reshape(array.shape)
-                begin += array.size
-        except BaseException:
-            self._model.arena[...] = before
-            raise
+        begin = 0
+        with self._model.quiet():
+            before = self._model.arena.copy()
+            try:
+                for array in self._arrays():
+                    array[...] = flat[begin : begin + array.size].reshape(array.shape)
+                    begin += array.size
+            except BaseException:
+                self._model.arena[...] = before
+                raise
 
     def _arrays(self) -> list[NDArray[Any]]:
         """Return views of all weights and biases, in the order of `parameters`."""
@@ -193,14 +197,18 @@ class Network:
         ------
         ConfigError
             `other` is no such network, or `tau` is out of its range.
+        BusyError
+            A call of another thread is training one of the two.
         """
         if not isinstance(other, Network) or self._form() != other._form():
             raise ConfigError(f"other: got {brief(other)}, wanted a network like {self!r}")
         tau = _check.number(tau, "tau")
         if tau > 1:
             raise ConfigError(f"tau: got {brief(tau)}, wanted a number in [0, 1]")
-        arena = self._model.arena  # in one go: an interrupt finds all moved or none
-        arena[...] = (1 - tau) * arena + tau * other._model.arena
+        arena = self._model.arena
+        with self._model.quiet(), other._model.quiet():
+            # In one go: an interrupt finds all moved or none.
+            arena[...] = (1 - tau) * arena + tau * other._model.arena
 
     def _form(self) -> tuple[Any, ...]:
         """Return what two networks must have in common for `lerp`."""
@@ -487,6 +495,8 @@ class Network:
             `metadata` holds something else than strings.
         OSError
             The folder does not exist, is not writable or is full.
+        BusyError
+            A call of another thread is training the network.
         """
         modelfile.write(path, self._architecture(), self._tensors())
 
@@ -547,11 +557,12 @@ class Network:
         Of a preprocessing also ``preprocessing.mean`` and ``preprocessing.matrix``, in float64, and
         ``preprocessing.image`` if it was fitted: mean and deviation of the mapped columns.
         """
-        found = {
-            f"layers.{i}.{name}": np.array(getattr(layer, name), order="C")
-            for i, layer in enumerate(self.weighted_layers)
-            for name in ("weight", "bias")
-        }
+        with self._model.quiet():
+            found = {
+                f"layers.{i}.{name}": np.array(getattr(layer, name), order="C")
+                for i, layer in enumerate(self.weighted_layers)
+                for name in ("weight", "bias")
+            }
         affine = self._preprocessing
         if affine is not None:
             found |= {"preprocessing.mean": affine.mean, "preprocessing.matrix": affine.matrix}

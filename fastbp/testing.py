@@ -36,8 +36,8 @@ def forced(
         for calls of 16 steps or more.
     helps : bool
         Whether a thread that waits computes again what another has claimed. Who was late then
-        reads rows that are being written, and throws away what it makes of them: with False all
-        accesses are ordered, which ThreadSanitizer can check.
+        reads rows that are being written, and throws away what it makes of them; with False all
+        accesses are ordered.
     region_steps : int, optional
         Steps that `Trainer.fit` does before it calls ``on_region_end`` and moves the progress bar.
         Default: as many as 50 ms hold.

@@ -27,7 +27,7 @@ from .network import Names, Network, network_of
 from .optimizers import SGD, LearningRate, Optimizer
 from .training.batches import MOST_ROWS, Batches, BatchFit, Checked
 from .training.divergence import diverged
-from .training.fit import HOOKS, Callbacks, Epochs, Fit, progress_bar
+from .training.fit import HOOKS, Callbacks, Epochs, Fit, StopRequest, progress_bar
 from .training.objective import Objective
 from .training.runs import Runs
 from .training.state import Moment, TrainingState
@@ -133,10 +133,11 @@ class Trainer:
         self._class_weight = _check.class_weight(class_weight)
         self._metrics = metrics_of(metrics)
         self._begun: list[Callback] = []  # callbacks of `end_epoch`, until one stops training
+        self._stop_requests: list[StopRequest] = []  # of the calls of `fit` that are running
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a pickle holds: no callbacks."""
-        return vars(self) | {"_begun": []}
+        """Return what a pickle holds: no callbacks, and no call that is running."""
+        return vars(self) | {"_begun": [], "_stop_requests": []}
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Assign; a name that means nothing here is an AttributeError."""
@@ -384,29 +385,73 @@ class Trainer:
         BusyError
             Another call is training the network.
         """
-        epochs = _check.positive_int(epochs, "epochs")
-        given: Checked | Batches
-        names = self.network._names
-        if y is None:
-            given = self._batches(x, epochs, sample_weight, validation_split)
-        else:
-            if validation_split is not None:
-                x, y, sample_weight, validation_data = self._held_out(
-                    x, y, sample_weight, validation_data, validation_split
-                )
-            given, names = self._examples(cast(ArrayLike, x), y, sample_weight, whole=True)
-        measure = self._measured(given, y, validation_data, names)
-        called = Callbacks(self, _check.callbacks(callbacks, HOOKS))
-        progress = _check.flag(progress, "progress")
-        rows, weights = (None, None) if isinstance(given, Batches) else given[1:]
-        moment = self._moment(rows, weights, validation_data is not None, called)
-        with self.network._claim(), self._named(names), moment:
-            called.call("on_fit_begin", x, y, validation_data)
-            fit = self._fit(given, measure, called)
-            with progress_bar(progress, epochs, fit.steps) as bar:
-                fit.epochs(epochs, bar)
-            self._runs.ended(fit.run)
+        with self._stoppable() as stop_request:
+            epochs = _check.positive_int(epochs, "epochs")
+            given: Checked | Batches
+            names = self.network._names
+            if y is None:
+                given = self._batches(x, epochs, sample_weight, validation_split)
+            else:
+                if validation_split is not None:
+                    x, y, sample_weight, validation_data = self._held_out(
+                        x, y, sample_weight, validation_data, validation_split
+                    )
+                given, names = self._examples(cast(ArrayLike, x), y, sample_weight, whole=True)
+            measure = self._measured(given, y, validation_data, names)
+            called = Callbacks(self, _check.callbacks(callbacks, HOOKS), stop_request)
+            progress = _check.flag(progress, "progress")
+            rows, weights = (None, None) if isinstance(given, Batches) else given[1:]
+            moment = self._moment(rows, weights, validation_data is not None, called)
+            with self.network._claim(), self._named(names), moment:
+                called.call("on_fit_begin", x, y, validation_data)
+                fit = self._fit(given, measure, called)
+                with progress_bar(progress, epochs, fit.steps) as bar:
+                    fit.epochs(epochs, bar)
+                self._runs.ended(fit.run)
         return self._state.history
+
+    def stop(self, reason: str = "stop") -> None:
+        """End the running `fit` after the step that it is doing, as a callback that stops does.
+
+        It may be called from any thread, a callback or a signal handler, and returns at once. Like
+        an interrupt it ends training within about 50 ms, or drops a longer step that has not
+        begun to change weights; but `fit` returns as at its end: the epoch so far is recorded and
+        validated, `EarlyStopping` puts the best weights back, and all callbacks are told. A
+        validation that is running is not cut short. If no step of the epoch was done, it is not
+        recorded. The next `fit` goes on from there with a new epoch.
+
+        If no `fit` of this trainer is running, nothing happens, and later calls are not affected.
+        A call that is still checking its arguments is running, and ends before its first step.
+
+        Parameters
+        ----------
+        reason : str
+            What `History.stopped` says then.
+
+        Raises
+        ------
+        ConfigError
+            The reason is no text, or empty.
+
+        Examples
+        --------
+        Let Ctrl-C end training without an exception:
+
+        >>> import signal
+        >>> import fastbp as fb
+        >>> network = fb.Network(2, [fb.Dense(1, "sigmoid")], seed=0)
+        >>> trainer = fb.Trainer(network, "binary_cross_entropy")
+        >>> before = signal.signal(signal.SIGINT, lambda *_: trainer.stop("Ctrl-C"))
+        >>> rows, labels = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 1]
+        >>> ctrl_c = lambda trainer, history: signal.raise_signal(signal.SIGINT)
+        >>> trainer.fit(rows, labels, epochs=10**6, callbacks=[ctrl_c]).stopped
+        'Ctrl-C'
+        >>> _ = signal.signal(signal.SIGINT, before)
+        """
+        if not (isinstance(reason, str) and reason):
+            raise ConfigError(f"reason: got {reason!r}, wanted a text")
+        for request in tuple(self._stop_requests):
+            request.reason = request.reason or reason
 
     def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Do one step on these rows, as one batch; see `fit` for the arguments.
@@ -568,6 +613,9 @@ class Trainer:
             The optimizer is of a class of your own, or `Network.metadata` no strings.
         OSError
             The folder does not exist, is not writable or is full.
+        BusyError
+            A call of another thread is training the network. In a callback, save in
+            ``on_checkpoint``.
         """
         modelfile.write(path, *self._packed())
 
@@ -618,7 +666,10 @@ class Trainer:
 
     def _packed(self) -> tuple[dict[str, Any], modelfile.Tensors, dict[str, Any]]:
         """Return what a file holds: of the network, all tensors, and of the training."""
-        described, tensors = self._state.pack()
+        network = self.network
+        with network._model.quiet():
+            described, tensors = self._state.pack()
+            tensors = network._tensors() | tensors
         training = {
             "version": checkpoint.VERSION,
             "loss": checkpoint.describe_loss(self._loss),
@@ -627,8 +678,7 @@ class Trainer:
             "options": self._options(),
             "state": described,
         }
-        network = self.network
-        return network._architecture(), network._tensors() | tensors, training
+        return network._architecture(), tensors, training
 
     def _options(self) -> dict[str, Any]:
         """Return the options besides loss and optimizer, as the constructor takes them."""
@@ -727,6 +777,17 @@ class Trainer:
             if metric.name not in found:
                 found[metric.name] = metric.measure(y, outputs, weights, **options)
         return found
+
+    @contextmanager
+    def _stoppable(self) -> Iterator[StopRequest]:
+        """Let `stop` end a call of `fit`."""
+        request = StopRequest()
+        try:
+            self._stop_requests.append(request)
+            yield request
+        finally:
+            if request in self._stop_requests:  # no interrupt has come before
+                self._stop_requests.remove(request)
 
     @contextmanager
     def _moment(

@@ -16,6 +16,14 @@
 #define FBP_DONE_ORDER __ATOMIC_RELEASE
 #endif
 
+#if defined(__SANITIZE_THREAD__)
+#define FBP_THREAD_SANITIZER
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define FBP_THREAD_SANITIZER
+#endif
+#endif
+
 enum { FBP_CLAIMED = 1, FBP_APPLIED = 2, FBP_DONE = 3 };
 
 static inline int fbp_swap(int64_t *word, int64_t from, int64_t to)
@@ -62,6 +70,28 @@ static inline void *fbp_look(void *const *place) { return __atomic_load_n(place,
 static inline void fbp_put_word(int64_t *word, int64_t value) { __atomic_store_n(word, value, __ATOMIC_RELEASE); }
 
 static inline int64_t fbp_word(const int64_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
+
+/* A thread computes an item from memory of others: weights, and rows in their slots. Only if it is late, because the item is done
+ * and the next phases have begun, may they write that memory meanwhile, and then fbp_item_apply fails and the result is thrown
+ * away. To wait for such a thread would be a barrier, and for its own copy of the weights each step would write twice as much. No
+ * number that it reads so becomes an address, an index or a bound of a loop, and it writes to memory of its own alone, so numbers
+ * that are torn or of two steps do no harm. C has no relaxed atomic load of a vector; the vector loads of the machine are what the
+ * relaxed loads of its elements would be.
+ *
+ * In a build for ThreadSanitizer these reads are not looked at, because the thread cannot know yet whether it is late. But once
+ * fbp_item_apply has succeeded, so that nobody may write what the item reads before it is done, the item is computed again with
+ * all accesses checked: every read that counts is one of those. */
+#ifdef FBP_THREAD_SANITIZER
+enum { FBP_COMPUTES_AGAIN = 1 };
+void AnnotateIgnoreReadsBegin(const char *file, int line);
+void AnnotateIgnoreReadsEnd(const char *file, int line);
+static inline void fbp_begin_attempt(void) { AnnotateIgnoreReadsBegin(__FILE__, __LINE__); }
+static inline void fbp_end_attempt(void) { AnnotateIgnoreReadsEnd(__FILE__, __LINE__); }
+#else
+enum { FBP_COMPUTES_AGAIN = 0 };
+static inline void fbp_begin_attempt(void) {}
+static inline void fbp_end_attempt(void) {}
+#endif
 
 /* Begins the next phase; several threads may call it for the same phase. */
 static inline void fbp_end_phase(int64_t *current, int64_t phase) { fbp_swap(current, phase, phase + 1); }

@@ -5,6 +5,7 @@ import numpy as np
 cimport cython
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.pythread cimport PyThread_get_thread_ident
 from cython.parallel cimport parallel, threadid
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -24,8 +25,10 @@ cnp.import_array()
 cdef enum:
     PASS_ROWS = 128             # rows of a block of a forward pass, so that its activations stay in cache
     FLOPS_OF_A_THREAD = 400000  # less work than this does not pay for waking another thread
-    FIRST_LOT = 16              # blocks between two checks for signals, at first
-    SHORT_LOT = 10000000        # nanoseconds; the next lot is larger if one took less
+    FIRST_LOT = 16              # most blocks between two checks for signals, at first,
+    FLOPS_OF_A_LOT = 1 << 30    # and about so many operations a thread
+    SHORT_LOT = 10000000        # nanoseconds; the next lot is larger if one took less,
+    LONG_LOT = 40000000         # and smaller if it took more
     LOT_GROWTH = 4
     STACK_BYTES = 8192          # smaller buffers are on the stack: malloc would show in the time of one row of a small network
 
@@ -54,6 +57,19 @@ cdef class Claim:
     cdef void give_back(self):
         if self.model is not None:
             self.model.claimed, self.model = 0, None
+
+
+cdef class Quiet:
+    """A time in which no other thread trains a model, as a context manager: see `Model.quiet`."""
+
+    def __enter__(self):
+        self.model.refuse_others()
+        self.claims = self.model.claims
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if kind is None and self.model.claims != self.claims:
+            raise BusyError("network: got a call that trains it while another copied or wrote all of it, wanted one at a time")
 
 
 cdef class Model:
@@ -139,8 +155,28 @@ cdef class Model:
         cdef int64_t holder = fbp_word(&self.claimed)
         if holder == process() or not fbp_swap(&self.claimed, holder, process()):
             raise BusyError("network: got a second call that trains it, wanted one at a time")
+        self.claimant, self.claims = PyThread_get_thread_ident(), self.claims + 1
         claim.model = self
         return claim
+
+    cdef int refuse_others(self) except -1:
+        """Raise BusyError if a call of another thread holds the claim; in a callback the thread itself holds it."""
+        if fbp_word(&self.claimed) == process() and self.claimant != <unsigned long>PyThread_get_thread_ident():
+            raise BusyError("network: got a call that copies or writes all of it while another thread trains it, wanted it between "
+                            "two calls, or in a callback")
+        return 0
+
+    def quiet(self):
+        """Return a context manager for a block that copies or writes the parameters.
+
+        Raises
+        ------
+        BusyError
+            A call of another thread holds the claim, or has taken it before the end of the block.
+        """
+        cdef Quiet quiet = Quiet.__new__(Quiet)
+        quiet.model = self
+        return quiet
 
     cdef const fbp_kernels *kernels(self) except NULL:
         return kernels_of(None, self.dtype_code)
@@ -357,10 +393,10 @@ cdef Py_ssize_t line_bytes(Py_ssize_t bytes) noexcept nogil:
     return (bytes + FBP_LINE_BYTES - 1) // FBP_LINE_BYTES * FBP_LINE_BYTES
 
 
-cdef int do_blocks(Pass *p, int team, Py_ssize_t n_blocks) except -1:
+cdef int do_blocks(Pass *p, int team, Py_ssize_t n_blocks, Py_ssize_t flops_of_a_row) except -1:
     """Run all blocks in lots of some tens of milliseconds, and handle pending signals between two lots."""
-    cdef Py_ssize_t lot = FIRST_LOT
-    cdef int64_t started
+    cdef Py_ssize_t lot = team * max(1, min(FIRST_LOT // team, FLOPS_OF_A_LOT // (1 + PASS_ROWS * flops_of_a_row)))
+    cdef int64_t started, took
     while p.end_block < n_blocks and not p.not_finite and not p.bad_label:
         if p.end_block:
             PyErr_CheckSignals()
@@ -371,12 +407,15 @@ cdef int do_blocks(Pass *p, int team, Py_ssize_t n_blocks) except -1:
         else:
             with nogil, parallel(num_threads=team):
                 pass_worker(p, threadid())
-        if pause(0) - started < SHORT_LOT:
+        took = pause(0) - started
+        if took < SHORT_LOT:
             lot *= LOT_GROWTH
+        elif took > LONG_LOT:
+            lot = team * max(1, lot // (2 * team))
     return 0
 
 
-cdef int run_workers(Pass *p, list outs, int team) except -1:
+cdef int run_workers(Pass *p, list outs, int team, Py_ssize_t flops_of_a_row) except -1:
     """Allocate the buffers, fill outs, the outputs of the last len(outs) nodes (None: not wanted), and add up the losses."""
     cdef char stack[STACK_BYTES]
     cdef Memory heap
@@ -394,7 +433,7 @@ cdef int run_workers(Pass *p, list outs, int team) except -1:
     for i in range(len(outs)):
         if outs[i] is not None:
             p.copies[p.n_nodes - len(outs) + i] = <char *>cnp.PyArray_DATA(<cnp.ndarray>outs[i])
-    do_blocks(p, team, n_blocks)
+    do_blocks(p, team, n_blocks, flops_of_a_row)
     for i in range(n_blocks):
         p.loss_sum += p.block_loss[i]
         p.correct_sum += p.block_correct[i]
@@ -418,11 +457,12 @@ cdef Pass new_pass(Model model, x):
 
 cdef int run_pass(Model model, Pass *p, list outs, long long n_threads) except -1:
     cdef Py_ssize_t n_blocks = (p.n + PASS_ROWS - 1) // PASS_ROWS
+    cdef Py_ssize_t flops_of_a_row = model.flops_of_a_row()
     # In double: the product of rows and operations may leave 64 bits.
-    cdef double worth = 1 + <double>p.n * model.flops_of_a_row() / FLOPS_OF_A_THREAD
+    cdef double worth = 1 + <double>p.n * flops_of_a_row / FLOPS_OF_A_THREAD
     cdef int team = <int>min(<double>min(bounded_threads(n_threads), n_blocks), worth)
     p.thread_bytes = line_bytes(p.thread_bytes)
-    return run_workers(p, outs, threads_now(team))
+    return run_workers(p, outs, threads_now(team), flops_of_a_row)
 
 
 cdef cnp.ndarray new_output(Model model, Py_ssize_t l, Py_ssize_t n):

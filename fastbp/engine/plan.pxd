@@ -102,9 +102,9 @@ cdef struct Plan:
     int64_t phase               # the team's current phase, counted from 1 over all steps
     void **taken                # the slot that holds each block of rows
     bint interruptible          # whether steps are so long that they look for signals themselves
-    void *owner                 # the list that takes what a signal handler raises
     uint64_t caller_mode        # how the calling thread does its arithmetic outside of the engine
-    int64_t interrupted         # whether a handler has raised: the step is dropped if its updates have not begun
+    void *interrupts            # an Interrupts
+    int64_t interrupted         # whether a signal handler has raised or the run is to stop: the step is dropped
     int64_t failed              # the first step (counted from first_step) with a fault
     int64_t fault
     double loss_sum             # of the epoch so far: weighted losses, weights of the correct rows, weights of all rows;

@@ -42,6 +42,7 @@ class Run:
     snapshot: NDArray[Any] | None
     guards: bool
     reuse_workspace: Any
+    stop_request: Any
 
     def __init__(
         self,

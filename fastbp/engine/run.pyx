@@ -22,6 +22,7 @@ from fastbp.engine.rows cimport converts, rows_of
 from fastbp.engine.runtime cimport (FBP_CROSS_ENTROPY, FBP_LINEAR, FBP_SGD, Memory, bounded_threads, code_of, fbp_activation,
                                     fbp_delta_scratch, fbp_loss, fbp_loss_classifies, fbp_loss_from_logits, fbp_rule_has_m,
                                     fbp_rule_has_v, process, threads_now)
+from fastbp.engine.signals cimport Interrupts
 from fastbp.engine.team cimport run_steps
 from fastbp.engine.wide cimport pack_first_layer, place_blocks, unpack_first_layer
 from fastbp.engine.workspace cimport clear_slots, make_workspace, reset_phases, slots_of_batch
@@ -82,7 +83,8 @@ cdef class Run:
     epoch's rows so far, without weights their number. `done` counts the steps, also those of a call that an interrupt ends before
     it can return. `fault` is the reason why
     a call did fewer steps than asked: "loss", "label" or "". `reuse_workspace` is None or the workspace of an earlier run, whose
-    memory is used again if it has the right size.
+    memory is used again if it has the right size. `stop_request` is None or an object whose `reason` is None until the run is to
+    stop: long steps look at it.
     """
 
     cdef Model model, updated
@@ -94,7 +96,7 @@ cdef class Run:
     cdef Py_ssize_t batch_size
     cdef int64_t running
     cdef object x, y, weights, weight_sums, stand_ins, contention
-    cdef list raised                # the exception that a signal handler has raised during a step
+    cdef Interrupts interrupts
     cdef StepCount count
     cdef cnp.ndarray rows_in_order
     cdef bint shuffled              # whether `rows_in_order` is not 0 .. n-1 any more
@@ -115,9 +117,9 @@ cdef class Run:
         self.batch_size = batch_size
         self.n_threads = bounded_threads(n_threads)
         self.contention = ContentionMonitor()
-        self.raised, self.count = [], count or StepCount()
+        self.interrupts, self.count = Interrupts(), count or StepCount()
         self.small_state = -1
-        p.owner = <void *>self.raised
+        p.interrupts = <void *>self.interrupts
         p.drops = updated is None and model.drops()
         self.copy_nodes()
         p.kernels, p.nodes, p.n_nodes = model.kernels(), self.nodes, model.n_nodes
@@ -195,9 +197,17 @@ cdef class Run:
             self.workspace, self.reuse_workspace = self.reuse_workspace or Memory(0), None
         try:
             make_workspace(p, batch, chosen, self.model.memory.data + self.model.memory.bytes, self.workspace)
-        except BaseException:
+        except BaseException:  # an interrupt as well
             p.batch = 0
             raise
+
+    @property
+    def stop_request(self):
+        return self.interrupts.request
+
+    @stop_request.setter
+    def stop_request(self, value):
+        self.interrupts.request = value
 
     def release(self):
         """Return the workspace and drop it; `bind` makes a new one."""
@@ -242,7 +252,8 @@ cdef class Run:
         """Steps first .. first+count-1 of the epoch: (sum of losses and weight of the correct rows of the epoch so far, steps done).
 
         The sums go on from call to call and restart at first = 0, so they do not depend on how an epoch is split into calls.
-        If fewer steps were done than asked for, the next one has the `fault`, and its update was not applied.
+        If fewer steps were done than asked for, the next one has the `fault`, or without one training is to stop; its update was
+        not applied.
         """
         cdef Plan *p = &self.plan
         cdef Forced force = forced()
@@ -268,8 +279,9 @@ cdef class Run:
         self.done += done
         self.step += done
         self.count.n += done
-        if p.interrupted:
-            raise self.raised.pop()
+        if self.interrupts.error is not None:
+            error, self.interrupts.error = self.interrupts.error, None
+            raise error
         if wanted > 1:
             self.contention.record(team, count, perf_counter() - started,
                                    (p.barrier.asleep + p.waited) * 1e-9 if team > 1 else 0)

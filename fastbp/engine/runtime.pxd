@@ -128,6 +128,9 @@ cdef extern from "fbp.h" nogil:
 cdef extern from "phases.h" nogil:
     int fbp_item_claim(int64_t *state, int64_t phase)
     int fbp_item_pending(const int64_t *state, int64_t phase)
+    const bint FBP_COMPUTES_AGAIN
+    void fbp_begin_attempt()
+    void fbp_end_attempt()
     int fbp_item_apply(int64_t *state, int64_t phase)
     void fbp_item_done(int64_t *state, int64_t phase)
     Py_ssize_t fbp_items_done(const int64_t *states, Py_ssize_t first, Py_ssize_t n, int64_t phase)

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 
 from cpython.buffer cimport PyBuffer_FillInfo
+from cpython.exc cimport PyErr_CheckSignals
 cimport numpy as cnp
 from libc.string cimport memset
 
@@ -230,20 +231,28 @@ cdef int threads_now(int n_threads) except -1:
 
 # Memory
 
+cdef enum:
+    BETWEEN_SIGNALS = 1 << 24   # bytes: new memory takes the system some milliseconds
+
 cdef class Memory:
     def __cinit__(self, size_t bytes):
         self.renew(bytes)
 
     cdef int renew(self, size_t bytes) except -1:
-        """Zero the buffer; reallocate only if the size changed."""
-        if self.data != NULL and bytes == self.bytes:
-            memset(self.data, 0, bytes)
-            return 0
-        fbp_free(self.data, self.bytes)
-        self.bytes, self.data = 0, <char *>fbp_alloc(bytes)
-        if self.data == NULL:
-            raise MemoryError(f"fastbp: no memory for {bytes} bytes")
-        self.bytes = bytes
+        """Zero the buffer; reallocate only if the size changed. An exception of a signal handler leaves it partly zero."""
+        cdef size_t first = 0, piece
+        if self.data == NULL or bytes != self.bytes:
+            fbp_free(self.data, self.bytes)
+            self.bytes, self.data = 0, <char *>fbp_alloc(bytes)
+            if self.data == NULL:
+                raise MemoryError(f"fastbp: no memory for {bytes} bytes")
+            self.bytes = bytes
+        while first < bytes:
+            piece = min(bytes - first, <size_t>BETWEEN_SIGNALS)
+            memset(self.data + first, 0, piece)
+            first += piece
+            if first < bytes:
+                PyErr_CheckSignals()
 
     def __dealloc__(self):
         fbp_free(self.data, self.bytes)

@@ -1,6 +1,11 @@
-"""Signals during a long step."""
+"""Signals and requests to stop during a long step."""
 
 from fastbp.engine.plan cimport APPLY, LIMIT, UPDATE, Kind, Plan, Worker
+
+cdef class Interrupts:
+    """What has ended a run in the midst of its steps."""
+    cdef public object error    # that a signal handler has raised, or None
+    cdef public object request  # an object whose `reason` is None until training is to stop, or None
 
 cdef bint signalled(Worker *w) noexcept nogil
 

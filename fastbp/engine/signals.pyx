@@ -1,4 +1,5 @@
-"""Signals during a long step: Python's handlers run on the calling thread, and an exception of theirs drops the step.
+"""Signals during a long step: Python's handlers run on the calling thread, and an exception of theirs drops the step. So does a
+request to stop.
 
 A run of short steps returns to Python often enough; only steps of some tens of milliseconds look for signals themselves, and only
 until the first weight is written. So a step is applied whole or not at all.
@@ -14,7 +15,7 @@ cdef enum:
 
 
 cdef bint signalled(Worker *w) noexcept nogil:
-    """Whether to drop the step; thread 0 checks for signals and sets a flag for the others."""
+    """Whether to drop the step; thread 0 looks for signals and requests, and sets a flag for the others."""
     cdef Plan *p = w.plan
     cdef int64_t now
     if not p.interruptible:
@@ -23,19 +24,20 @@ cdef bint signalled(Worker *w) noexcept nogil:
         now = pause(0)
         if now - w.looked_for_signals > LOOK:
             w.looked_for_signals = now
-            if raises(p):
+            if interrupted(p):
                 fbp_put_word(&p.interrupted, 1)
     return fbp_word(&p.interrupted)
 
 
-cdef bint raises(Plan *p) noexcept with gil:
-    """Run the handlers of pending signals, as Python does between two instructions, and store an exception of theirs."""
+cdef bint interrupted(Plan *p) noexcept with gil:
+    """Run the handlers of pending signals, as Python does between two instructions; whether one raises or the run is to stop."""
+    cdef Interrupts interrupts = <Interrupts>p.interrupts
     restore_denormals(p.caller_mode)
     try:
         PyErr_CheckSignals()
+        return interrupts.request is not None and interrupts.request.reason is not None
     except BaseException as error:
-        (<list>p.owner).append(error)
+        interrupts.error = error
         return True
     finally:
         flush_denormals()
-    return False

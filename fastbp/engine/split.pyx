@@ -55,23 +55,19 @@ cdef char *gradient_of(Worker *w, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
 
 
 cdef void update(Worker *w, const char *gradient, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
-    """Update block i of the weights, or hold its gradient; the thread that does block 0 adds up the losses."""
+    """Update block i of the weights, or hold its gradient."""
     cdef Plan *p = w.plan
-    cdef Py_ssize_t b
     if p.held == NULL:
         change_block(w, gradient, step, i)
     else:
         hold_gradient(p, gradient, i)
-    if i == 0:
-        for b in range(row_blocks(p, step)):
-            add_losses(p, slot_of(p, b), min(p.rows, batch_of(p, step) - b * p.rows))
-        add_weights(p, step)
 
 
 cdef void change_block(Worker *w, const char *gradient, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
+    """Update block i of the weights; the thread that does block 0 adds up the losses, now that the step is not dropped any more."""
     cdef Plan *p = w.plan
     cdef const Block *block = &p.blocks[i]
-    cdef Py_ssize_t bias = p.nodes[block.node].bias
+    cdef Py_ssize_t bias = p.nodes[block.node].bias, b
     cdef fbp_update room
     if step == 0 and p.snapshot != NULL and not proved(w, step):
         snapshot_block(p, block, &p.places[i])
@@ -82,6 +78,10 @@ cdef void change_block(Worker *w, const char *gradient, Py_ssize_t step, Py_ssiz
                 update_of_node(&room, &w.update, p, &p.nodes[block.node], step))
     if p.max_norm > 0:
         note_weights(p, i)
+    if i == 0:
+        for b in range(row_blocks(p, step)):
+            add_losses(p, slot_of(p, b), min(p.rows, batch_of(p, step) - b * p.rows))
+        add_weights(p, step)
 
 
 cdef void apply_held(Worker *w, Py_ssize_t step, Py_ssize_t i) noexcept nogil:

@@ -8,9 +8,9 @@ from cython.parallel cimport parallel, threadid
 from libc.stdint cimport int64_t, uint64_t
 
 from fastbp.engine.limits cimport limit_weights
-from fastbp.engine.runtime cimport (barrier_init, fbp_end_phase, fbp_item_apply, fbp_item_claim, fbp_item_done,
-                                    fbp_item_pending, fbp_items_done, fbp_put, fbp_put_word, fbp_word, flush_denormals,
-                                    pause, restore_denormals, spread)
+from fastbp.engine.runtime cimport (FBP_COMPUTES_AGAIN, barrier_init, fbp_begin_attempt, fbp_end_attempt, fbp_end_phase,
+                                    fbp_item_apply, fbp_item_claim, fbp_item_done, fbp_item_pending, fbp_items_done, fbp_put,
+                                    fbp_put_word, fbp_word, flush_denormals, pause, restore_denormals, spread)
 from fastbp.engine.signals cimport may_leave, signalled
 from fastbp.engine.split cimport apply_held, gradient_of, prefetch, through, update, work_alone
 from fastbp.engine.plan cimport (APPLY, FINE, LAST, LIMIT, STREAM, THROUGH, UPDATE, Fault, Phase, Slot, Worker, row_blocks,
@@ -42,21 +42,30 @@ cdef inline Py_ssize_t step_of(const Plan *p, int64_t phase) noexcept nogil:
     return (phase - 1) // p.n_phases
 
 
+cdef Fault compute(Worker *w, const Phase *part, Py_ssize_t step, Py_ssize_t i, Py_ssize_t n, char **gradient) noexcept nogil:
+    """Compute item i of n into the thread's own memory; a late thread may do so from rows and weights that others already write."""
+    if part.kind == THROUGH:
+        return through(w, w.slot, step, i)
+    if part.kind == UPDATE:
+        gradient[0] = gradient_of(w, step, i)
+    elif part.kind < UPDATE:
+        return compute_part(w, part.kind, part.node, step, i, n)
+    return FINE
+
+
 cdef void do_item(Worker *w, const Phase *part, int64_t phase, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
     """Compute an item that this thread or another has claimed, and apply it unless another thread already has."""
     cdef Plan *p = w.plan
     cdef Py_ssize_t step = step_of(p, phase)
-    cdef Fault fault = FINE
     cdef char *gradient = NULL
     cdef Slot *before
-    if part.kind == THROUGH:
-        fault = through(w, w.slot, step, i)
-    elif part.kind == UPDATE:
-        gradient = gradient_of(w, step, i)
-    elif part.kind < UPDATE:
-        fault = compute_part(w, part.kind, part.node, step, i, n)
+    fbp_begin_attempt()
+    cdef Fault fault = compute(w, part, step, i, n, &gradient)
+    fbp_end_attempt()
     if not fbp_item_apply(&part.states[i], phase):
         return
+    if FBP_COMPUTES_AGAIN:
+        fault = compute(w, part, step, i, n, &gradient)
     if fault != FINE:
         fbp_put_word(&p.fault, fault)
         fbp_put_word(&p.failed, step)

@@ -122,34 +122,43 @@ class BatchFit(Epochs):
         self._loss_sum, self._correct_sum, self._weight_sum, self._n_rows = 0.0, 0.0, 0.0, 0
         begin, stop_reason, rate = perf_counter(), None, 0.0
         batches = self._batches.epoch()
+        found: dict[str, float] = {}
         done = 0
         while True:
             with _named(done):
                 batch = next(batches, _END)
                 if batch is _END:
                     break
-                rate = self._step(batch)
-            done += 1
+                step_rate = None if self._stop_request.reason else self._step(batch)
+            if step_rate is None:
+                stop_reason = self._stop_request.reason
+                break
+            done, rate = done + 1, step_rate
             sums = self._loss_sum, self._correct_sum, self._weight_sum
             found = self._loss._means(*sums, self._y)
             bar.advance(1, **found)
             stop_reason = self._callbacks.call("on_region_end")
             if stop_reason:
                 break
-        if not self._n_rows:
+        if not (done or stop_reason):
             raise InputError("x: got no batch, wanted at least one for each epoch")
         record = {**found, "learning_rate": rate, "seconds": perf_counter() - begin}
         return record, done, stop_reason
 
-    def _step(self, batch: Any) -> float:
-        """Do the step of a batch, add its losses to those of the epoch; return the rate."""
+    def _step(self, batch: Any) -> float | None:
+        """Do the step of a batch, add its losses to those of the epoch; return the rate.
+
+        None if training was to stop in the midst of the step, which is not done then.
+        """
         state, run = self._state, self.run
         self._x, self._y, self._weights = self._batches.checked(batch)
         run.bind(self._x, self._y, self._weights)
         rates = state.optimizer.learning_rates(state.steps.n, 1, state.history.epochs)
         loss, correct, done = run.steps(0, 1, rates)
-        if not done:
+        if run.fault:
             raise self._failure(0, state.steps.n, float(rates[0]))
+        if not done:
+            return None
         self._good.confirm()
         run.snapshot = None
         self._loss_sum += loss

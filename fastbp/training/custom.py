@@ -67,6 +67,15 @@ class CustomRun:
         self._run.snapshot = value
 
     @property
+    def stop_request(self) -> Any:
+        """As of `Run`."""
+        return self._run.stop_request
+
+    @stop_request.setter
+    def stop_request(self, value: Any) -> None:
+        self._run.stop_request = value
+
+    @property
     def done(self) -> int:
         """As of `Run`."""
         return self._run.done
@@ -107,23 +116,23 @@ class CustomRun:
         if first == 0:
             self._sums = 0.0, 0.0, 0.0
         done = 0
-        while done < count and not self._fault:
-            self._step(first + done, learning_rates[done : done + 1])
-            done += not self._fault
+        while done < count and self._step(first + done, learning_rates[done : done + 1]):
+            done += 1
         return *self._sums[:2], done
 
-    def _step(self, step: int, learning_rate: NDArray[np.float64]) -> None:
+    def _step(self, step: int, learning_rate: NDArray[np.float64]) -> bool:
+        """Do a step; return whether it was done."""
         rows = self.order[step * self._batch_size : (step + 1) * self._batch_size]
         outputs = self._model.predict(self._x[rows], self._n_threads)
         if outputs is None:  # a row that is not finite any more
             self._fault = "loss"
-            return
+            return False
         targets = self._y[rows]
         weights = None if self._weights is None else self._weights[rows]
         labels = targets if weights is None else targets[weights != 0]
         if labels.ndim == 1 and ((labels < 0) | (labels >= outputs.shape[1])).any():
             self._fault = "label"
-            return
+            return False
         right = count_correct(outputs, targets, weights)
         values, gradient = self._loss.measure(outputs, targets)
         value = weighted_sum(values, weights)
@@ -131,12 +140,15 @@ class CustomRun:
             gradient = np.where(weights[:, None] == 0, 0, gradient)
         if not (np.isfinite(value) and np.isfinite(gradient).all()):
             self._fault = "loss"
-            return
+            return False
         self._gradients[rows] = gradient
-        self._run.steps(step, 1, learning_rate)
+        if not self._run.steps(step, 1, learning_rate)[2]:
+            self._fault = self._run.fault
+            return False
         losses, rights, weight = self._sums
         weight += total_weight(weights, len(rows))
         self._sums = losses + value, rights + right, weight
+        return True
 
 
 AnyRun = Run | CustomRun

@@ -34,6 +34,7 @@ __all__ = [
     "Fit",
     "NoBar",
     "ProgressBar",
+    "StopRequest",
     "progress_bar",
 ]
 
@@ -73,6 +74,27 @@ class _Function:
         self.name = getattr(function, "__name__", type(function).__name__)
 
 
+class StopRequest:
+    """Asks one call of `fit` to end: the last of its callbacks, and long steps look at it too.
+
+    Attributes
+    ----------
+    reason : str or None
+        Set by any thread, once; None while training goes on.
+    """
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+
+    def on_region_end(self, trainer: object) -> str | None:
+        """Stop within an epoch."""
+        return self.reason
+
+    def on_epoch_recorded(self, trainer: object, history: History) -> str | None:
+        """Stop after the validation."""
+        return self.reason
+
+
 class Callbacks:
     """The callbacks of one call of `fit`, called together: each method where it is there.
 
@@ -82,18 +104,25 @@ class Callbacks:
         Their first argument.
     callbacks : sequence of Callback
         Checked.
+    stop_request : StopRequest, optional
 
     Attributes
     ----------
     own : bool
         Whether any of them is not one of fastbp, so that it may record columns of its own.
+    stop_request : StopRequest
     """
 
-    def __init__(self, trainer: object, callbacks: Sequence[Any]) -> None:
-        self._trainer = trainer
+    def __init__(
+        self,
+        trainer: object,
+        callbacks: Sequence[Any],
+        stop_request: StopRequest | None = None,
+    ) -> None:
+        self._trainer, self.stop_request = trainer, stop_request or StopRequest()
         self._callbacks = [
             callback if any(hasattr(callback, hook) for hook in HOOKS) else _Function(callback)
-            for callback in callbacks
+            for callback in (*callbacks, self.stop_request)
         ]
         modules = [type(callback).__module__.split(".")[0] for callback in callbacks]
         self.own = any(module != __name__.split(".")[0] for module in modules)
@@ -284,6 +313,7 @@ class Epochs:
     ) -> None:
         self._state, self._loss, self.run, self._callbacks = state, loss, run, callbacks
         self._measure = measure
+        run.stop_request = self._stop_request = callbacks.stop_request
         self._good = LastGood(state, run)
 
     def epochs(self, count: int, bar: NoBar) -> None:
@@ -300,8 +330,9 @@ class Epochs:
         try:
             callbacks.call("_take_up", history)
             for left in reversed(range(count)):
-                stop_reason = self._epoch(bar)
-                history.stopped = callbacks.end_epoch(state) or stop_reason
+                recorded, stop_reason = self._epoch(bar)
+                decided = callbacks.end_epoch(state) if recorded else None
+                history.stopped = decided or stop_reason
                 if history.stopped or not left:
                     break
                 callbacks.call("on_checkpoint", history)
@@ -311,19 +342,25 @@ class Epochs:
             raise
         callbacks.end(state)
 
-    def _epoch(self, bar: NoBar) -> str | None:
-        """Train for one epoch, evaluate and record it; return why it was cut short, if it was.
+    def _epoch(self, bar: NoBar) -> tuple[bool, str | None]:
+        """Train for one epoch, evaluate and record it.
 
-        After an error but an interrupt everything is back at the start of the epoch, or further
-        back after a divergence.
+        Return whether it was recorded, as it is unless it was stopped before its first step, and
+        why it was cut short, if it was. After an error but an interrupt everything is back at the
+        start of the epoch, or further back after a divergence.
         """
         state = self._state
+        if self._stop_request.reason:
+            return False, self._stop_request.reason
         state.watch()
         self._good.begin(self._shuffles)
         try:
             if self._shuffles:
                 self.run.shuffle(state.generator)
             record, done, stop_reason = self._train(bar)
+            if not done:
+                self._good.undo_epoch()
+                return False, stop_reason
             state.moment.measured = record.keys() - {"learning_rate", "seconds"}
             if not self._good.live_is_finite():
                 raise self._failure(done - 1, state.steps.n - 1, record["learning_rate"], True)
@@ -336,12 +373,13 @@ class Epochs:
             self._good.undo_epoch()
             raise
         bar.epoch_done(**record)
-        return stop_reason
+        return True, stop_reason
 
     def _train(self, bar: NoBar) -> tuple[dict[str, float], int, str | None]:
-        """Run the steps of one epoch, or those until a callback stops it.
+        """Run the steps of one epoch, or those until a callback or a request stops it.
 
-        Returns means, the last rate and seconds; the steps done; why they are not all, if so.
+        Returns means, the last rate and seconds; the steps done; why they are not all, if so. If
+        none is done there are no means.
         """
         raise NotImplementedError
 
@@ -406,7 +444,8 @@ class Fit(Epochs):
 
     def _train(self, bar: NoBar) -> tuple[dict[str, float], int, str | None]:
         state, done, stop_reason = self._state, 0, None
-        epoch = state.history.epochs
+        found: dict[str, float] = {}
+        epoch, rate = state.history.epochs, 0.0
         begin = now = perf_counter()
         while done < self.steps and not stop_reason:
             count = min(region_steps() or state.region, self.steps - done)
@@ -415,18 +454,16 @@ class Fit(Epochs):
             done += part_done
             if done:
                 self._good.confirm()
-            if part_done < count:
+            if self.run.fault:
                 raise self._failure(done, state.steps.n, float(rates[part_done]))
             before, now = now, perf_counter()
-            state.region = _next_region(state.region, count, now - before)
-            found = self._loss._means(loss, correct, self.run.weight, self._y)
-            bar.advance(count, **found)
+            if part_done:
+                state.region = _next_region(state.region, part_done, now - before)
+                found = self._loss._means(loss, correct, self.run.weight, self._y)
+                rate = float(rates[part_done - 1])
+                bar.advance(part_done, **found)
             stop_reason = self._callbacks.call("on_region_end")
-        return (
-            {**found, "learning_rate": float(rates[-1]), "seconds": now - begin},
-            done,
-            stop_reason,
-        )
+        return {**found, "learning_rate": rate, "seconds": now - begin}, done, stop_reason
 
     def _failure(
         self, index: int, step: int, rate: float, updated: bool = False

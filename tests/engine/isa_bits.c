@@ -43,17 +43,19 @@ typedef struct {
     uint8_t correct[BATCH];
 } arrays;
 
+static void *zeros(size_t bytes) { return memset(fbp_alloc(bytes), 0, bytes); }
+
 static void make(arrays *a, const fbp_kernels *k)
 {
     a->ldx = fbp_leading_dimension(N_IN, k->item), a->ldy = fbp_leading_dimension(N_OUT, k->item);
     a->bytes_x = BATCH * a->ldx * k->item, a->bytes_y = BATCH * a->ldy * k->item, a->bytes_w = N_IN * a->ldy * k->item;
-    a->x = fbp_alloc(a->bytes_x), a->y = fbp_alloc(a->bytes_y), a->w = fbp_alloc(a->bytes_w);
-    a->slope = fbp_alloc(a->bytes_y);
-    a->b = fbp_alloc(a->ldy * k->item), a->dx = fbp_alloc(a->bytes_x), a->dy = fbp_alloc(a->bytes_y);
-    a->state.m = fbp_alloc(a->bytes_w), a->state.v = fbp_alloc(a->bytes_w), a->target = fbp_alloc(a->bytes_y);
-    a->scratch = fbp_alloc((fbp_delta_scratch(N_OUT, BATCH, k->item) + fbp_update_scratch(BATCH, k->item) +
-                            N_IN * a->ldy) *
-                           k->item);
+    a->x = zeros(a->bytes_x), a->y = zeros(a->bytes_y), a->w = zeros(a->bytes_w);
+    a->slope = zeros(a->bytes_y);
+    a->b = zeros(a->ldy * k->item), a->dx = zeros(a->bytes_x), a->dy = zeros(a->bytes_y);
+    a->state.m = zeros(a->bytes_w), a->state.v = zeros(a->bytes_w), a->target = zeros(a->bytes_y);
+    a->scratch = zeros((fbp_delta_scratch(N_OUT, BATCH, k->item) + fbp_update_scratch(BATCH, k->item) +
+                        N_IN * a->ldy) *
+                       k->item);
     state = SEED;
     fill(k, a->x, BATCH, N_IN, a->ldx), fill(k, a->w, N_IN, N_OUT, a->ldy), fill(k, a->b, 1, N_OUT, a->ldy);
     fill(k, a->dy, BATCH, N_OUT, a->ldy), fill(k, a->target, BATCH, N_OUT, a->ldy);

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import _thread
 import signal
+import sys
 import threading
 from contextlib import contextmanager
 
+import interrupts
 import numpy as np
 import pytest
 from training import classes, parameters, state, trainer
 
 import fastbp as fb
 from fastbp import testing
+from fastbp.engine import runtime
 
 X, Y = classes()
 
@@ -208,3 +211,48 @@ def test_a_step_that_can_be_dropped_has_the_same_bits(n_threads):
             owner.fit(x, y, epochs=2)
         assert {cell.held for cell in seen} == {True}
     assert parameters(networks[0]) == parameters(networks[1])
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such timer")
+def test_signals_are_handled_while_memory_is_made():
+    before = runtime.live_bytes()
+    with Counts() as counts:
+        made = runtime.Memory(1 << 27)
+    assert counts.n >= 2
+    assert not np.frombuffer(made, np.uint8)[:: 1 << 12].any()
+    del made
+    with interrupted_after(0.004):
+        while True:
+            runtime.Memory(1 << 27)
+    assert runtime.live_bytes() == before
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such timer")
+def test_a_pass_through_a_wide_network_looks_before_its_first_2048_rows():
+    net = fb.Network(1000, [fb.Dense(1000, "tanh"), fb.Dense(1000, "tanh"), fb.Dense(3)], seed=0)
+    owner = fb.Trainer(net, "mse", n_threads=1)
+    x = np.ones((2048, 1000), np.float32)
+    with Counts() as counts:
+        owner.evaluate(x, np.zeros((2048, 3)))
+    assert counts.n >= 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="CPU times of other processes are Linux")
+@pytest.mark.parametrize("name", ["fit, short steps", "fit, own loss", "import"])
+def test_a_few_interrupts_from_outside(name, tmp_path):
+    assert_interruptible(name, tmp_path, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="CPU times of other processes are Linux")
+@pytest.mark.parametrize("name", [*interrupts.CALLS, "import"])
+def test_many_interrupts_from_outside(name, tmp_path):
+    assert_interruptible(name, tmp_path, 200)
+
+
+def assert_interruptible(name, folder, count):
+    rng = np.random.default_rng(0)
+    if name == "import":
+        interrupts.interrupted_imports(count, rng)
+    else:
+        interrupts.interrupted(interrupts.CALLS[name](folder), count, rng)
