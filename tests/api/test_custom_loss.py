@@ -220,6 +220,15 @@ def test_a_loss_that_is_not_finite_stops_before_an_update(part):
     assert_refuses(owner, partial(owner.step, x, t), errors.DivergenceError, "the loss")
 
 
+def test_a_loss_of_a_row_without_weight_may_be_infinite():
+    def loss(outputs, targets):
+        return np.where(targets[:, 0] > 0, np.inf, 2.0), np.zeros_like(outputs)
+
+    owner = fb.Trainer(fb.Network(2, [fb.Dense(1)], seed=0), loss)
+    x, y = np.ones((3, 2)), [[0.0], [1.0], [0.0]]
+    assert owner.evaluate(x, y, sample_weight=[1, 0, 3])["loss"] == 2
+
+
 def test_an_error_of_the_function_comes_through_and_undoes_the_epoch():
     network, x, t = regression()
     calls = []

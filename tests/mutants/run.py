@@ -31,7 +31,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 WANTED = 0.95
-DEADLINE = 1200  # seconds: the fast tests of a healthy tree need a quarter of that on two busy cores
+DEADLINE = (
+    1200  # seconds: the fast tests of a healthy tree need a quarter of that on two busy cores
+)
 EVERYTHING = ("-n", "2", "tests", "--ignore=tests/mutants")
 LEFT_OUT = (".git", "__pycache__", ".*_cache", ".hypothesis", "dist", "wheelhouse", "*.egg-info")
 COMPILED = (".h", ".c", ".pyx", ".pxd")
@@ -78,7 +80,11 @@ class Copy:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         shutil.copytree(
-            ROOT, folder, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*LEFT_OUT)
+            ROOT,
+            folder,
+            symlinks=True,
+            dirs_exist_ok=True,
+            ignore=shutil.ignore_patterns(*LEFT_OUT),
         )
         self._environment = {
             **{name: v for name, v in os.environ.items() if not name.startswith("FASTBP_")},
@@ -88,7 +94,7 @@ class Copy:
         self._build()
 
     def _run(self, *arguments: str, seconds: float) -> tuple[int | None, str]:
-        """Run Python in the copy; return its exit status, None if it did not end, and its output."""
+        """Run Python in the copy; return its exit status, None without an end, and its output."""
         process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=self._folder,
