@@ -107,9 +107,12 @@ class Copy:
         )
         try:
             output, _ = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            return None, process.communicate()[0]
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGKILL)  # with its workers
+            process.communicate()
+            if isinstance(error, subprocess.TimeoutExpired):
+                return None, ""
+            raise
         return process.returncode, output
 
     def _build(self) -> None:
