@@ -38,6 +38,8 @@ build() { # compiler, its flags
     printf '#include <Python.h>\nint main(int n, char **arguments) { return Py_BytesMain(n, arguments); }\n' >main.c
     # shellcheck disable=SC2046,SC2086
     $1 $2 main.c -o sanitized-python $(python3-config --includes) $(python3-config --embed --ldflags) -Wl,-export-dynamic
+    # A virtual environment of its own, so that only the packages of python_path are there, and not those beside the library.
+    python -c 'import sys; print(f"home = {sys.base_prefix}/bin\ninclude-system-site-packages = false")' >pyvenv.cfg
 }
 
 # Without randomised addresses, for the runtimes want fixed ones for their shadow memory.
