@@ -93,7 +93,7 @@ INLINE exp_parts v_exp_parts(vec x)
     const vec n = shifted - v_set1(ROUND_MAGIC);
     vec r = v_fma(n, v_set1(-LN2_HIGH), x);
     r = v_fma(n, v_set1(-LN2_LOW), r);
-    return (exp_parts){v_fma(r * r, POLY(r, EXP_POLY), r), v_bits(shifted) - v_bits(v_set1(ROUND_MAGIC))};
+    return (exp_parts){v_fma(r * r, POLY(r, EXP_POLY), r), v_minus_bits(v_bits(shifted), v_bits(v_set1(ROUND_MAGIC)))};
 }
 
 INLINE vec v_exp(vec x)
@@ -107,8 +107,8 @@ INLINE vec v_exp(vec x)
 INLINE vec v_log_sum(vec u, vec scaled, vec low)
 {
     const ivec sqrt_half = v_bits(v_set1((real)0.70710678118654752440));
-    const ivec k = (v_bits(u) - sqrt_half) >> MANTISSA_BITS;
-    const vec m = v_from_bits(v_bits(u) - v_exponent(k)), f = m - v_set1(1);
+    const ivec k = v_minus_bits(v_bits(u), sqrt_half) >> MANTISSA_BITS;
+    const vec m = v_from_bits(v_minus_bits(v_bits(u), v_exponent(k))), f = m - v_set1(1);
     const vec s = f / (v_set1(2) + f), z = s * s;
     /* k as a real: k < 2^MANTISSA_BITS is added to the bits of the magic number, which is then subtracted as a real */
     const vec exponent = v_from_bits(k + v_bits(v_set1(ROUND_MAGIC))) - v_set1(ROUND_MAGIC) - scaled;

@@ -15,12 +15,14 @@
 #if FBP_REAL_BITS == 32
 typedef float real;
 typedef int32_t ireal;
+typedef uint32_t ureal;
 #define FBP_DTYPE f32
 enum { MANTISSA_BITS = 23, EXPONENT_BIAS = 127 };
 #define SIGN_BIT INT32_MIN
 #else
 typedef double real;
 typedef int64_t ireal;
+typedef uint64_t ureal;
 #define FBP_DTYPE f64
 enum { MANTISSA_BITS = 52, EXPONENT_BIAS = 1023 };
 #define SIGN_BIT INT64_MIN
@@ -31,6 +33,7 @@ enum { MANTISSA_BITS = 52, EXPONENT_BIAS = 1023 };
 #if FBP_VEC_BYTES
 typedef real vec __attribute__((vector_size(FBP_VEC_BYTES)));
 typedef ireal ivec __attribute__((vector_size(FBP_VEC_BYTES)));
+typedef ureal wrapping __attribute__((vector_size(FBP_VEC_BYTES)));
 typedef real unaligned_vec __attribute__((vector_size(FBP_VEC_BYTES), aligned(sizeof(real)), may_alias));
 enum { LANES = FBP_VEC_BYTES / sizeof(real) };
 typedef uint32_t uvec __attribute__((vector_size(4 * LANES))); /* 32 bits a lane in either dtype */
@@ -38,6 +41,7 @@ typedef int32_t small_ivec __attribute__((vector_size(4 * LANES)));
 #else
 typedef real vec;
 typedef ireal ivec;
+typedef ureal wrapping;
 typedef real unaligned_vec;
 enum { LANES = 1 };
 typedef uint32_t uvec;
@@ -126,6 +130,9 @@ INLINE vec v_fma(vec a, vec b, vec c) { return real_fma(a, b, c); }
 INLINE vec v_max(vec a, vec b) { return a > b ? a : b; }
 INLINE vec v_sqrt(vec a) { return FBP_REAL_BITS == 32 ? (real)__builtin_sqrtf((float)a) : (real)__builtin_sqrt(a); }
 #endif
+
+/* a - b of bits, which may be those of any number: what leaves the range of ivec wraps. */
+INLINE ivec v_minus_bits(ivec a, ivec b) { return (ivec)((wrapping)a - (wrapping)b); }
 
 INLINE vec v_abs(vec a) { return v_from_bits(v_bits(a) & ~SIGN_BIT); }
 

@@ -220,6 +220,17 @@ def test_a_loss_that_is_not_finite_stops_before_an_update(part):
     assert_refuses(owner, partial(owner.step, x, t), errors.DivergenceError, "the loss")
 
 
+def test_a_loss_of_a_row_without_weight_may_be_infinite():
+    def loss(outputs, targets):
+        rows = np.where(np.arange(len(outputs)) == 1, np.inf, 2.0)
+        return rows, np.zeros_like(outputs)
+
+    owner = fb.Trainer(fb.Network(2, [fb.Dense(1)], seed=0), loss)
+    x, y = np.ones((3, 2)), np.zeros((3, 1))
+    assert owner.evaluate(x, y, sample_weight=[1, 0, 3])["loss"] == 2
+    assert owner.evaluate(x, y, sample_weight=[1, 1, 3])["loss"] == np.inf
+
+
 def test_an_error_of_the_function_comes_through_and_undoes_the_epoch():
     network, x, t = regression()
     calls = []

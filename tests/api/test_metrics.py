@@ -148,6 +148,21 @@ def test_a_nan_among_the_outputs_is_never_right(y):
     assert np.isnan([f(y, outputs) for f in (metrics.auc, metrics.log_loss, metrics.mse)]).all()
 
 
+@pytest.mark.parametrize("name", ["precision", "recall", "f1"])
+def test_a_class_that_is_predicted_and_never_right_is_in_the_mean(name):
+    y, outputs = np.array([0, 0, 1]), np.eye(3)[[0, 2, 1]]
+    wanted = getattr(truth, f"{name}_score")(y, outputs.argmax(axis=1), **MACRO)
+    assert getattr(metrics, name)(y, outputs) == pytest.approx(wanted)
+
+
+def test_outputs_of_a_hinge_are_cut_at_zero_whatever_the_targets():
+    """Targets that are all 1 do not tell by themselves that the other class is -1."""
+    layer = fb.Dense(1, "linear", weight_init=fb.initializers.Zeros())
+    owner = fb.Trainer(fb.Network(2, [layer], seed=0), "hinge", metrics=["recall"])
+    owner.network.layers[0].bias[...] = 0.25
+    assert owner.evaluate(np.ones((3, 2)), np.ones((3, 1)))["recall"] == 1
+
+
 def test_directions():
     for name in ("accuracy", "val_accuracy", "f1", "val_auc", "r2", "top_k", "val_top_5"):
         assert metrics.direction(name) == "max", name

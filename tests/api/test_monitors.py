@@ -29,6 +29,7 @@ CASES = [
     # by hand: the rule, the values of the epochs, the epoch after which it stops, the best epoch
     (fb.EarlyStopping(2, "score", mode="min"), [-1, -3, -2, -2.5, -9], 4, 2),
     (fb.EarlyStopping(2, "score"), [0.1, 0.5, 0.4, 0.5, 0.9], 4, 2),
+    (fb.EarlyStopping(2, "score", mode="min"), [0.9, 0.5, 0.6, 0.5, 0.1], 4, 2),
     (fb.EarlyStopping(0, "score"), [0.1, 0.5, 0.4, 0.9], 3, 2),
     (fb.EarlyStopping(1, "score"), [0.1, 0.5, 0.4, 0.9], 3, 2),
     (fb.EarlyStopping(2, "score", min_delta=0.2), [-5.0, -4.9, -4.85, 1.0], 3, 1),

@@ -142,6 +142,15 @@ def test_plateau_is_torchs(ours, torchs, shift):
     assert watched(schedule, losses) == pytest.approx(wanted, rel=1e-12)
 
 
+def test_a_plateau_goes_on_from_the_progress_of_another_wherever_that_is():
+    losses = [1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0]
+    for first in range(len(losses)):  # in a cooldown, out of it, and before it
+        one, two = (fb.ReduceOnPlateau(1.0, 0.5, patience=0, cooldown=3) for _ in range(2))
+        watched(one, losses[:first])
+        two.progress = one.progress
+        assert watched(one, losses[first:]) == watched(two, losses[first:])
+
+
 def test_the_threshold_of_a_plateau_is_a_share_of_the_absolute_loss():
     """Where torch's best * (1 - threshold) would take a worse loss than -10 for a better one."""
     schedule = fb.ReduceOnPlateau(1.0, patience=0, threshold=0.1, factor=0.5)

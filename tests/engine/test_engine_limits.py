@@ -171,9 +171,10 @@ SECOND_CALLS = {
 @pytest.mark.parametrize("name", list(SECOND_CALLS))
 def test_the_second_writer_gets_busy_error_and_the_first_is_undisturbed(name):
     count, refused = marathon_steps(), 0
-    while (
-        not refused
-    ):  # a busy machine may wake this thread when the marathon is over: a longer one
+    most = 32 * count
+    # A busy machine may wake this thread when the marathon is over: a longer one.
+    while not refused:
+        assert count <= most, "no call was refused"
         net, run = long_run(count)
         rows = net.rows(64, "cross_entropy")
         other = Run(net.model, "cross_entropy", "sgd", 0.0, 0.0, 8, 1)

@@ -229,6 +229,14 @@ def test_blocks_name_rows_as_the_array_counts_them():
         net.predict(x)
 
 
+def test_integers_that_are_not_finite_after_the_preprocessing_are_refused():
+    scale = fb.preprocess.Affine([0.0], [1e30])
+    owner = fb.Trainer(fb.Network(1, [fb.Dense(1)], preprocessing=scale), "mse")
+    for call in (owner.fit, owner.step, owner.evaluate):
+        with pytest.raises(fb.errors.InputError, match=r"^preprocessed x: got inf at \[1, 0\]"):
+            call(np.array([[1], [10**9]]), [[0.0], [0.0]])
+
+
 @pytest.mark.parametrize("kind", ["center", "standardize", "min-max"])
 def test_maps_are_fitted_in_place_to_the_bits_of_float64(kind):
     for name in NUMBERS:

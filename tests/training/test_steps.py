@@ -60,6 +60,15 @@ def test_an_update_that_is_not_finite_is_undone(optimizer, slope, what, n_before
     assert state(owner) == state(twin)
 
 
+@pytest.mark.parametrize("kind", [fb.Adagrad, fb.RMSprop, fb.Adam])
+def test_squares_that_are_not_finite_are_noticed_in_the_step_after(kind):
+    owner = regression(kind(0.01))
+    owner.step(X, T)
+    owner._state.memory.values[-1] = np.inf
+    text = "the optimizer state is not finite"
+    assert_refuses(owner, partial(owner.step, X, T), errors.DivergenceError, text)
+
+
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_a_new_optimizer_whose_first_update_is_undone_leaves_the_memory_of_the_last(call):
     loss = Steep()

@@ -1,0 +1,381 @@
+/* kernel_calls.c: every kernel of a table, on buffers whose last byte is the last that the kernel may touch.
+ *
+ * In fbp_table.h's words: padded arrays end at the end of their last row's padding; what "needs neither alignment nor padding",
+ * labels, orders, weights and sums end at their last element, scratch at its size in fbp_layout.h. Where the buffers are is the
+ * caller's choice: they end at a page that must not be touched, begin after one, or are pieces of malloc for a memory checker.
+ * test_guard_pages.py calls the kernels of the built extension so; tests/sanitize.sh links them to `main`, for valgrind. */
+#define _GNU_SOURCE
+#include "fbp.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* ---- buffers ---- */
+
+enum place { ENDING, BEGINNING, EXACT };
+
+enum { SLOTS = 16, REGION = 1 << 19 };
+
+static const char *const place_names[] = {"ends", "begins", "malloc"};
+static char *regions[SLOTS]; /* each between two forbidden pages, or from malloc */
+static enum place place;
+static int used;
+
+static void make_regions(void)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    for (int i = 0; i < SLOTS && place != EXACT && !regions[i]; i++) {
+        char *whole = mmap(NULL, REGION + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (whole == MAP_FAILED || mprotect(whole + page, REGION, PROT_READ | PROT_WRITE) != 0)
+            abort();
+        regions[i] = whole + page;
+    }
+}
+
+/* A buffer of the running call; its content is what a call before has left, or nothing. */
+static void *take(ptrdiff_t bytes)
+{
+    void *memory;
+    if (used == SLOTS || bytes > REGION)
+        abort();
+    if (place == BEGINNING)
+        return regions[used++];
+    if (place == ENDING)
+        return regions[used++] + REGION - bytes;
+    if (posix_memalign(&memory, FBP_LINE_BYTES, (size_t)(bytes ? bytes : 1)) != 0)
+        abort();
+    return regions[used++] = memory;
+}
+
+static void release(void)
+{
+    for (; used > 0; used--)
+        if (place == EXACT)
+            free(regions[used - 1]);
+}
+
+/* ---- what is in them ---- */
+
+static uint32_t state = 1;
+
+static double draw(void)
+{
+    state = state * 1664525u + 1013904223u;
+    return (state >> 8) / 8388608.0 - 1.0;
+}
+
+static void put(const fbp_kernels *k, void *array, ptrdiff_t at, double value)
+{
+    if (k->dtype == FBP_F32)
+        ((float *)array)[at] = (float)value;
+    else
+        ((double *)array)[at] = value;
+}
+
+static ptrdiff_t line_of(const fbp_kernels *k) { return FBP_LINE_BYTES / (ptrdiff_t)k->item; }
+static ptrdiff_t whole_lines(const fbp_kernels *k, ptrdiff_t n) { return (n + line_of(k) - 1) / line_of(k) * line_of(k); }
+
+/* rows x n random numbers from 0 (or -1) to 1, in rows of ld whose padding is zero. */
+static void *filled(const fbp_kernels *k, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, int positive)
+{
+    char *array = take(rows * ld * (ptrdiff_t)k->item);
+    memset(array, 0, (size_t)(rows * ld) * k->item);
+    for (ptrdiff_t r = 0; r < rows; r++)
+        for (ptrdiff_t j = 0; j < n; j++)
+            put(k, array, r * ld + j, positive ? draw() * draw() + 1 : draw());
+    return array;
+}
+
+static void *padded(const fbp_kernels *k, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld) { return filled(k, rows, n, ld, 0); }
+static void *plain(const fbp_kernels *k, ptrdiff_t rows, ptrdiff_t n) { return filled(k, rows, n, n, 0); }
+static void *blank(const fbp_kernels *k, ptrdiff_t rows, ptrdiff_t ld) { return take(rows * ld * (ptrdiff_t)k->item); }
+
+static double *doubles(ptrdiff_t n)
+{
+    double *array = take(n * (ptrdiff_t)sizeof(double));
+    for (ptrdiff_t i = 0; i < n; i++)
+        array[i] = draw() * draw() + 1;
+    return array;
+}
+
+/* n indices below `below`, the last element of what they index among them. */
+static int64_t *indices(ptrdiff_t n, ptrdiff_t below)
+{
+    int64_t *array = take(n * (ptrdiff_t)sizeof(int64_t));
+    for (ptrdiff_t i = 0; i < n; i++)
+        array[i] = (int64_t)((i * 7 + below - 1) % below);
+    return array;
+}
+
+static fbp_state state_of(const fbp_kernels *k, fbp_rule rule, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld)
+{
+    fbp_state made = {NULL, NULL};
+    if (fbp_rule_has_m(rule))
+        made.m = padded(k, rows, n, ld);
+    if (fbp_rule_has_v(rule))
+        made.v = filled(k, rows, n, ld, 1);
+    return made;
+}
+
+static fbp_update update_of(fbp_rule rule, int extras)
+{
+    fbp_update update = fbp_update_of(rule);
+    update.learning_rate = 0.01, update.momentum = 0.9, update.square_decay = 0.99, update.eps = 1e-8;
+    if (extras)
+        update.l1 = 0.01, update.clip_value = 0.5;
+    return update;
+}
+
+/* ---- the calls ---- */
+
+enum { N_OPS = (sizeof(fbp_kernels) - offsetof(fbp_kernels, dense_forward)) / sizeof(void (*)(void)) };
+
+/* Of the running call, and how often each kernel was called. */
+static struct {
+    const char *op, *isa;
+    size_t item;
+    ptrdiff_t batch, n_in, n_out;
+    int code;
+} now;
+static long calls[N_OPS];
+
+static void say_where(int signal)
+{
+    char text[256];
+    const int n = snprintf(text, sizeof text, "%s f%zu %s: signal %d, batch %td, n_in %td, n_out %td, code %d, buffer %s\n",
+                           now.isa, 8 * now.item, now.op, signal, now.batch, now.n_in, now.n_out, now.code, place_names[place]);
+    if (write(STDERR_FILENO, text, (size_t)n) != n)
+        _exit(3);
+    _exit(1);
+}
+
+#define CALL(name, ...)                                                                                                      \
+    (now.op = #name, calls[(offsetof(fbp_kernels, name) - offsetof(fbp_kernels, dense_forward)) / sizeof(void (*)(void))]++, \
+     k->name(__VA_ARGS__))
+
+static void call_dense(const fbp_kernels *k, ptrdiff_t batch, ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t extra)
+{
+    const ptrdiff_t ldx = whole_lines(k, n_in) + extra, ldy = whole_lines(k, n_out) + extra, n = whole_lines(k, n_out);
+    const ptrdiff_t item = (ptrdiff_t)k->item, first = batch > 5 ? 5 : batch, rows = (batch + 1) / 2;
+    for (int code = 0; code < FBP_N_ACTIVATIONS; code++) {
+        const fbp_activation f = {now.code = code, 0.1};
+        void *slope = code == FBP_SOFTMAX ? NULL : blank(k, batch, ldy);
+        CALL(dense_forward, blank(k, batch, ldy), slope, plain(k, batch, n_in), padded(k, n_in, n_out, ldy),
+             padded(k, 1, n_out, n), batch, n_in, n_out, ldy, n_in, ldy, f);
+        release();
+        CALL(dense_delta, blank(k, rows, ldx), padded(k, rows, n_out, ldy), padded(k, n_in, n_out, ldy),
+             padded(k, rows, n_in, ldx), take(fbp_delta_scratch(n_out, rows, k->item) * item), batch, rows, n_in, n_out, ldx,
+             ldy, ldy, f);
+        release();
+    }
+    char *x = padded(k, batch, n_in, ldx), *dy = padded(k, batch, n_out, ldy);
+    const fbp_part parts[2] = {{x, dy, first}, {x + first * ldx * item, dy + first * ldy * item, batch - first}};
+    fbp_part *const given = take(2 * sizeof *given);
+    memcpy(given, parts, sizeof parts);
+    fbp_prefetch next = {plain(k, 3, n_in), indices(3, 3), 0, 3, n_in, 0};
+    void *scratch = take(fbp_update_scratch(batch, k->item) * item);
+    CALL(dense_gradient, blank(k, n_in, n), scratch, given, 2, padded(k, n_in, n_out, ldy), n_in, n, ldx, ldy, ldy, &next);
+    CALL(bias_gradient, blank(k, 1, n), scratch, given, 2, n, ldy);
+    release();
+}
+
+static void call_updates(const fbp_kernels *k, ptrdiff_t rows, ptrdiff_t n_out, ptrdiff_t extra)
+{
+    const ptrdiff_t n = whole_lines(k, n_out), ld = n + extra;
+    for (int code = 0; code < 2 * FBP_N_RULES; code++) { /* each rule without and with clipping and the l1 penalty */
+        const fbp_update update = update_of(now.code = code / 2, code % 2);
+        CALL(apply_gradient, padded(k, rows, n_out, ld), state_of(k, update.rule, rows, n_out, ld), padded(k, rows, n_out, n),
+             rows, n, ld, &update);
+        release();
+    }
+    CALL(column_squares, take(n * (ptrdiff_t)sizeof(double)), padded(k, rows, n_out, ld), rows, n, ld);
+    CALL(limit_columns, padded(k, rows, n_out, ld), doubles(3 * n), 3, rows, n, ld, n, 0.5);
+    release();
+}
+
+static void call_streaming(const fbp_kernels *k, ptrdiff_t batch, ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t extra)
+{
+    const ptrdiff_t ldx = whole_lines(k, n_in) + extra, ldy = whole_lines(k, n_out) + extra, n = whole_lines(k, n_out);
+    CALL(active_rows, take((n_in + 1) * (ptrdiff_t)sizeof(int32_t)), padded(k, batch, n_in, ldx), batch, n_in, ldx);
+    release();
+    for (int code = 0; code < 2 * FBP_N_ACTIVATIONS; code++) { /* over all inputs, and over those of a list */
+        const fbp_activation f = {now.code = code / 2, 0.1};
+        const ptrdiff_t listed = code % 2 ? (n_in + 1) / 2 : n_in;
+        int32_t *index = code % 2 ? take(listed * (ptrdiff_t)sizeof *index) : NULL;
+        for (ptrdiff_t i = 0; index && i < listed; i++)
+            index[i] = (int32_t)(n_in - 1 - 2 * (listed - 1 - i));
+        void *slope = f.code == FBP_SOFTMAX ? NULL : blank(k, batch, ldy);
+        CALL(stream_forward, blank(k, batch, ldy), slope, padded(k, batch, n_in, ldx), padded(k, n_in, n_out, ldy),
+             padded(k, 1, n_out, n), index, listed, batch, n_out, ldy, ldx, ldy, f);
+        release();
+    }
+    for (int code = 0; code < 8 * FBP_N_RULES; code++) { /* each with extras, without delta, and for rows of a list */
+        const fbp_update update = update_of(now.code = code / 8, code % 2);
+        const ptrdiff_t listed = code & 4 ? (n_in + 1) / 2 : n_in;
+        int32_t *index = take(listed * (ptrdiff_t)sizeof *index);
+        for (ptrdiff_t i = 0; i < listed; i++)
+            index[i] = (int32_t)(n_in - 1 - (code & 4 ? 2 : 1) * (listed - 1 - i));
+        void *dx = code & 2 ? NULL : padded(k, batch, n_in, ldx), *b = code & 2 ? NULL : padded(k, 1, n_out, n);
+        const fbp_state w_state = state_of(k, update.rule, n_in, n_out, ldy);
+        const fbp_state b_state = b ? state_of(k, update.rule, 1, n_out, n) : (fbp_state){NULL, NULL};
+        CALL(stream_backward, dx, padded(k, n_in, n_out, ldy), b, w_state, b_state, padded(k, batch, n_in, ldx),
+             padded(k, batch, n_out, ldy), index, listed, batch, n_in, n_out, ldy, ldx, ldy, &update);
+        release();
+    }
+}
+
+static void call_outputs(const fbp_kernels *k, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t extra)
+{
+    const ptrdiff_t ld = whole_lines(k, n) + extra;
+    for (int code = 0; code < FBP_N_ACTIVATIONS; code++) {
+        const fbp_activation f = {now.code = code, 0.1};
+        CALL(activation_delta, padded(k, batch, n, ld), padded(k, batch, n, ld), batch, n, ld, f);
+        release();
+        if (code != FBP_SOFTMAX) {
+            const ptrdiff_t ldz = 2 * whole_lines(k, n) + extra;
+            CALL(gate_forward, blank(k, batch, ld), padded(k, batch, ldz - extra, ldz), batch, n, 2, ld, ldz, FBP_PRODUCT, f);
+            CALL(gate_delta, blank(k, batch, ldz), padded(k, batch, n, ld), padded(k, batch, ldz - extra, ldz), batch, n, 2, ld,
+                 ldz, FBP_PRODUCT, f);
+            CALL(activate, padded(k, 1, n, whole_lines(k, n)), whole_lines(k, n), f);
+            release();
+        }
+    }
+    static const fbp_activation_code LAST[] = {FBP_SIGMOID, FBP_SOFTMAX, FBP_GELU};
+    for (int code = 0; code < 6 * FBP_N_LOSSES; code++) {
+        const fbp_activation f = {LAST[code % 3], 0};
+        void *slope = fbp_needs_slope(f.code) ? padded(k, batch, n, ld) : NULL;
+        now.code = code / 6;
+        CALL(loss_delta, blank(k, batch, ld), take(batch * (ptrdiff_t)sizeof(double)), take(batch), padded(k, batch, n, ld),
+             slope, padded(k, batch, n, ld), batch, n, ld, code / 6, f, 0.5, 0.5, code / 3 % 2);
+        release();
+    }
+    for (ptrdiff_t pieces = now.code = 1; pieces < 4; now.code = (int)++pieces) {
+        const ptrdiff_t ldz = pieces * whole_lines(k, n) + extra;
+        const fbp_activation f = {FBP_LINEAR, 0};
+        CALL(gate_forward, blank(k, batch, ld), padded(k, batch, ldz - extra, ldz), batch, n, pieces, ld, ldz, FBP_MAXOUT, f);
+        CALL(gate_delta, blank(k, batch, ldz), padded(k, batch, n, ld), padded(k, batch, ldz - extra, ldz), batch, n, pieces,
+             ld, ldz, FBP_MAXOUT, f);
+        release();
+    }
+    const fbp_dropout dropout = {fbp_dropout_key(1, 2, 3), 4, 5, 0.5};
+    CALL(drop_units, padded(k, batch, n, ld), padded(k, batch, n, ld), batch, n, ld, &dropout);
+    CALL(weigh_rows, padded(k, batch, n, ld), doubles(batch), doubles(batch), batch, n, ld, 3, 2);
+    CALL(smooth_rows, padded(k, batch, n, ld), batch, n, ld, 0.1);
+    release();
+}
+
+static const size_t number_bytes[FBP_N_NUMBERS] = {
+#define BYTES(NAME, name, type) sizeof(type),
+    FBP_NUMBERS(BYTES)
+#undef BYTES
+};
+
+/* Kernels on the memory of the user. */
+static void call_inputs(const fbp_kernels *k, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t extra)
+{
+    const ptrdiff_t ld = whole_lines(k, n) + extra, few = (batch + 1) / 2;
+    CALL(add_rows, blank(k, batch, n), plain(k, batch, n), plain(k, batch, n), batch, n, n, n, n);
+    release();
+    for (int ordered = 0; ordered < 2; ordered++) { /* the second half of the rows */
+        now.code = ordered;
+        CALL(gather_rows, blank(k, few, ld), plain(k, batch, n), ordered ? indices(batch, batch) : NULL, batch - few, few, n,
+             ld);
+        CALL(one_hot_rows, blank(k, few, ld), indices(batch, n), ordered ? indices(batch, batch) : NULL, batch - few, few, n,
+             ld);
+        release();
+        for (int code = 0; code < 2 * FBP_N_NUMBERS; code++) { /* each type without and with a map */
+            const ptrdiff_t bytes = batch * n * (ptrdiff_t)number_bytes[code / 2];
+            const double *mean = code % 2 ? doubles(n) : NULL, *scale = code % 2 ? doubles(n) : NULL;
+            const fbp_rows x = {memset(take(bytes), 1, (size_t)bytes), code / 2, n, mean, scale};
+            now.code = code / 2;
+            CALL(convert_rows, blank(k, few, ld), &x, ordered ? indices(batch, batch) : NULL, batch - few, few, ld);
+            release();
+        }
+    }
+    CALL(all_finite, plain(k, batch, n), batch * n);
+    CALL(largest, plain(k, batch, n), batch * n);
+    release();
+    for (int code = now.code = 0; code < FBP_N_FUNCTIONS; now.code = ++code)
+        CALL(elementary, blank(k, 1, whole_lines(k, n)), padded(k, 1, n, whole_lines(k, n)), whole_lines(k, n), code),
+            release();
+    CALL(fma_probe, take(4096), 2); /* as many bytes as its one caller has */
+    release();
+}
+
+/* Calls all kernels for n_out = 1 .. most, each with all sizes of the other side if `every`, else some with one. */
+static void call_all(const fbp_kernels *k, ptrdiff_t most, int every)
+{
+    static const ptrdiff_t BATCHES[] = {2, 3, 5, 8, 9, 17, 260, 1, 33};
+    enum { N_BATCHES = sizeof BATCHES / sizeof *BATCHES };
+    const struct sigaction action = {.sa_handler = say_where};
+    sigaction(SIGSEGV, &action, NULL), sigaction(SIGBUS, &action, NULL);
+    make_regions();
+    now.isa = k->isa, now.item = k->item;
+    for (ptrdiff_t n = 1; n <= most; n++) {
+        if (!every && n > most / 2 + 1 && n < most - 1)
+            continue;
+        for (ptrdiff_t i = 1; i <= (every ? most : 1); i++) {
+            const ptrdiff_t n_in = every ? i : (n * 7 + 3) % most + 1, extra = (n + i) % 2 ? line_of(k) : 0;
+            const ptrdiff_t batch = BATCHES[(n + i) % N_BATCHES];
+            now.batch = batch, now.n_in = n_in, now.n_out = n;
+            call_dense(k, batch, n_in, n, extra);
+            if (batch <= FBP_FOLD_ROWS)
+                call_streaming(k, batch, n_in, n, extra);
+            if (i <= N_BATCHES) { /* these have one width alone */
+                call_updates(k, batch, n, extra);
+                call_outputs(k, batch, n, extra);
+                call_inputs(k, batch, n, extra);
+            }
+        }
+    }
+}
+
+/* ---- kernels with a fault, to see that it is found ---- */
+
+static const fbp_kernels *whole;
+
+static double reads_on(const void *x, ptrdiff_t n) { return whole->largest(x, n + 1); }
+
+static void reads_before(void *out, const void *a, const void *b, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldo, ptrdiff_t lda,
+                         ptrdiff_t ldb)
+{
+    whole->largest((const char *)a - whole->item, n);
+    whole->add_rows(out, a, b, rows, n, ldo, lda, ldb);
+}
+
+/* The same for a table; `planted`: with a `largest` and an `add_rows` that read one element outside. Returns the number of
+ * kernels that were not called. */
+int call_kernels(const fbp_kernels *kernels, int where, int every, int planted)
+{
+    fbp_kernels copy = *kernels;
+    int missing = 0;
+    place = where, whole = kernels;
+    if (planted)
+        copy.largest = reads_on, copy.add_rows = reads_before;
+    call_all(&copy, 2 * line_of(kernels) + 1, every);
+    for (int i = 0; i < N_OPS; i++)
+        missing += calls[i] == 0;
+    return missing;
+}
+
+#ifdef WITH_MAIN
+/* With any argument a fault is planted. */
+int main(int n_arguments, char **arguments)
+{
+    int missing = 0;
+    (void)arguments;
+    for (int i = 0; fbp_isa_name(i); i++)
+        for (int dtype = 0; dtype < FBP_N_DTYPES; dtype++) {
+            const fbp_kernels *kernels = fbp_find_kernels(fbp_isa_name(i), dtype);
+            if (!kernels)
+                continue;
+            missing += call_kernels(kernels, EXACT, 0, n_arguments > 1);
+            printf("%s f%zu\n", kernels->isa, 8 * kernels->item);
+        }
+    return missing != 0;
+}
+#endif
