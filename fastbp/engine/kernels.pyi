@@ -1,10 +1,11 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 Activation = str | tuple[str, float]
 
+def table(isa: str | None, dtype: DTypeLike) -> int: ...
 def dense_forward(
     y: NDArray[Any],
     x: NDArray[Any],

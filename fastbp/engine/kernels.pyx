@@ -21,6 +21,11 @@ cdef void *data_or_null(array):
     return NULL if array is None else cnp.PyArray_DATA(<cnp.ndarray>array)
 
 
+def table(str isa, dtype):
+    """The address of a kernel set's fbp_kernels."""
+    return <size_t>kernels_of(isa, FBP_F32 if np.dtype(dtype) == np.float32 else FBP_F64)
+
+
 def dense_forward(cnp.ndarray y, cnp.ndarray x, cnp.ndarray weight, cnp.ndarray bias, Py_ssize_t n_in, Py_ssize_t n_out,
                   activation, isa=None, slope=None):
     """y [batch, ldy] OUT = f(x [batch, ldx] @ weight [n_in, ldw] + bias [ldw]); slope like y, OUT, or None."""

@@ -24,12 +24,12 @@ ENDS, BEGINS = 0, 1  # where the forbidden page is: as `enum place` in kernel_ca
 
 CHILD = """
 import ctypes, sys
-core, calls = (ctypes.CDLL(path) for path in sys.argv[1:3])
-core.fbp_find_kernels.restype = ctypes.c_void_p
-for isa in sys.argv[4:]:
-    for dtype in (0, 1):
-        table = ctypes.c_void_p(core.fbp_find_kernels(isa.encode(), dtype))
-        missing = calls.call_kernels(table, *map(int, sys.argv[3]))
+from fastbp.engine import kernels
+calls = ctypes.CDLL(sys.argv[1])
+for isa in sys.argv[3:]:
+    for dtype in ("float32", "float64"):
+        table = ctypes.c_void_p(kernels.table(isa, dtype))
+        missing = calls.call_kernels(table, *map(int, sys.argv[2]))
         assert missing == 0, f"{missing} kernels of {isa} were not called"
 """
 
@@ -48,7 +48,7 @@ def fault(library, place, every=0, planted=0, isas=ISAS):
     """What a child that calls all kernels says before it ends; "" if all is well."""
     how = f"{place}{every}{planted}"
     done = subprocess.run(
-        [sys.executable, "-c", CHILD, runtime.__file__, library, how, *isas],
+        [sys.executable, "-c", CHILD, library, how, *isas],
         capture_output=True,
         text=True,
         check=False,
