@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import socket
 import subprocess
@@ -9,7 +10,6 @@ import sys
 import threading
 from pathlib import Path
 
-import numpy as np
 import pytest
 import soak
 
@@ -36,11 +36,15 @@ def test_what_grows_is_named():
         kept.append(threading.Thread(target=gate.wait))
         kept[-1].start()
 
+    def pages(_):  # new ones, whatever the heap has free
+        kept.append(mmap.mmap(-1, 1 << 20))
+        kept[-1].write(b"1" * (1 << 20))
+
     leaks = {
         "live_bytes": lambda _: kept.append(Model(3, [4], ["linear"], "float32")),
         "files": lambda _: kept.append(socket.socket()),
         "threads": thread,
-        "resident": lambda _: kept.append(np.ones(1 << 16)),
+        "resident": pages,
     }
     try:
         for name, leak in leaks.items():
