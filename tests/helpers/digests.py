@@ -11,15 +11,18 @@ import fastbp as fb
 
 # Not the same twice, or no part of what training goes on from.
 PASSING = ("seconds", "region", "moment", "_model", "_measured", "_recorded")
+# What a schedule has been shown.
+SHOWN = ("optimizer", "n_watched")
 
 
 def state(trainer: fb.Trainer) -> str:
     """SHA-256 of all that training may change, and of the options of the trainer.
 
-    Parameters, names, groups of layers, what the optimizer remembers, schedule, counters, random
-    state, history (but for the seconds), what callbacks have found, the open epoch.
+    Parameters, names, groups of layers, what the optimizer remembers, counters, random state,
+    history (but for the seconds), what callbacks have found, the open epoch. Not the schedule,
+    which is shown an epoch when the next one begins.
     """
-    return hashlib.sha256(repr(_owner(trainer)).encode()).hexdigest()
+    return hashlib.sha256(repr(_owner(trainer, without=SHOWN)).encode()).hexdigest()
 
 
 def names(owner: Any) -> Any:
@@ -33,14 +36,14 @@ def parts(owner: Any) -> Any:
     return _owner(owner, False)
 
 
-def _owner(owner: Any, with_names: bool = True) -> Any:
+def _owner(owner: Any, with_names: bool = True, without: tuple[str, ...] = ()) -> Any:
     if isinstance(owner, fb.Trainer):
         options = owner._options(), owner._loss.shown, owner.metrics
         state = owner._state
         own = [
             (k, text(v))
             for k, v in state.__getstate__().items()
-            if k not in (*PASSING, "network", "memory")
+            if k not in (*PASSING, *without, "network", "memory")
         ]
         kind, begins, values = state.memory.last[:3]
         memory = text((kind, begins, values.tobytes(), state.memory.missed(state.steps.n)))
