@@ -94,8 +94,10 @@ BAD: dict[str, dict[str, Any]] = {
     "positive": {**NO_REAL, "negative": -0.5, "zero": 0, "minus zero": -0.0},
     "below one": {**NO_REAL, "negative": -0.5, "one": 1, "np.one": np.float32(1)},
     "share": {**NO_REAL, "negative": -0.5, "zero": 0.0, "one": 1.0},
-    "flag": {**NO_NAME, "zero": 0, "one": 1, "true": "True", "float": 1.0},
-    "seed": {k: v for k, v in NO_COUNT.items() if k not in ("huge", "unprintable", "int32")},
+    "flag": {**NO_NAME, "true": "True", "zero": 0, "one": 1, "float": 1.0},
+    "seed": {
+        k: v for k, v in NO_COUNT.items() if k not in ("huge", "unprintable", "int32", "none")
+    },
     "name": NO_NAME,
     "word": {
         k: v for k, v in NO_NAME.items() if k not in ("word", "np.word", "zero byte", "surrogate")
@@ -107,14 +109,6 @@ BAD: dict[str, dict[str, Any]] = {
     },
     "object": {**NEVER, "none": None, "number": 3, "word": "x", "unprintable": UNPRINTABLE},
 }
-for kind in ("seed",):
-    BAD[kind].pop("none")
-BAD["flag"]["true"] = "True"
-BAD["flag"] = {k: v for k, v in BAD["flag"].items() if v is not True}
-
-
-class Text(str, enum.Enum):  # noqa: UP042
-    """An enumeration of strings as they were before `StrEnum`; members are made on the way."""
 
 
 def same_as(value: Any, kind: str) -> dict[str, Any]:
