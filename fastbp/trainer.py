@@ -448,10 +448,11 @@ class Trainer:
         'Ctrl-C'
         >>> _ = signal.signal(signal.SIGINT, before)
         """
-        if not (isinstance(reason, str) and reason):
-            raise ConfigError(f"reason: got {reason!r}, wanted a text")
+        text = _check.text(reason)
+        if not text:
+            raise ConfigError(f"reason: got {brief(reason)}, wanted a text")
         for request in tuple(self._stop_requests):
-            request.reason = request.reason or reason
+            request.reason = request.reason or text
 
     def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Do one step on these rows, as one batch; see `fit` for the arguments.

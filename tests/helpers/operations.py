@@ -227,6 +227,7 @@ METHODS: dict[str, Callable[[Any, World], Any]] = {
     "Trainer.fit": lambda o, w: w.trainer.fit(w.x, w.y),
     "Trainer.step": lambda o, w: w.trainer.step(w.x, w.y, w.weights),
     "Trainer.end_epoch": lambda o, w: w.trainer.end_epoch((w.x, w.y), [fb.EarlyStopping(3)]),
+    "Trainer.stop": lambda o, w: w.trainer.stop(),
     "Trainer.evaluate": lambda o, w: w.trainer.evaluate(w.x, w.y, w.weights),
     "Trainer.save": lambda o, w: w.trainer.save(w.folder / "checkpoint"),
     "Trainer.load": lambda o, w: fb.Trainer.load(saved(w, "checkpoint")),

@@ -415,6 +415,7 @@ def calls() -> dict[str, Specification]:
             callbacks=option("object", (), expects={"empty": "either"}),
             validation_data=option("object", (X, Y), optional=True, named="validation"),
         ),
+        "Trainer.stop": method(trained, "stop", reason=option("word", "enough")),
         "Trainer.save": method(trained, "save", path=option("path", "run.safetensors")),
         "Trainer.load": function(
             fb.Trainer.load,
