@@ -71,12 +71,12 @@ static inline void fbp_put_word(int64_t *word, int64_t value) { __atomic_store_n
 
 static inline int64_t fbp_word(const int64_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
 
-/* A thread computes an item from memory of others: weights, and rows in their slots. Only if it is late, because the item is done
- * and the next phases have begun, may they write that memory meanwhile, and then fbp_item_apply fails and the result is thrown
- * away. To wait for such a thread would be a barrier, and for its own copy of the weights each step would write twice as much. No
- * number that it reads so becomes an address, an index or a bound of a loop, and it writes to memory of its own alone, so numbers
- * that are torn or of two steps do no harm. C has no relaxed atomic load of a vector; the vector loads of the machine are what the
- * relaxed loads of its elements would be.
+/* A thread computes an item from memory of others: weights, and rows in their slots. Only if it is late, because the item is
+ * done and the next phases have begun, may they write that memory meanwhile, and then fbp_item_apply fails and the result is
+ * thrown away. To wait for such a thread would be a barrier, and for its own copy of the weights each step would write twice as
+ * much. No number that it reads so becomes an address, an index or a bound of a loop, and it writes to memory of its own alone,
+ * so numbers that are torn or of two steps do no harm. C has no relaxed atomic load of a vector; the vector loads of the
+ * machine are what the relaxed loads of its elements would be.
  *
  * In a build for ThreadSanitizer these reads are not looked at, because the thread cannot know yet whether it is late. But once
  * fbp_item_apply has succeeded, so that nobody may write what the item reads before it is done, the item is computed again with

@@ -39,13 +39,13 @@ for line in sys.stdin:
 """
 IMPORT = """
 import signal, sys, time
-import numpy
+import numpy.random  # while it is loaded, Cython's `except: pass` in it may lose an interrupt
 signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
     print(time.monotonic(), flush=True)
     import fastbp
-    while True:
-        time.sleep(0.001)
+    time.sleep(2)
+    sys.exit("the interrupt is lost")
 except KeyboardInterrupt:
     caught = time.monotonic(), time.process_time()
 assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -226,17 +226,24 @@ def interrupted(operation: Operation, count: int, rng: np.random.Generator) -> L
 
 
 def interrupted_imports(count: int, rng: np.random.Generator) -> Late:
-    """Interrupt ``import fastbp`` in processes of their own, which import it again then."""
+    """Interrupt ``import fastbp`` in processes of their own, which import it again then.
+
+    One in some hundreds is lost by Python itself, as in any import, and says so: one that comes
+    while a lock of `importlib` is deleted, where exceptions are ignored.
+    """
     late: Late = []
     for _ in range(count):
         command = [sys.executable, "-c", IMPORT]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
             process.stdout.readline()
             time.sleep(rng.uniform(0, 0.25))
             sent = np.array([time.monotonic(), time.clock_gettime(~process.pid << 3 | 2)])
             process.send_signal(signal.SIGINT)
-            out, _ = process.communicate(timeout=DEADLINE)
-            assert process.returncode == 0
+            out, err = process.communicate(timeout=DEADLINE)
+            if "Exception ignored in: <function _get_module_lock" in err:
+                continue
+            assert process.returncode == 0, err
             late.append(np.array(out.split(), float) - sent)
     return late
 
