@@ -59,6 +59,7 @@ def test_json(small):
     assert result["failures"] == {}
 
 
+@pytest.mark.slow
 def test_float64(tmp_path):
     options = ["--only", "2-8-1", "--peers", "numpy", "--dtype", "float64", *QUICK]
     _, document = report("train.py", tmp_path, *options)
@@ -68,6 +69,7 @@ def test_float64(tmp_path):
     assert losses["fastbp"][0] == pytest.approx(losses["numpy"][0], rel=1e-12)
 
 
+@pytest.mark.slow
 def test_digits_of_mnist(mnist, tmp_path):
     options = ["--only", "784-128-10, batch 1", "--peers", "", "--data", str(mnist), *QUICK]
     text, document = report("train.py", tmp_path, *options)

@@ -194,6 +194,7 @@ def test_measured(small):
         assert result["speed_up"][threads] == pytest.approx(ratio)
 
 
+@pytest.mark.slow
 def test_predicted(small):
     (result,) = small[1]["results"]
     one, *many = result["model"]
@@ -210,6 +211,7 @@ def test_predicted(small):
     assert machine["memory GB/s of the machine"] == 50
 
 
+@pytest.mark.slow
 def test_table(small):
     (result,) = small[1]["results"]
     ((head, *rows),) = tables(small[0])

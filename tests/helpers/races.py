@@ -1,6 +1,6 @@
 """Short fits in every regime with limits and without, for ThreadSanitizer to look at.
 
-    tools/sanitize.sh thread -m races [--alone]
+    tests/sanitize.sh tsan -m races [--alone]
 
 With --alone no thread computes again what another has claimed.
 """
