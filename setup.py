@@ -26,7 +26,7 @@ def is_set(name: str) -> bool:
     return os.environ.get(name, "0").lower() not in ("", "0", "no", "off", "false")
 
 
-# No -ffast-math, -march or LTO: results must not depend on the machine (ARCHITECTURE.md).
+# No -ffast-math, -march=native or LTO: results must not depend on the machine (ARCHITECTURE.md).
 FLAGS = ["-std=gnu11", "-O3", "-ffp-contract=off", "-fno-lto", "-fno-fast-math", "-g0"]
 FLAGS += ["-fvisibility=hidden", "-UNDEBUG" if is_set("FASTBP_ASSERT") else "-DNDEBUG"]
 # Flags that CFLAGS and LDFLAGS may hold and that change results; some act even where a later one
