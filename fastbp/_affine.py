@@ -75,24 +75,35 @@ class Affine:
     def __init__(self, mean: ArrayLike, matrix: ArrayLike) -> None:
         self._set(mean, matrix)
 
-    def _set(self, mean: ArrayLike, matrix: ArrayLike, image: ArrayLike | None = None) -> None:
-        """Set the map; `image` [2, n_outputs] is the mean and deviation of the mapped columns."""
+    def _set(
+        self,
+        mean: ArrayLike,
+        matrix: ArrayLike,
+        image: ArrayLike | None = None,
+        **others: Any,
+    ) -> None:
+        """Set the map, and other attributes, all at once.
+
+        `image` [2, n_outputs] is the mean and deviation of the mapped columns.
+        """
         float64 = np.dtype(np.float64)
         n, shape = math.prod(_check.shape(mean, "mean")), _check.shape(matrix, "matrix")
         mean = _check.parameter(mean, (max(n, 1),), float64, "mean")
         if not shape or shape[0] != n or len(shape) > 2 or 0 in shape:
             raise ShapeError(f"matrix: got shape {shape}, wanted ({n}, n_outputs) or ({n},)")
         checked = mean, _check.parameter(matrix, shape, float64, "matrix")
-        self._mean, self._matrix = (np.array(array, order="C") for array in checked)
-        self._protect()
+        mean, matrix = (np.array(array, order="C") for array in checked)
         if image is not None:
             image = np.array(_check.parameter(image, (2, shape[-1]), float64, "image"), order="C")
-        self._image = image
+        self._protect(mean, matrix)
         self.__dict__.pop("_model", None)
+        # One call, which no interrupt divides.
+        vars(self).update(others, _mean=mean, _matrix=matrix, _image=image)
 
-    def _protect(self) -> None:
+    @staticmethod
+    def _protect(*arrays: NDArray[Any] | None) -> None:
         """Make mean and matrix read-only: others are computed from them."""
-        for array in (self._mean, self._matrix):
+        for array in arrays:
             if array is not None:
                 array.flags.writeable = False
 
@@ -103,7 +114,7 @@ class Affine:
     def __setstate__(self, values: dict[str, Any]) -> None:
         """Take what a pickle holds."""
         vars(self).update(values)
-        self._protect()
+        self._protect(self._mean, self._matrix)
 
     @classmethod
     def _of(cls, mean: ArrayLike, matrix: ArrayLike, image: ArrayLike | None) -> Affine:
@@ -177,8 +188,13 @@ class Affine:
             weight, bias = layer.weight / self.matrix, layer.bias / self.matrix + self.mean
         dtype = layer.weight.dtype
         bias = _check.parameter(bias, bias.shape, dtype, "folded bias")
-        layer.weight = _check.parameter(weight, weight.shape, dtype, "folded weight")
-        layer.bias = bias
+        weight = _check.parameter(weight, weight.shape, dtype, "folded weight")
+        before = layer.weight.copy(), layer.bias.copy()
+        try:
+            layer.weight, layer.bias = weight, bias
+        except BaseException:  # an interrupt between the two
+            layer.weight, layer.bias = before
+            raise
 
     def __repr__(self) -> str:
         """Return how many columns go in and out."""

@@ -14,10 +14,12 @@ Everything that takes x then takes it raw and maps it first; the map is saved wi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain, combinations_with_replacement
 from math import comb
-from typing import Any, Self, cast
+from types import MappingProxyType
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -39,11 +41,18 @@ __all__ = [
     "polynomial_features",
 ]
 
-# Mean, M, and of the mapped rows, [2, n_outputs], the mean and the deviation of each column.
-Map = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 EPS = float(np.finfo(np.float64).eps)
 # Of a polynomial: no number but 0 and 1 is finite in a higher power and not zero.
 _MOST_DEGREE = 2**20
+
+
+class _Map(NamedTuple):
+    """What a fit finds."""
+
+    mean: NDArray[np.float64]
+    matrix: NDArray[np.float64]
+    image: NDArray[np.float64]  # [2, n_outputs]: mean and deviation of each mapped column
+    others: Mapping[str, NDArray[np.float64]] = MappingProxyType({})  # attributes by name
 
 
 class _Fitted(Affine):
@@ -64,20 +73,19 @@ class _Fitted(Affine):
         x = _check.array_of(x, "x")
         rows = _check.numbers(x, _n_columns(x))
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-            mean, matrix, image = self._solve(rows, _Columns(rows))
-        if not all(np.isfinite(array).all() for array in (mean, matrix, image)):
+            found = self._solve(rows, _Columns(rows))
+        if not all(np.isfinite(array).all() for array in found[:3]):
             raise InputError(
                 "x: got columns whose map is not finite in float64, wanted numbers whose range is "
                 "not as small as 1e-308 of what it is to become"
             )
-        self._set(mean, matrix, image)
-        self.columns = columns
+        self._set(*found[:3], columns=columns, **found.others)
         return self
 
     def __post_init__(self) -> None:
         """Check the options; there are none."""
 
-    def _solve(self, x: NDArray[Any], columns: _Columns) -> Map:
+    def _solve(self, x: NDArray[Any], columns: _Columns) -> _Map:
         raise NotImplementedError
 
 
@@ -85,9 +93,9 @@ class _Fitted(Affine):
 class Center(_Fitted):
     """Each column less its mean."""
 
-    def _solve(self, x: NDArray[Any], columns: _Columns) -> Map:
+    def _solve(self, x: NDArray[Any], columns: _Columns) -> _Map:
         deviation = columns.deviation(x)
-        return columns.mean, np.ones(x.shape[1]), np.array([0 * deviation, deviation])
+        return _Map(columns.mean, np.ones(x.shape[1]), np.array([0 * deviation, deviation]))
 
 
 @dataclass(eq=False)
@@ -121,7 +129,7 @@ class Standardize(_Fitted):
         if self.farthest is not None:
             self.farthest = _check.positive(self.farthest, "farthest")
 
-    def _solve(self, x: NDArray[Any], columns: _Columns) -> Map:
+    def _solve(self, x: NDArray[Any], columns: _Columns) -> _Map:
         own = columns.deviation(x)
         mean, deviation, largest, reach = columns.mean, own, columns.largest, columns.reach
         if self.shared:
@@ -137,7 +145,7 @@ class Standardize(_Fitted):
         if self.farthest is not None:
             scale = np.maximum(scale, reach / self.farthest)
         matrix = 1 / np.where(deviation <= EPS * largest, 1.0, scale)
-        return mean, matrix, np.array([(columns.mean - mean) * matrix, own * matrix])
+        return _Map(mean, matrix, np.array([(columns.mean - mean) * matrix, own * matrix]))
 
 
 @dataclass(eq=False)
@@ -167,12 +175,12 @@ class MinMax(_Fitted):
                 "finite difference"
             )
 
-    def _solve(self, x: NDArray[Any], columns: _Columns) -> Map:
+    def _solve(self, x: NDArray[Any], columns: _Columns) -> _Map:
         varies = columns.high > columns.low
         scale = (self.high - self.low) / np.where(varies, columns.high - columns.low, 1.0)
         middle = np.where(varies, self.low + (self.high - self.low) / 2, self.low)
         half = np.where(varies, (self.high - self.low) / 2, 0.0)
-        return columns.low - self.low / scale, scale, np.array([middle, half])
+        return _Map(columns.low - self.low / scale, scale, np.array([middle, half]))
 
 
 @dataclass(eq=False)
@@ -206,12 +214,13 @@ class PCA(_Fitted):
         """Check the number."""
         self.n_components = _check.optional_int(self.n_components, "n_components")
 
-    def _solve(self, x: NDArray[Any], columns: _Columns) -> Map:
+    def _solve(self, x: NDArray[Any], columns: _Columns) -> _Map:
         deviations, directions, varies = _principal(x, columns, self.n_components)
         with np.errstate(over="ignore", under="ignore"):
-            self.variances = deviations**2
+            variances = deviations**2
         spread = np.where(varies, deviations, 0.0)
-        return columns.mean, directions, np.array([0 * spread, spread])
+        image = np.array([0 * spread, spread])
+        return _Map(columns.mean, directions, image, {"variances": variances})
 
 
 @dataclass(eq=False)
@@ -246,7 +255,7 @@ class Whiten(_Fitted):
         self.zca = _check.flag(self.zca, "zca")
         self.epsilon = _check.number(self.epsilon, "epsilon")
 
-    def _solve(self, x: NDArray[Any], columns: _Columns) -> Map:
+    def _solve(self, x: NDArray[Any], columns: _Columns) -> _Map:
         deviations, directions, varies = _principal(x, columns, self.n_components)
         # Where all is constant epsilon must not blow rounding errors up either.
         scale = np.where(varies, np.hypot(deviations, np.sqrt(self.epsilon)), 1.0)
@@ -254,7 +263,7 @@ class Whiten(_Fitted):
         if self.zca:
             matrix, spread = matrix @ directions.T, np.sqrt(directions**2 @ spread**2)
             spread[columns.high == columns.low] = 0
-        return columns.mean, matrix, np.array([0 * spread, spread])
+        return _Map(columns.mean, matrix, np.array([0 * spread, spread]))
 
 
 def _n_columns(x: NDArray[Any]) -> int:

@@ -27,7 +27,7 @@ cdef enum:
     BLOCKS_OF_A_THREAD = 4      # fewest gradient blocks a thread, if narrower blocks can provide them
     BYTES_OF_A_THREAD = 1 << 19 # least bytes of weights for each thread of a streaming team
     FLOPS_OF_A_LONG_STEP = 1000000000   # tens of milliseconds; looking for signals costs nothing in these
-    ROWS_OF_A_HELD_STEP = 2048  # from here on, writing the gradient and reading it again is less than 1% of a step
+    ROWS_OF_A_HELD_STEP = 1024  # from here on, writing the gradient and reading it again is less than 2% of a step
     BYTES_OF_A_PHASE = 12000    # beginning a phase costs as much as fetching these from another core's cache
 
 cdef double READ_AND_WRITTEN = 2.5  # cost of a line that others read and its owner writes, in lines that are only fetched
