@@ -5,6 +5,7 @@ says which argument, what came and what was wanted. Arrays that already have tha
 in two compiled look-ups; anything else is converted once.
 """
 
+import math
 import numbers as numbers_abc
 import operator
 import os
@@ -620,13 +621,15 @@ def whole(value: Any, name: str) -> int:
 def real(value: Any, name: str, finite: bool = True) -> float:
     """Return `value` as a float of either sign; NaN and infinities only if not `finite`."""
     result = _float(value)
-    if np.isfinite(result) or (not finite and _is_number(_element(value))):
+    if math.isfinite(result) or (not finite and _is_number(_element(value))):
         return result
     raise ConfigError(f"{name}: got {brief(value)}, wanted a {'finite ' if finite else ''}number")
 
 
 def _float(value: Any) -> float:
     """Return any kind of real number as a float; NaN for anything else, bools included."""
+    if type(value) is float:  # most are, and this is called for each number of an epoch
+        return value
     value = _element(value)
     if not _is_number(value):
         return np.nan
