@@ -29,10 +29,14 @@ FLOORS = [
     __main__
     cli
     __init__
+    sklearn
+    sklearn.classifier sklearn.regressor
+    sklearn.base
+    sklearn.building sklearn.recording sklearn.compat
     gradcheck models
     trainer
     callbacks
-    training.batches
+    training.batches training.lbfgs
     training.fit training.runs training training.objective
     training.state training.divergence
     training.custom
