@@ -298,7 +298,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return Head(Dense(units, activation), loss, name, "accuracy")
 
     def _strata(self, y: NDArray[Any]) -> NDArray[Any] | None:
-        return None if y.ndim == 1 or y.shape[1] > 1 else y[:, 0] > 0
+        return None if y.ndim == 1 or y.shape[1] > 1 else y > 0
 
     def _class_weights(self, y: NDArray[Any], incremental: bool) -> NDArray[np.float64] | None:
         if self.class_weight is None:

@@ -62,13 +62,7 @@ class Minimization:
         measure: Callable[[], dict[str, float]],
         callbacks: Callbacks,
     ) -> None:
-        try:
-            import scipy.optimize  # type: ignore[import-untyped]
-        except ModuleNotFoundError as error:
-            raise MissingDependencyError(
-                'LBFGS needs scipy, which is not installed: pip install "fastbp[scipy]"'
-            ) from error
-        self._minimize = scipy.optimize.minimize
+        self._minimize, self._one_blas_thread = _scipy()
         self._state, self._loss, self._objective = state, loss, objective
         self._rows = x, y, weights
         self._n_threads, self._measure, self._callbacks = n_threads, measure, callbacks
@@ -138,14 +132,15 @@ class Minimization:
         try:
             callbacks.call("_take_up", history)
             self._last = self._point
-            result = self._minimize(
-                self._value_and_slope,
-                self._last,
-                method="L-BFGS-B",
-                jac=True,
-                callback=self._iterated,
-                options=options,
-            )
+            with self._one_blas_thread(1, "blas"):
+                result = self._minimize(
+                    self._value_and_slope,
+                    self._last,
+                    method="L-BFGS-B",
+                    jac=True,
+                    callback=self._iterated,
+                    options=options,
+                )
             optimizer.converged = bool(result.success)
             if result.success:
                 history.stopped = "converged"
@@ -221,6 +216,22 @@ class Minimization:
         model = self._state.network._model
         sums = self._loss._evaluate(model, x, y, weights, self._n_threads)
         return self._loss._means(*sums, total_weight(weights, len(x)), y)
+
+
+def _scipy() -> tuple[Any, Any]:
+    """Return SciPy's minimiser, and what keeps the sums of its BLAS to one thread.
+
+    More threads would add in another order, and wait for each other longer than they compute.
+    """
+    try:
+        from scipy.optimize import minimize  # type: ignore[import-untyped]
+        from threadpoolctl import threadpool_limits
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"LBFGS needs {error.name}, which is not installed: "
+            'pip install "fastbp[scipy]"'
+        ) from error
+    return minimize, threadpool_limits
 
 
 def _reason(result: Any, optimizer: LBFGS) -> str:
