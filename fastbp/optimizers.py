@@ -336,14 +336,22 @@ class LBFGS(Optimizer):
         An option is out of its range.
     """
 
+    _learning_rate = 1.0
+
     def __init__(
         self, tol: float = 1e-5, history_size: int = 10, max_evaluations: int = 15000
     ) -> None:
-        super().__init__(1.0)
+        self.hyperparameters: dict[str, float] = {}
+        self._constant = np.empty(0)
         self.tol = _check.number(tol, "tol")
         self.history_size = _check.positive_int(history_size, "history_size")
         self.max_evaluations = _check.positive_int(max_evaluations, "max_evaluations")
         self.converged = False
+
+    @property
+    def learning_rate(self) -> float:  # type: ignore[override]
+        """1: a line search finds how far each step goes."""
+        return self._learning_rate
 
     def _options(self) -> dict[str, Any]:
         names = "tol", "history_size", "max_evaluations"
