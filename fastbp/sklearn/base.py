@@ -407,7 +407,8 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """Set the attributes that tell how training went."""
         history, scale, offset = self._trainer.history, *self._scaling
         self.n_iter_ = history.epochs - first
-        self.t_ += n_rows * self.n_iter_
+        if not isinstance(self._trainer.optimizer, LBFGS):
+            self.t_ += n_rows * self.n_iter_
         if self.n_iter_:
             self.loss_curve_ += history[OBJECTIVE][first:]
             self.loss_ = self.loss_curve_[-1]
