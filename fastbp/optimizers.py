@@ -348,8 +348,8 @@ class LBFGS(Optimizer):
         self.max_evaluations = _check.positive_int(max_evaluations, "max_evaluations")
         self.converged = False
 
-    @property
-    def learning_rate(self) -> float:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def learning_rate(self) -> float:
         """1: a line search finds how far each step goes."""
         return self._learning_rate
 

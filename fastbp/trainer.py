@@ -408,7 +408,8 @@ class Trainer:
                 fit = self._fit(given, measure, called)
                 with progress_bar(progress, epochs, fit.steps) as bar:
                     fit.epochs(epochs, bar)
-                self._runs.ended(fit.run)
+                if isinstance(fit, Epochs):
+                    self._runs.ended(fit.run)
         return self._state.history
 
     def stop(self, reason: str = "stop") -> None:
@@ -878,9 +879,7 @@ class Trainer:
                 "takes all of them in each step, wanted None"
             )
         state, n_threads = self._state, self._threads()
-        return Minimization(
-            state, self._loss, self._objective, *given, n_threads, measure, called
-        )
+        return Minimization(state, self._loss, self._objective, *given, n_threads, measure, called)
 
     def _examples(
         self,

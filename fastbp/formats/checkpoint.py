@@ -129,7 +129,9 @@ def describe_optimizer(optimizer: Optimizer) -> Described:
         )
     return {
         "kind": kind.__name__,
-        "learning_rate": None if kind is optimizers.LBFGS else _describe_rate(optimizer.learning_rate),
+        "learning_rate": None
+        if kind is optimizers.LBFGS
+        else _describe_rate(optimizer.learning_rate),
         "options": optimizer._options(),
         "progress": optimizer.progress,
     }

@@ -19,8 +19,7 @@ except ModuleNotFoundError as error:
     if error.name != "sklearn":
         raise
     raise MissingDependencyError(
-        "fastbp.sklearn needs scikit-learn, which is not installed: "
-        'pip install "fastbp[sklearn]"'
+        'fastbp.sklearn needs scikit-learn, which is not installed: pip install "fastbp[sklearn]"'
     ) from error
 
 from .classifier import MLPClassifier

@@ -233,7 +233,7 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def _begin(self, network: Network, head: Head) -> None:
         """Take a network with initial weights, and forget what was recorded of another one."""
-        vars(self).pop("_assigned_parameters", None)
+        self.__dict__.pop("_assigned_parameters", None)
         self.network_ = network
         self.n_layers_, self.n_outputs_ = len(network.layers) + 1, network.n_outputs
         self.out_activation_ = head.out_activation
@@ -243,7 +243,7 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.validation_scores_: list[float] | None = None
         self.best_validation_score_: float | None = None
         self.best_loss_: float | None = None
-        vars(self).pop("_trainer", None)
+        self.__dict__.pop("_trainer", None)
 
     def _assigned(self, X: NDArray[Any], head: Head) -> Network:
         """Return a network with the weights that were assigned before there was one."""
@@ -292,9 +292,7 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def _optimizer_kind(self) -> Optimizer:
         return LBFGS() if self.solver == "lbfgs" else self.solver
 
-    def _make_trainer(
-        self, head: Head, n_rows: int, random_state: np.random.RandomState
-    ) -> None:
+    def _make_trainer(self, head: Head, n_rows: int, random_state: np.random.RandomState) -> None:
         """Make a trainer, and the rules of early stopping, for what may be many calls."""
         seed = int(random_state.randint(np.iinfo(np.int32).max))
         optimizer, threads = optimizer_of(self, n_rows), self.n_threads
@@ -413,7 +411,9 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             self.loss_curve_ += history[OBJECTIVE][first:]
             self.loss_ = self.loss_curve_[-1]
         if score is not None:
-            curve = [scale * v + offset for v in history["val_loss"][first:]] if self.n_iter_ else []
+            curve = (
+                [scale * v + offset for v in history["val_loss"][first:]] if self.n_iter_ else []
+            )
             self.validation_loss_curve_ = (self.validation_loss_curve_ or []) + curve
             scores = list(history[score][first:]) if self.n_iter_ else []
             scores += [float("nan")] * failed
@@ -467,14 +467,14 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self._assign("bias", value)
 
     def _fitted(self, name: str) -> Any:
-        if name not in vars(self):
+        if name not in self.__dict__:
             raise AttributeError(f"{type(self).__name__} is not fitted yet")
-        return vars(self)[name]
+        return self.__dict__[name]
 
     def _parameters(self, name: str, attribute: str) -> list[NDArray[Any]]:
-        if "network_" in vars(self):
+        if "network_" in self.__dict__:
             return Parameters(self.network_.weighted_layers, name)
-        given = vars(self).get("_assigned_parameters", {})
+        given = self.__dict__.get("_assigned_parameters", {})
         if name not in given:
             raise AttributeError(f"{type(self).__name__} has no {attribute} before it is fitted")
         parameters: list[NDArray[Any]] = given[name]
@@ -482,8 +482,8 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def _assign(self, name: str, value: list[Any]) -> None:
         """Copy arrays into the network, or keep them for the network to come."""
-        if "network_" not in vars(self):
-            vars(self).setdefault("_assigned_parameters", {})[name] = value
+        if "network_" not in self.__dict__:
+            self.__dict__.setdefault("_assigned_parameters", {})[name] = value
             return
         layers = self.network_.weighted_layers
         if len(value) != len(layers):
@@ -546,18 +546,18 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             There is no such output, or several to choose from.
         """
         check_is_fitted(self)
-        X = validated(self, X, reset=False)
+        rows = validated(self, X, reset=False)
         column, slope = self._slope_of(output)
-        outputs = np.empty((len(X), self.n_outputs_), self.network_.dtype)
 
         def prediction(y: NDArray[Any], t: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
             gradient = np.zeros_like(y)
             gradient[:, column] = slope(y[:, column])
             return y[:, column], gradient
 
-        outputs[...] = 0
-        _, _, found = self.network_.gradients(X, outputs, prediction, inputs=True)
-        return found * len(X)
+        # The function has no targets; the mean over rows is undone.
+        targets = np.zeros((len(rows), self.n_outputs_))
+        _, _, found = self.network_.gradients(rows, targets, prediction, inputs=True)
+        return found * len(rows)
 
     def _slope_of(
         self, output: int | None
@@ -588,14 +588,12 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             The folder does not exist, is not writable or is full.
         """
         check_is_fitted(self)
-        noted: dict[str, Any] = {
-            "class": type(self).__name__, "parameters": {}, "attributes": {}
-        }
+        noted: dict[str, Any] = {"class": type(self).__name__, "parameters": {}, "attributes": {}}
         for name, value in self.get_params(deep=False).items():
             noted["parameters"][name] = _described(name, value)
         for name in (*self._saved, *self._saved_too):
-            if name in vars(self):
-                noted["attributes"][name] = _described(name, vars(self)[name])
+            if name in self.__dict__:
+                noted["attributes"][name] = _described(name, self.__dict__[name])
         metadata, metrics = self.network_.metadata, self._trainer.metrics
         try:
             self.network_.metadata = {**metadata, METADATA: json.dumps(noted)}
@@ -635,8 +633,9 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             raise CorruptModelError(
                 f"{os.fspath(path)!r} holds no {cls.__name__}: {error}"
             ) from error
-        vars(estimator).update(attributes, network_=network, _trainer=trainer, _rules={})
-        estimator._scaling = tuple(estimator._scaling)
+        estimator.__dict__.update(attributes, network_=network, _trainer=trainer, _rules={})
+        scale, offset = estimator._scaling
+        estimator._scaling = scale, offset
         return estimator
 
     def __sklearn_tags__(self) -> Any:
@@ -658,7 +657,10 @@ def _described(name: str, value: Any) -> Any:
     if isinstance(value, Optimizer):
         return {"optimizer": checkpoint.describe_optimizer(value)}
     if isinstance(value, np.ndarray):
-        return {"array": value.tolist(), "dtype": "object" if value.dtype == object else str(value.dtype)}
+        return {
+            "array": value.tolist(),
+            "dtype": "object" if value.dtype == object else str(value.dtype),
+        }
     if isinstance(value, tuple):
         return {"tuple": [_described(name, item) for item in value]}
     if isinstance(value, list):

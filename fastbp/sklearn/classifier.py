@@ -14,7 +14,6 @@ from sklearn.utils.class_weight import (  # type: ignore[import-untyped]
     compute_class_weight,
     compute_sample_weight,
 )
-from sklearn.utils.metaestimators import available_if  # type: ignore[import-untyped]
 from sklearn.utils.multiclass import (  # type: ignore[import-untyped]
     _check_partial_fit_first_call,
     check_classification_targets,
@@ -30,7 +29,7 @@ from ..metrics import MetricFunction
 from ..optimizers import Optimizer
 from ..training.fit import Callback
 from .base import BaseMLP, Head
-from .compat import dense, validated
+from .compat import available_if, dense, validated
 
 __all__ = ["MLPClassifier"]
 
@@ -285,7 +284,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             wanted: tuple[type[Loss], ...] = (MulticlassHinge,) if self._several else (Hinge,)
             loss, activation, name = wanted[0].name, "linear", "identity"
         elif self._several:
-            wanted, loss, activation, name = (CrossEntropy,), CrossEntropy.name, "softmax", "softmax"
+            wanted, loss, activation, name = (
+                (CrossEntropy,),
+                CrossEntropy.name,
+                "softmax",
+                "softmax",
+            )
         else:
             wanted, loss = (BinaryCrossEntropy,), BinaryCrossEntropy.name
             activation, name = "sigmoid", "logistic"
@@ -301,6 +305,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return None if y.ndim == 1 or y.shape[1] > 1 else y > 0
 
     def _class_weights(self, y: NDArray[Any], incremental: bool) -> NDArray[np.float64] | None:
+        of_rows: NDArray[np.float64]
         if self.class_weight is None:
             return None
         if incremental and self.class_weight == "balanced":
@@ -309,12 +314,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
                 "weights by label: sklearn.utils.class_weight.compute_class_weight gives them"
             )
         if self._multilabel:
-            of_rows: NDArray[np.float64] = compute_sample_weight(self.class_weight, y > 0)
+            of_rows = compute_sample_weight(self.class_weight, y > 0)
             return of_rows
         codes = y if y.ndim == 1 else (y[:, 0] > 0).astype(int)
         labels = self.classes_[codes]
         weights = compute_class_weight(self.class_weight, classes=self.classes_, y=labels)
-        return np.asarray(weights, np.float64)[codes]
+        of_rows = np.asarray(weights, np.float64)[codes]
+        return of_rows
 
     @available_if(lambda self: self._is_stochastic())
     def partial_fit(
@@ -357,14 +363,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the label of each row, or yes (1) or no (0) for each row and class."""
         outputs = self._outputs(X)
+        labels: NDArray[Any]
         if self._several:
-            labels: NDArray[Any] = self.classes_[outputs.argmax(axis=1)]
+            labels = self.classes_[outputs.argmax(axis=1)]
             return labels
         yes = outputs > (0 if self._hinge else HALF)
         if self._multilabel:
             return yes.astype(int)
         codes = yes[:, 0].astype(int)
-        return self.classes_[np.minimum(codes, len(self.classes_) - 1)]
+        labels = self.classes_[np.minimum(codes, len(self.classes_) - 1)]
+        return labels
 
     def _gives_probabilities(self) -> bool:
         if self._hinge:
@@ -381,7 +389,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     def predict_log_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Return the logarithm of `predict_proba`."""
         with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
+            found: NDArray[Any] = np.log(self.predict_proba(X))
+        return found
 
     @available_if(lambda self: self._hinge)
     def decision_function(self, X: ArrayLike) -> NDArray[Any]:

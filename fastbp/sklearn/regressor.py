@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin  # type: ignore[import-untyped]
 from sklearn.utils import column_or_1d  # type: ignore[import-untyped]
 from sklearn.utils._param_validation import StrOptions  # type: ignore[import-untyped]
-from sklearn.utils.metaestimators import available_if  # type: ignore[import-untyped]
 
 from ..layers import Dense, Layer
 from ..losses import Loss, LossFunction, Poisson, SquaredError
@@ -18,7 +17,7 @@ from ..metrics import MetricFunction, r2
 from ..optimizers import Optimizer
 from ..training.fit import Callback
 from .base import BaseMLP, Head
-from .compat import validated
+from .compat import available_if, validated
 
 __all__ = ["MLPRegressor"]
 

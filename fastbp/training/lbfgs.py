@@ -1,4 +1,4 @@
-"""A call of `Trainer.fit` with `LBFGS`: SciPy's minimiser on the engine's gradient over all rows."""
+"""A call of `Trainer.fit` with `LBFGS`: SciPy's minimiser on the engine's gradient."""
 
 from __future__ import annotations
 
@@ -68,7 +68,6 @@ class Minimization:
         self._n_threads, self._measure, self._callbacks = n_threads, measure, callbacks
         self._layers = [layer for layer in state.network.weighted_layers if layer.trainable]
         self._require()
-        self.run = self
 
     def _require(self) -> None:
         if not self._layers:
@@ -91,9 +90,6 @@ class Minimization:
                 f"learning_rate_factor: got {factors.pop():g} with LBFGS, which has no learning "
                 "rate, wanted 1, or trainable=False"
             )
-
-    def release(self) -> None:
-        """Return no workspace: there is none."""
 
     @property
     def _point(self) -> NDArray[np.float64]:
@@ -186,7 +182,7 @@ class Minimization:
 
     def _iterated(self, point: NDArray[np.float64]) -> None:
         """Record an iteration, measure it, and ask the callbacks."""
-        state, (x, y, weights) = self._state, self._rows
+        state, (x, y, _) = self._state, self._rows
         self._point = point
         if not np.isfinite(self._point).all():
             raise diverged(state.network, x, y, self._epoch, state.steps.n, 1.0, True)
@@ -225,11 +221,10 @@ def _scipy() -> tuple[Any, Any]:
     """
     try:
         from scipy.optimize import minimize  # type: ignore[import-untyped]
-        from threadpoolctl import threadpool_limits
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
-            f"LBFGS needs {error.name}, which is not installed: "
-            'pip install "fastbp[scipy]"'
+            f'LBFGS needs {error.name}, which is not installed: pip install "fastbp[scipy]"'
         ) from error
     return minimize, threadpool_limits
 

@@ -211,8 +211,10 @@ def test_layers_of_fastbp():
     ("model", "y", "output", "predict"),
     [
         (regressor(activation="tanh"), Y, None, lambda m, x: m.predict(x)),
-        (regressor(activation="tanh"), np.column_stack([Y, -Y]), 1, lambda m, x: m.predict(x)[:, 1]),
-        (regressor(activation="tanh", loss="poisson"), Y - Y.min(), None, lambda m, x: m.predict(x)),
+        (regressor(activation="tanh"), np.column_stack([Y, -Y]), 1,
+         lambda m, x: m.predict(x)[:, 1]),
+        (regressor(activation="tanh", loss="poisson"), Y - Y.min(), None,
+         lambda m, x: m.predict(x)),
         (classifier(activation="tanh"), TWO, None, lambda m, x: m.predict_proba(x)[:, 1]),
         (classifier(activation="tanh"), TWO, 0, lambda m, x: m.predict_proba(x)[:, 0]),
         (classifier(activation="tanh"), THREE, 2, lambda m, x: m.predict_proba(x)[:, 2]),
@@ -247,7 +249,9 @@ def test_assigned_weights_are_those_of_the_network():
     ("make", "y"),
     [(classifier, TWO), (classifier, THREE), (classifier, SEVERAL), (regressor, Y)],
 )
-@pytest.mark.parametrize("options", [{}, {"solver": fb.AdamW(fb.Step(0.01, 5)), "dropout": [0.1, 0]}])
+@pytest.mark.parametrize(
+    "options", [{}, {"solver": fb.AdamW(fb.Step(0.01, 5)), "dropout": [0.1, 0]}]
+)
 def test_files_go_on_to_the_same_bits(make, y, options, tmp_path):
     model = make(batch_size=20, metrics=["mse"], **options).fit(X, y)
     model.save(tmp_path / "model")
