@@ -7,7 +7,6 @@ from functools import partial
 
 import joblib
 import numpy as np
-import pandas as pd
 import pytest
 import scipy.sparse
 import sklearn
@@ -79,9 +78,14 @@ RNG = np.random.default_rng(0)
 X = RNG.standard_normal((60, 4))
 Y = np.sin(X[:, 0]) + X[:, 1]
 LABELS = np.array(["no", "yes"])[(X[:, 0] + X[:, 1] > 0).astype(int)]
-FRAME = pd.DataFrame(X, columns=list("abcd"))
 OPTIONS = {"hidden_layer_sizes": (6,), "max_iter": 15, "learning_rate_init": 0.05,
            "random_state": 0, "n_threads": 1}  # fmt: skip
+
+
+@pytest.fixture
+def frame():
+    pandas = pytest.importorskip("pandas")
+    return pandas.DataFrame(X, columns=list("abcd"))
 
 
 def classifier(**options):
@@ -101,28 +105,28 @@ def test_tags_are_theirs(kind):
     assert mine == wanted
 
 
-def test_pipeline_and_column_transformer():
+def test_pipeline_and_column_transformer(frame):
     columns = ColumnTransformer([("scaled", StandardScaler(), ["a", "b"])], remainder="passthrough")
-    model = make_pipeline(columns, classifier()).fit(FRAME, LABELS)
-    assert model.score(FRAME, LABELS) > 0.8
+    model = make_pipeline(columns, classifier()).fit(frame, LABELS)
+    assert model.score(frame, LABELS) > 0.8
     assert model[:-1].get_feature_names_out().tolist()[0] == "scaled__a"
     assert "MLPClassifier" in model._repr_html_()
 
 
-def test_hidden_layers_in_a_pipeline_with_names():
+def test_hidden_layers_in_a_pipeline_with_names(frame):
     model = make_pipeline(regressor(), regressor(hidden_layer_sizes=3))
-    model.set_output(transform="pandas").fit(FRAME, Y)
-    hidden = model[:1].transform(FRAME)
+    model.set_output(transform="pandas").fit(frame, Y)
+    hidden = model[:1].transform(frame)
     assert hidden.columns.tolist() == [f"mlpregressor{i}" for i in range(6)]
-    assert hidden.index.equals(FRAME.index)
+    assert hidden.index.equals(frame.index)
     assert model[-1].feature_names_in_.tolist() == hidden.columns.tolist()
 
 
-def test_names_of_columns():
-    model = classifier().fit(FRAME, LABELS)
+def test_names_of_columns(frame):
+    model = classifier().fit(frame, LABELS)
     assert model.feature_names_in_.tolist() == list("abcd")
     with pytest.raises(ValueError, match="feature names"):
-        model.predict(FRAME[list("dcba")])
+        model.predict(frame[list("dcba")])
 
 
 @pytest.mark.parametrize(
