@@ -310,7 +310,9 @@ class LBFGS(Optimizer):
     and l2, over all rows; it needs SciPy. An epoch of `Trainer.fit` is an iteration, each of one
     evaluation of the gradient or more; training stops when it has converged. It needs
     ``batch_size=None`` and knows no dropout, l1, limits, batches that come one by one, nor
-    `Trainer.step`. Each call of `fit` begins without the curvature that the last one has seen.
+    `Trainer.step`. Each call of `fit` begins without the curvature that the last one has seen. No
+    number of threads changes the bits, neither fastbp's nor that of BLAS, which is kept to one; on
+    another kind of machine SciPy and NumPy may round otherwise.
 
     Nocedal, "Updating quasi-Newton matrices with limited storage", 1980; Zhu et al., "Algorithm
     778: L-BFGS-B", 1997.
