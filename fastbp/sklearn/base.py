@@ -576,7 +576,9 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """Write the estimator to a safetensors file; `load` reads it back, and runs no code.
 
         It holds parameters, weights, and the state of the training, which goes on to the same bits
-        with ``warm_start`` or `partial_fit`. `fastbp.load` reads the network from it.
+        with ``warm_start`` or `partial_fit`. What early stopping has found between two calls of
+        `partial_fit` is not in it: training goes on from the best weights. `fastbp.load` reads the
+        network.
 
         Raises
         ------

@@ -129,6 +129,28 @@ def test_an_error_leaves_the_weights_of_the_last_iteration():
     assert trainer.fit(X, Y, 2).epochs == 6
 
 
+class FailsInALineSearch:
+    """Raises where the network has the weights of a trial, not of an iteration."""
+
+    def __init__(self, network):
+        self.last = network.parameters
+
+    def on_epoch_recorded(self, trainer, history):
+        self.last = trainer.network.parameters
+
+    def on_region_end(self, trainer):
+        if not np.array_equal(trainer.network.parameters, self.last):
+            raise KeyboardInterrupt
+
+
+def test_an_interrupt_in_a_line_search_leaves_no_trial():
+    network = net()
+    fails = FailsInALineSearch(network)
+    with pytest.raises(KeyboardInterrupt):
+        owner(network=network).fit(X, Y, 200, callbacks=[fails])
+    assert np.array_equal(network.parameters, fails.last)
+
+
 def test_a_loss_that_is_not_finite_changes_nothing():
     trainer = owner()
     before = trainer.network.parameters
