@@ -18,19 +18,27 @@ except ModuleNotFoundError as error:
     ) from error
 
 from . import activations, datasets, errors, initializers, losses, metrics, models, preprocess
-from .callbacks import Checkpoint, EarlyStopping, GradientNorm, TargetLoss, TimeLimit
+from .callbacks import (
+    Checkpoint,
+    EarlyStopping,
+    GradientNorm,
+    NoImprovement,
+    TargetLoss,
+    TimeLimit,
+)
 from .engine.config import __version__, show_config
 from .gates import Gated, Maxout, Residual
 from .gradcheck import check_loss, gradient_check
 from .history import History
 from .layers import Dense
 from .network import Network, load
-from .optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+from .optimizers import LBFGS, SGD, Adagrad, Adam, AdamW, RMSprop
 from .preprocess import labels, one_hot
 from .schedules import Cosine, Exponential, InverseTime, Polynomial, ReduceOnPlateau, Step, Warmup
 from .trainer import Trainer
 
 __all__ = [
+    "LBFGS",
     "SGD",
     "Adagrad",
     "Adam",
@@ -46,6 +54,7 @@ __all__ = [
     "InverseTime",
     "Maxout",
     "Network",
+    "NoImprovement",
     "Polynomial",
     "RMSprop",
     "ReduceOnPlateau",

@@ -38,7 +38,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _check
 from ._monitor import Monitor, worst
-from .errors import ConfigError
+from .errors import ConfigError, brief
 from .formats.atomicfile import require_writable
 from .history import History
 from .losses import Loss
@@ -47,7 +47,15 @@ from .training.fit import Callback
 from .training.objective import Objective
 from .training.state import TrainingState, parameters_of
 
-__all__ = ["Callback", "Checkpoint", "EarlyStopping", "GradientNorm", "TargetLoss", "TimeLimit"]
+__all__ = [
+    "Callback",
+    "Checkpoint",
+    "EarlyStopping",
+    "GradientNorm",
+    "NoImprovement",
+    "TargetLoss",
+    "TimeLimit",
+]
 
 Validation = tuple[ArrayLike, ArrayLike] | None
 
@@ -232,6 +240,114 @@ class EarlyStopping:
         if value["monitor"] == self._name and self._takes_over:
             self.best, self.best_epoch = value["best"], value["best_epoch"]
             self._wait, self._best_weights = value["wait"], value["best_weights"]
+
+
+class NoImprovement:
+    """Stop, or first lower the learning rate, when epochs are no better than the best before them.
+
+    An epoch improves if its value is better than the best of all epochs before it by `tol` at
+    least. Other than with `EarlyStopping` and `ReduceOnPlateau`, improvements below the margin do
+    not add up: the best is the best value of any epoch, so that slow progress ends training too.
+    This is the rule of scikit-learn's `MLPClassifier`. It restores no weights; add an
+    `EarlyStopping` for that.
+
+    It goes on with what it has found when the same trainer is trained on, and begins anew with
+    another one. `best` and `wait` may be assigned before the first `fit`, to go on from an earlier
+    training.
+
+    Parameters
+    ----------
+    patience : int
+        Epochs in a row without an improvement that are put up with; the next one acts.
+    tol : float
+        The least improvement that counts, as a difference.
+    monitor, mode : str, optional
+        As for `EarlyStopping`.
+    factor : float, optional
+        In (0, 1): the learning rate of the optimizer is multiplied by it as long as the rate is
+        above `min_rate`, and only then training stops. Default: it stops at once.
+    min_rate : float
+        The learning rate at which there is nothing left to lower.
+
+    Attributes
+    ----------
+    best : float
+        The best value; infinity before there is one, or minus infinity with the mode "max".
+    wait : int
+        Epochs in a row without an improvement, since the last change of the rate.
+
+    Raises
+    ------
+    ConfigError
+        An option is out of its range; in `fit`, the epochs have no such column, or there is a
+        `factor` and the learning rate is no number.
+    """
+
+    def __init__(
+        self,
+        patience: int,
+        tol: float = 0.0,
+        monitor: str | None = None,
+        mode: str | None = None,
+        factor: float | None = None,
+        min_rate: float = 1e-6,
+    ) -> None:
+        self._patience = _check.whole(patience, "patience")
+        self._tol = _check.number(tol, "tol")
+        self._monitor = Monitor(monitor, mode)
+        self._factor = None if factor is None else _check.share(factor, "factor")
+        self._min_rate = _check.number(min_rate, "min_rate")
+        self._history: History | None = None  # of the trainer that it goes on with
+        self._name = ""
+        self._forget()
+
+    def _forget(self) -> None:
+        self.best, self.wait = worst(self._monitor.mode), 0
+
+    def on_fit_begin(self, trainer: Trained, x: Any, y: Any, validation_data: Validation) -> None:
+        """See what is watched; forget what was found in another training."""
+        validated = validation_data is not None
+        self._monitor.require(trainer._state.moment.columns, validated)
+        rate = trainer._state.optimizer.learning_rate
+        if self._factor is not None and callable(rate):
+            raise ConfigError(
+                f"callbacks: got NoImprovement with a factor and the learning rate {brief(rate)}, "
+                "wanted a number that it can lower"
+            )
+        name, history = self._monitor.column(validated), trainer.history
+        known = self._history is None or (self._history is history and self._name == name)
+        if not known:
+            self._forget()
+        self._name, self._history = name, history
+
+    def on_epoch_recorded(self, trainer: Trained, history: History) -> str | None:
+        """Compare; count the epochs without an improvement."""
+        value = self._monitor.value(self._name, history._last())
+        sign = 1 if self._monitor.mode == "max" else -1
+        improved = sign * value >= sign * self.best + self._tol
+        self.wait = 0 if improved else self.wait + 1
+        if self._monitor.better(value, self.best):
+            self.best = value
+        if self.wait <= self._patience:
+            return None
+        optimizer = trainer._state.optimizer
+        rate = optimizer.learning_rate
+        if self._factor is not None and not callable(rate) and rate > self._min_rate:
+            optimizer.learning_rate, self.wait = rate * self._factor, 0
+            return None
+        return (
+            f"{self._name} not better than the best before by {self._tol:g} for {self.wait} epochs"
+        )
+
+    @property
+    def resume_state(self) -> dict[str, Any]:
+        """What it has found; of another monitor nothing is taken."""
+        return {"monitor": self._name, "best": self.best, "wait": self.wait}
+
+    @resume_state.setter
+    def resume_state(self, value: dict[str, Any]) -> None:
+        if value["monitor"] == self._name:
+            self.best, self.wait = value["best"], value["wait"]
 
 
 class TargetLoss:

@@ -10,7 +10,7 @@ from . import _check
 from .errors import ConfigError, brief
 from .schedules import Schedule
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "LearningRate", "Optimizer", "RMSprop"]
+__all__ = ["LBFGS", "SGD", "Adagrad", "Adam", "AdamW", "LearningRate", "Optimizer", "RMSprop"]
 
 LearningRate = float | Callable[[int], float]
 
@@ -301,6 +301,68 @@ class AdamW(Adam):
     def _options(self) -> dict[str, Any]:
         options = super()._options() | {"weight_decay": self.hyperparameters["weight_decay"]}
         return options | ({"decay_bias": True} if self.hyperparameters["decay_bias"] else {})
+
+
+class LBFGS(Optimizer):
+    """Limited-memory BFGS on all rows: few rows, few weights, and a minimum to be reached exactly.
+
+    SciPy's ``minimize(method="L-BFGS-B")`` with the engine's gradient of what is minimised, loss
+    and l2, over all rows; it needs SciPy. An epoch of `Trainer.fit` is an iteration, each of one
+    evaluation of the gradient or more; training stops when it has converged. It needs
+    ``batch_size=None`` and knows no dropout, l1, limits, batches that come one by one, nor
+    `Trainer.step`. Each call of `fit` begins without the curvature that the last one has seen. No
+    number of threads changes the bits, neither fastbp's nor that of BLAS, which is kept to one; on
+    another kind of machine SciPy and NumPy may round otherwise.
+
+    Nocedal, "Updating quasi-Newton matrices with limited storage", 1980; Zhu et al., "Algorithm
+    778: L-BFGS-B", 1997.
+
+    Parameters
+    ----------
+    tol : float
+        It has converged when no element of the gradient is larger; or when an iteration lowers
+        what is minimised by less than 2.2e-9 of it.
+    history_size : int
+        Iterations whose steps and changes of the gradient are remembered.
+    max_evaluations : int
+        Of loss and gradient in one call of `fit`.
+
+    Attributes
+    ----------
+    converged : bool
+        Whether the last call of `fit` has.
+
+    Raises
+    ------
+    ConfigError
+        An option is out of its range.
+    """
+
+    _learning_rate = 1.0
+
+    def __init__(
+        self, tol: float = 1e-5, history_size: int = 10, max_evaluations: int = 15000
+    ) -> None:
+        self.hyperparameters: dict[str, float] = {}
+        self._constant = np.empty(0)
+        self.tol = _check.number(tol, "tol")
+        self.history_size = _check.positive_int(history_size, "history_size")
+        self.max_evaluations = _check.positive_int(max_evaluations, "max_evaluations")
+        self.converged = False
+
+    @property  # type: ignore[misc]
+    def learning_rate(self) -> float:
+        """1: a line search finds how far each step goes."""
+        return self._learning_rate
+
+    def _options(self) -> dict[str, Any]:
+        names = "tol", "history_size", "max_evaluations"
+        return {name: getattr(self, name) for name in names}
+
+    def __repr__(self) -> str:
+        """Return the call that makes this optimizer."""
+        options = (f"{name}={value!r}" for name, value in self._options().items())
+        return f"LBFGS({', '.join(options)})"
 
 
 def _scheduled(rate: Callable[[int], float], time: int) -> float:

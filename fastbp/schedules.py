@@ -125,23 +125,33 @@ class Exponential(Schedule):
 
 
 class InverseTime(Schedule):
-    """``rate / (1 + decay * time)``.
+    """``rate / (1 + decay * time) ** power``.
 
     Parameters
     ----------
     rate, per
         As for `Schedule`.
     decay : float
-        At time ``1 / decay`` half the rate is left; >= 0.
+        With the power 1, half the rate is left at time ``1 / decay``; >= 0.
+    power : float
+        > 0; scikit-learn's "invscaling" has the power `power_t`, and the number of rows as `decay`,
+        per epoch.
     """
 
-    def __init__(self, rate: float, decay: float, per: str = "step") -> None:
+    def __init__(self, rate: float, decay: float, per: str = "step", power: float = 1.0) -> None:
         super().__init__(rate, per)
         self.decay = _check.number(decay, "decay")
+        self.power = _check.positive(power, "power")
 
     def __call__(self, time: int) -> float:
         """Return the rate at a time."""
-        return self.rate / (1 + self.decay * time)
+        left = 1 + self.decay * time
+        return self.rate / (left if self.power == 1 else float(left**self.power))
+
+    def __repr__(self) -> str:
+        """Return the call that makes this schedule."""
+        power = "" if self.power == 1 else f", power={self.power}"
+        return f"InverseTime(rate={self.rate}, per={self.per!r}, decay={self.decay}{power})"
 
 
 class Polynomial(Schedule):

@@ -24,10 +24,11 @@ from .losses import Loss, LossFunction, mean, total_weight
 from .metrics import MetricFunction
 from .metrics import resolve as metrics_of
 from .network import Names, Network, network_of
-from .optimizers import SGD, LearningRate, Optimizer
+from .optimizers import LBFGS, SGD, LearningRate, Optimizer
 from .training.batches import MOST_ROWS, Batches, BatchFit, Checked
 from .training.divergence import diverged
 from .training.fit import HOOKS, Callbacks, Epochs, Fit, StopRequest, progress_bar
+from .training.lbfgs import Minimization
 from .training.objective import Objective
 from .training.runs import Runs
 from .training.state import Moment, TrainingState
@@ -53,7 +54,7 @@ class Trainer:
         A name, a loss with options, such as ``fb.losses.Huber(0.5)``, or a function of your own:
         see `fastbp.losses`. The mean over rows is minimised, weighted by `sample_weight`.
     optimizer : Optimizer, optional
-        `SGD`, `Adagrad`, `RMSprop`, `Adam` or `AdamW`. Default: ``SGD(0.1)``.
+        `SGD`, `Adagrad`, `RMSprop`, `Adam`, `AdamW` or `LBFGS`. Default: ``SGD(0.1)``.
     batch_size : int or None
         Rows per step; None takes all rows, in their order.
     l2, l1 : float
@@ -407,7 +408,8 @@ class Trainer:
                 fit = self._fit(given, measure, called)
                 with progress_bar(progress, epochs, fit.steps) as bar:
                     fit.epochs(epochs, bar)
-                self._runs.ended(fit.run)
+                if isinstance(fit, Epochs):
+                    self._runs.ended(fit.run)
         return self._state.history
 
     def stop(self, reason: str = "stop") -> None:
@@ -476,6 +478,8 @@ class Trainer:
         """
         (examples, y, weights), names = self._examples(x, y, sample_weight)
         state = self._state
+        if isinstance(state.optimizer, LBFGS):
+            raise ConfigError("optimizer: got LBFGS in step, wanted fit, or another optimizer")
         network = state.network
         with network._claim():
             begin = perf_counter()
@@ -848,9 +852,11 @@ class Trainer:
         given: Checked | Batches,
         measure: Callable[[], dict[str, float]],
         called: Callbacks,
-    ) -> Epochs:
+    ) -> Epochs | Minimization:
         """Return the epochs on rows, or on batches, that were checked."""
         state, loss = self._state, self._loss
+        if isinstance(state.optimizer, LBFGS):
+            return self._minimization(given, measure, called)
         if isinstance(given, Batches):
             run = self._runs.new(MOST_ROWS, self._threads())
             return BatchFit(state, loss, run, given, measure, called)
@@ -858,6 +864,22 @@ class Trainer:
         rows = min(self._batch_size or n, n)
         run = self._runs.new(rows, self._threads())
         return Fit(state, loss, run, *given, rows, self._shuffle, measure, called)
+
+    def _minimization(
+        self,
+        given: Checked | Batches,
+        measure: Callable[[], dict[str, float]],
+        called: Callbacks,
+    ) -> Minimization:
+        if isinstance(given, Batches):
+            raise ConfigError("x: got batches with LBFGS, wanted x and y as arrays")
+        if self._batch_size is not None and self._batch_size < len(given[0]):
+            raise ConfigError(
+                f"batch_size: got {self._batch_size} for {len(given[0])} rows with LBFGS, which "
+                "takes all of them in each step, wanted None"
+            )
+        state, n_threads = self._state, self._threads()
+        return Minimization(state, self._loss, self._objective, *given, n_threads, measure, called)
 
     def _examples(
         self,

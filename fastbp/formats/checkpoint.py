@@ -39,6 +39,7 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
         optimizers.RMSprop,
         optimizers.Adam,
         optimizers.AdamW,
+        optimizers.LBFGS,
     )
 }
 SCHEDULES: dict[str, type[Schedule]] = {
@@ -128,7 +129,9 @@ def describe_optimizer(optimizer: Optimizer) -> Described:
         )
     return {
         "kind": kind.__name__,
-        "learning_rate": _describe_rate(optimizer.learning_rate),
+        "learning_rate": None
+        if kind is optimizers.LBFGS
+        else _describe_rate(optimizer.learning_rate),
         "options": optimizer._options(),
         "progress": optimizer.progress,
     }
@@ -143,7 +146,8 @@ def optimizer_of(described: Described, learning_rate: LearningRate | None) -> Op
         It describes none.
     """
     rate = _rate_of(described["learning_rate"]) if learning_rate is None else learning_rate
-    optimizer = OPTIMIZERS[described["kind"]](rate, **described["options"])
+    rates = () if rate is None else (rate,)
+    optimizer = OPTIMIZERS[described["kind"]](*rates, **described["options"])
     if learning_rate is None or _own_rate(described["learning_rate"]) is not None:
         optimizer.progress = described["progress"]
     return optimizer

@@ -87,10 +87,13 @@ class Objective:
         if self.hyperparameters["penalize_bias"]:
             arrays.append(layer.bias)
         l1, l2 = self.hyperparameters["l1"], self.hyperparameters["l2"]
-        return layer.decay_factor * sum(
-            l1 * float(np.abs(a).sum(dtype=float)) + l2 * float(np.square(a, dtype=float).sum())
-            for a in arrays
-        )
+        total = 0.0
+        for array in arrays:  # an estimator asks after each epoch: no pass in vain
+            if l1:
+                total += l1 * float(np.abs(array).sum(dtype=float))
+            if l2:
+                total += l2 * float(np.square(array, dtype=float).sum())
+        return layer.decay_factor * total
 
     def slopes(self, layer: Weighted) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the derivative of the penalties by a layer's weight and by its bias."""

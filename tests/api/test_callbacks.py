@@ -165,6 +165,55 @@ class TestTimeLimit:
         assert 1 < history.epochs < 10**6
 
 
+class TestNoImprovement:
+    """Columns of values that a callback records, and what follows by hand."""
+
+    @staticmethod
+    def fit(owner, values, rule):
+        found = iter(values)
+        record = lambda trainer, history: history.record("my_loss", next(found))  # noqa: E731
+        return owner.fit(X, Y, len(values), callbacks=[record, rule])
+
+    def test_small_improvements_do_not_add_up(self):
+        """EarlyStopping compares with 9, the last that counted, and sees 7.9 as an improvement."""
+        values = [9, 8.6, 8.3, 7.9, 7.6, 7.2]
+        rule = fb.NoImprovement(2, 1.0, "my_loss")
+        history = self.fit(trainer(), values, rule)
+        text = "my_loss not better than the best before by 1 for 3 epochs"
+        assert (history.epochs, history.stopped) == (4, text)
+        assert (rule.best, rule.wait) == (7.9, 3)
+        assert self.fit(trainer(), values, fb.EarlyStopping(3, "my_loss", 1.0)).stopped is None
+
+    def test_an_improvement_of_tol_itself_counts(self):
+        rule = fb.NoImprovement(0, 1.0, "my_loss")
+        assert self.fit(trainer(), [5, 4, 3, 2.5, 0], rule).epochs == 4
+        up = fb.NoImprovement(0, 1.0, "my_loss", mode="max")
+        assert self.fit(trainer(), [1, 2, 3, 3.5, 9], up).epochs == 4
+
+    def test_the_rate_falls_before_training_stops(self):
+        owner = trainer(optimizer=fb.SGD(0.4))
+        rule = fb.NoImprovement(1, 0.0, "my_loss", factor=0.25, min_rate=0.05)
+        history = self.fit(owner, [1, *[2] * 20], rule)
+        # Each two epochs without an improvement: 0.4, 0.1, 0.025, and then the end.
+        assert history["learning_rate"] == pytest.approx([0.4] * 3 + [0.1] * 2 + [0.025] * 2)
+        assert history.epochs == 7
+
+    def test_it_goes_on_with_the_same_trainer_and_from_what_is_assigned(self):
+        owner, rule = trainer(), fb.NoImprovement(2, 0.0, "my_loss")
+        for values in ([3, 4], [4, 4, 4]):
+            history = self.fit(owner, values, rule)
+        assert history.epochs == 4
+        later = fb.NoImprovement(2, 0.0, "my_loss")
+        later.best, later.wait = rule.best, 2
+        assert self.fit(trainer(), [4, 4, 4], later).epochs == 1
+        assert self.fit(trainer(), [4, 4, 5, 5, 5], later).epochs == 5  # begins anew with another
+
+    def test_the_rate_has_to_be_a_number(self):
+        owner = trainer(optimizer=fb.SGD(fb.Cosine(0.1, 5)))
+        call = lambda: owner.fit(X, Y, callbacks=[fb.NoImprovement(1, factor=0.5)])  # noqa: E731
+        assert_refuses(owner, call, errors.ConfigError, "learning rate Cosine")
+
+
 class TestGradientNorm:
     @pytest.mark.parametrize("l2", [0.0, 0.01])
     def test_stops_where_the_gradient_is_short(self, l2):
@@ -232,6 +281,10 @@ class TestGradientNorm:
         (lambda: fb.EarlyStopping(3, baseline=np.inf), "baseline: got inf"),
         (lambda: fb.EarlyStopping(3, min_delta=-1), "min_delta: got -1"),
         (lambda: fb.EarlyStopping(3, restore_best=1), "restore_best: got 1"),
+        (lambda: fb.NoImprovement(-1), "patience: got -1"),
+        (lambda: fb.NoImprovement(1, -1), "tol: got -1"),
+        (lambda: fb.NoImprovement(1, factor=1.5), "factor: got 1.5"),
+        (lambda: fb.NoImprovement(1, min_rate=-1), "min_rate: got -1"),
         (lambda: fb.TargetLoss(np.nan), "value: got nan"),
         (lambda: fb.TimeLimit(0), "seconds: got 0"),
         (lambda: fb.GradientNorm(0), "bound: got 0"),

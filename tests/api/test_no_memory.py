@@ -220,6 +220,7 @@ CALLBACKS = {
     "Checkpoint": lambda w: [fb.Checkpoint(w.folder / "last.ckpt")],
     "the best Checkpoint": lambda w: [fb.Checkpoint(w.folder / "best.ckpt", best="val_f1")],
     "GradientNorm": lambda w: [fb.GradientNorm(1e-9)],
+    "NoImprovement": lambda w: [fb.NoImprovement(5, 0.1, factor=0.5)],
     "NoMistakes": lambda w: [fb.models.NoMistakes()],
     "all": lambda w: [fb.EarlyStopping(5), fb.Checkpoint(w.folder / "last.ckpt"), fb.TimeLimit(99)],
 }

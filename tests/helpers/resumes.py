@@ -298,6 +298,10 @@ SCENARIOS: dict[str, Scenario] = {
     "plateau": epochs(plateau, validation_data=VALIDATION),
     "plateau, stepping": stepping(plateau),
     "early stopping, stepping": stepping(adam(), 6, lambda: [fb.EarlyStopping(2, min_delta=0.5)]),
+    "no improvement, stepping": stepping(adam(), 6, lambda: [fb.NoImprovement(2, 0.5)]),
+    "no improvement": within(
+        adam(), lambda: [fb.NoImprovement(4, 0.5, factor=0.5), fb.NoImprovement(5, 0.1)]
+    ),
     "early stopping between epochs": stepping(
         adam(), 8, lambda: [fb.EarlyStopping(3, min_delta=0.5), fb.EarlyStopping(9, "loss")]
     ),

@@ -222,9 +222,17 @@ def constructors() -> dict[str, Specification]:
         "AdamW": construct(
             fb.AdamW, **RATE, **EPS, **BETAS, weight_decay=option("number", 0.5), decay_bias=flag()
         ),
+        "LBFGS": construct(
+            fb.LBFGS,
+            tol=option("number", 0.5),
+            history_size=option("count", 2),
+            max_evaluations=option("count", 2),
+        ),
         "Step": construct(fb.Step, **PER, every=option("count", 2), factor=option("number", 0.5)),
         "Exponential": construct(fb.Exponential, **PER, factor=option("number", 0.5)),
-        "InverseTime": construct(fb.InverseTime, **PER, decay=option("number", 0.5)),
+        "InverseTime": construct(
+            fb.InverseTime, **PER, decay=option("number", 0.5), power=option("positive", 0.5)
+        ),
         "Polynomial": construct(
             fb.Polynomial,
             **PER,
@@ -251,6 +259,14 @@ def constructors() -> dict[str, Specification]:
             min_delta=option("number", 0.5),
             restore_best=flag(),
             baseline=option("real", -0.5, optional=True),
+            **MONITORED,
+        ),
+        "NoImprovement": construct(
+            fb.NoImprovement,
+            patience=option("whole", 2),
+            tol=option("number", 0.5),
+            factor=option("share", 0.5, optional=True),
+            min_rate=option("number", 0.5),
             **MONITORED,
         ),
         "TargetLoss": construct(fb.TargetLoss, value=option("real", -0.5), **MONITORED),
