@@ -12,8 +12,8 @@ from cpython.exc cimport PyErr_CheckSignals
 cimport numpy as cnp
 from libc.string cimport memset
 
-from fastbp.engine import threadpool
 from fastbp.engine.cpus import available_cpus, omp_num_threads
+from fastbp.engine.threadpool import register
 from fastbp.errors import ConfigError, brief
 
 cnp.import_array()
@@ -179,7 +179,7 @@ cdef int offer_limits() except -1:
     global reached
     if not reached and "threadpoolctl" in sys.modules:
         reached = True
-        threadpool.register(__file__, TEAM, allowed_threads, allow_threads)
+        register(__file__, TEAM, allowed_threads, allow_threads)
     return 0
 
 

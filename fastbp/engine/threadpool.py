@@ -20,7 +20,7 @@ def register(
     allowed, allow
         Return and set the limit of the calling thread.
     """
-    import threadpoolctl
+    import threadpoolctl  # type: ignore[import-untyped]
 
     if not hasattr(threadpoolctl, "register"):
         return
