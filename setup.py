@@ -61,7 +61,9 @@ PARTS = {"STREAM": [], "DENSE": ["-falign-loops=64"], "ROWS": []}
 MACHINES = {"AMD64": "x86_64", "arm64": "aarch64", "i586": "i386", "i686": "i386"}
 # What a team of threads may be, and the flags of its source and of the module that has it.
 PTHREAD = [] if sys.platform == "win32" else ["-pthread"]  # src/threads.c needs it in any case
-TEAMS = {"openmp": ["-fopenmp", *PTHREAD], "pthread": PTHREAD, "none": PTHREAD}
+TEAMS = {"openmp": ["-fopenmp", *PTHREAD], "none": PTHREAD}
+if sys.platform != "win32":
+    TEAMS["pthread"] = PTHREAD
 
 
 def usual_team() -> str:
