@@ -45,6 +45,7 @@ int fbp_team_cpus(void) { return omp_get_num_procs(); }
 enum {
     STACK_BYTES = 1 << 20, /* a kernel uses up to 10 kB; the systems' defaults are from 128 kB to 8 MB */
     SPIN = 1000000,        /* nanoseconds that a thread without work stays awake: to wake it takes about 50 microseconds */
+    LOOK = 5000000,        /* nanoseconds between two looks at a caller's cores: one takes 0.3 microseconds */
     ASLEEP = 1 << 30       /* of the caller, in the word that counts the workers that are left */
 };
 
@@ -120,6 +121,18 @@ static void name_thread(void) { pthread_setname_np("fastbp"); }
 static void name_thread(void) {}
 #endif
 #endif
+
+static void look_up_now_and_then(cores *allowed)
+{
+    static _Thread_local int64_t looked;
+    static _Thread_local cores found;
+    const int64_t now = fbp_pause(0);
+    if (!looked || now - looked > LOOK) {
+        look_up(&found);
+        looked = now;
+    }
+    *allowed = found;
+}
 
 /* Spins until the word has another value, not for long, and not while there are more threads than cores. */
 static void spin_while(const int *word, int value, int n_cores)
@@ -278,7 +291,7 @@ void fbp_team_run(fbp_work *work, void *data, int n_threads)
     const arrivals team = take(n_threads - 1);
     region r = {.work = work, .data = data, .n_threads = 1 + team.n, .left = team.n};
     int thread = 1;
-    look_up(&r.allowed);
+    look_up_now_and_then(&r.allowed);
     for (worker *w = team.first; w; w = w->next) {
         w->thread = thread++;
         w->region = &r;

@@ -149,6 +149,7 @@ static void cores_of_the_caller(void)
     for (int i = 0; i < 2; i++) {
         const cpu_set_t *wanted = i == 0 ? &one : &all;
         sched_setaffinity(0, sizeof *wanted, wanted);
+        usleep(20000); /* it is looked up now and then */
         fbp_team_run(look_at_masks, &m, 2);
         expect("a worker may be where its caller may", CPU_EQUAL(&m.cores[1], wanted));
         expect("the caller may be where it could", CPU_EQUAL(&m.cores[0], wanted));
