@@ -2,8 +2,10 @@
 
 Everything else is in pyproject.toml. Environment variables:
 
-FASTBP_NO_OPENMP=1       one thread only
-FASTBP_REQUIRE_OPENMP=1  an error, not one thread, where the compiler cannot link OpenMP
+FASTBP_THREADS=...       what a team of threads is: openmp, pthread (a team of fastbp's own) or none
+                         (one thread only). Default: openmp under Linux with glibc and Windows,
+                         pthread elsewhere, and where the compiler cannot link OpenMP
+FASTBP_REQUIRE_OPENMP=1  an error where openmp is the default and the compiler cannot link it
 FASTBP_ASSERT=1          kernels that check their shapes and codes
 """
 
@@ -12,6 +14,7 @@ import platform
 import re
 import shlex
 import sys
+import sysconfig
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -36,7 +39,7 @@ HARMFUL = re.compile(
     r"|-fno-(signed-zeros|math-errno|trapping-math)|-ffp-(contract|model|exception-behavior)=.*"
     r"|-fsingle-precision-constant|-mrecip(=.*)?|-mfpmath=387|-march=native|-mcpu=native"
 )
-CORE = ["src/dispatch.c", "src/memory.c", "src/threads.c"]
+CORE = ["src/dispatch.c", "src/memory.c", "src/threads.c"]  # and team.c, which has flags of its own
 # What the modules include; the compiler lists what goes into a kernel object.
 HEADERS = ["src/phases.h", *map(str, sorted(Path("src").glob("fbp*.h")))]
 RUNTIME = "fastbp.engine.runtime"  # the only extension that links the core
@@ -56,6 +59,21 @@ ISAS = {
 # the instruction cache; where it lies across three, as it may, dense steps take 2 to 5% longer.
 PARTS = {"STREAM": [], "DENSE": ["-falign-loops=64"], "ROWS": []}
 MACHINES = {"AMD64": "x86_64", "arm64": "aarch64", "i586": "i386", "i686": "i386"}
+# What a team of threads may be, and the flags of its source and of the module that has it.
+PTHREAD = [] if sys.platform == "win32" else ["-pthread"]  # src/threads.c needs it in any case
+TEAMS = {"openmp": ["-fopenmp", *PTHREAD], "none": PTHREAD}
+if sys.platform != "win32":
+    TEAMS["pthread"] = PTHREAD
+
+
+def usual_team() -> str:
+    """The team of a build that asks for none.
+
+    Apple's compiler has no OpenMP, and musl's systems no library of it; a second one beside that of
+    PyTorch may end the process.
+    """
+    libc = f"{sysconfig.get_config_var('SOABI')} {sysconfig.get_config_var('HOST_GNU_TYPE')}"
+    return "pthread" if sys.platform == "darwin" or "musl" in libc else "openmp"
 
 
 def machine() -> str:
@@ -94,14 +112,18 @@ class Build(build_ext):
         self.folder = Path(self.get_finalized_command("build").build_base)
         self.remove_harmful_flags()
         self.translate()
-        flags, openmp = [*FLAGS, *BASELINE.get(machine(), [])], self.openmp_flags()
+        flags, team = [*FLAGS, *BASELINE.get(machine(), [])], self.team()
         for extension in self.extensions:
             extension.include_dirs = ["src", np.get_include()]
-            extension.extra_compile_args = [*flags, *openmp]
-            extension.extra_link_args = [*openmp, "-lm"]
+            extension.extra_compile_args = [*flags]
+            extension.extra_link_args = ["-lm"]
             if extension.name == RUNTIME:
-                extension.extra_objects = self.kernel_objects(flags)
-                extension.depends += extension.extra_objects
+                extension.extra_link_args += TEAMS[team]
+                extension.extra_objects = [
+                    *self.kernel_objects(flags),
+                    self.team_object(team, flags),
+                ]
+                extension.depends += [*extension.extra_objects, self.note(team)]
         super().build_extensions()
 
     def remove_harmful_flags(self) -> None:
@@ -137,10 +159,24 @@ class Build(build_ext):
         for extension in self.extensions:
             extension.sources = sources[extension.name]
 
-    def openmp_flags(self) -> list[str]:
-        """``-fopenmp`` where the compiler links it and FASTBP_NO_OPENMP is not set."""
-        if is_set("FASTBP_NO_OPENMP"):
-            return []
+    def team(self) -> str:
+        """What a team of threads is in this build."""
+        wanted = os.environ.get("FASTBP_THREADS", "")
+        if wanted not in ("", *TEAMS):
+            raise SystemExit(
+                f"fastbp: got FASTBP_THREADS={wanted}, wanted one of {', '.join(TEAMS)}"
+            )
+        if (wanted or usual_team()) == "openmp":
+            problem = self.problem_with_openmp()
+            if problem and (wanted or is_set("FASTBP_REQUIRE_OPENMP")):
+                raise SystemExit(f"fastbp: the compiler cannot link OpenMP ({problem})")
+            if problem:
+                wanted = "none" if sys.platform == "win32" else "pthread"
+                print(f"fastbp: building with FASTBP_THREADS={wanted} ({problem})", file=sys.stderr)
+        return wanted or usual_team()
+
+    def problem_with_openmp(self) -> Exception | None:
+        """Why the compiler cannot link OpenMP."""
         # LDFLAGS are in the command that links modules, but not in that for programs, which tells
         # a library that is missing.
         linking = [*shlex.split(os.environ.get("LDFLAGS", "")), "-fopenmp"]
@@ -157,13 +193,22 @@ class Build(build_ext):
                     objects, "probe", output_dir=folder, extra_postargs=linking
                 )
             except Exception as error:  # every compiler class has errors of its own
-                if is_set("FASTBP_REQUIRE_OPENMP"):
-                    raise
-                print(
-                    f"fastbp: building without OpenMP, one thread only ({error})", file=sys.stderr
-                )
-                return []
-        return ["-fopenmp"]
+                return error
+        return None
+
+    def team_object(self, team: str, flags: list[str]) -> str:
+        """src/team.c compiled for the team."""
+        return self.object(
+            "src/team.c", team, [*flags, *TEAMS[team]], [(f"FBP_{team.upper()}", "1")]
+        )
+
+    def note(self, team: str) -> str:
+        """A file that is newer than what was linked with another team."""
+        file = self.folder / "team"
+        if not file.exists() or file.read_text() != team:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(team)
+        return str(file)
 
     def kernel_objects(self, flags: list[str]) -> list[str]:
         """src/kernels_<isa>.c compiled for each part, ISA of the machine and dtype."""
@@ -178,19 +223,24 @@ class Build(build_ext):
             return list(pool.map(lambda kernel: self.kernel_object(*kernel), kernels))
 
     def kernel_object(self, isa: str, bits: int, part: str, flags: list[str]) -> str:
-        """One kernel object, compiled again only if a file that went into it has changed.
+        """The kernels of one part, ISA and dtype."""
+        macros = [("FBP_REAL_BITS", str(bits)), ("FBP_PART", f"FBP_{part}")]
+        return self.object(f"src/kernels_{isa}.c", f"f{bits}/{part.lower()}", flags, macros)
+
+    def object(self, source: str, name: str, flags: list[str], macros: list) -> str:
+        """An object of the core, compiled again only if a file that went into it has changed.
 
         It is kept for the next build in a folder of its own for each compiler and its flags.
         """
         command = " ".join([*self.compiler.compiler_so, *flags, machine()])
         key = sha256(command.encode()).hexdigest()[:16]
-        folder = self.folder / "kernels" / key / f"f{bits}" / part.lower()
-        target = folder / f"src/kernels_{isa}.o"
+        folder = self.folder / "kernels" / key / name
+        target = (folder / source).with_suffix(".o")
         if self.force or is_stale(target):
             self.compiler.compile(
-                [f"src/kernels_{isa}.c"],
+                [source],
                 output_dir=str(folder),
-                macros=[("FBP_REAL_BITS", str(bits)), ("FBP_PART", f"FBP_{part}")],
+                macros=macros,
                 extra_postargs=[*flags, "-MMD"],
             )
         return str(target)

@@ -33,30 +33,62 @@ static inline void pause_briefly(void)
 #endif
 }
 
-static void sleep_while(int *word, int value)
+/* FBP_NO_FUTEX is for tests of what other systems do. */
+#if defined(__linux__) && !defined(FBP_NO_FUTEX)
+void fbp_sleep_while(const int *word, int value) { syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0); }
+
+void fbp_wake(const int *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0); }
+
+static void forget_sleepers(void) {}
+#elif !defined(_WIN32)
+/* Who sleeps on a word sleeps in one of these beds, beside those of other words, all of whom wake. */
+enum { BEDS = 64 };
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t woken;
+} beds[BEDS] = {[0 ... BEDS - 1] = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER}};
+
+static int bed_of(const int *word) { return (int)((uintptr_t)word / 64 % BEDS); }
+
+void fbp_sleep_while(const int *word, int value)
 {
-#ifdef __linux__
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+    const int bed = bed_of(word);
+    pthread_mutex_lock(&beds[bed].lock);
+    if (__atomic_load_n(word, __ATOMIC_SEQ_CST) == value)
+        pthread_cond_wait(&beds[bed].woken, &beds[bed].lock);
+    pthread_mutex_unlock(&beds[bed].lock);
+}
+
+void fbp_wake(const int *word)
+{
+    const int bed = bed_of(word);
+    pthread_mutex_lock(&beds[bed].lock);
+    pthread_cond_broadcast(&beds[bed].woken);
+    pthread_mutex_unlock(&beds[bed].lock);
+}
+
+/* In a child of a fork a lock is as some thread of the parent had it. */
+static void forget_sleepers(void)
+{
+    for (int i = 0; i < BEDS; i++) {
+        beds[i].lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+        beds[i].woken = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+    }
+}
 #else
+void fbp_sleep_while(const int *word, int value)
+{
     (void)word, (void)value;
     sched_yield();
-#endif
 }
 
-static void wake_all(int *word)
-{
-#ifdef __linux__
-    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
-#else
-    (void)word;
+void fbp_wake(const int *word) { (void)word; }
 #endif
-}
 
-void fbp_barrier_init(fbp_barrier *barrier, int n_threads)
+void fbp_barrier_init(fbp_barrier *barrier)
 {
     barrier->arrived = 0;
     barrier->generation = 0;
-    barrier->n_threads = n_threads;
     barrier->sleepers = 0;
     barrier->asleep = 0;
 }
@@ -78,20 +110,20 @@ static void wait_asleep(fbp_barrier *barrier, int generation)
     const int64_t start = nanoseconds();
     __atomic_add_fetch(&barrier->sleepers, 1, __ATOMIC_SEQ_CST);
     while (__atomic_load_n(&barrier->generation, __ATOMIC_SEQ_CST) == generation)
-        sleep_while(&barrier->generation, generation);
+        fbp_sleep_while(&barrier->generation, generation);
     __atomic_sub_fetch(&barrier->sleepers, 1, __ATOMIC_SEQ_CST);
     __atomic_add_fetch(&barrier->asleep, nanoseconds() - start, __ATOMIC_RELAXED);
 }
 
 /* Spin, then yield, then sleep: spinning alone is ten times slower when another process keeps one thread off its core. */
-void fbp_barrier_wait(fbp_barrier *barrier)
+void fbp_barrier_wait(fbp_barrier *barrier, int n_threads)
 {
     const int generation = __atomic_load_n(&barrier->generation, __ATOMIC_ACQUIRE);
-    if (__atomic_add_fetch(&barrier->arrived, 1, __ATOMIC_ACQ_REL) == barrier->n_threads) {
+    if (__atomic_add_fetch(&barrier->arrived, 1, __ATOMIC_ACQ_REL) == n_threads) {
         __atomic_store_n(&barrier->arrived, 0, __ATOMIC_RELAXED);
         __atomic_store_n(&barrier->generation, generation + 1, __ATOMIC_SEQ_CST);
         if (__atomic_load_n(&barrier->sleepers, __ATOMIC_SEQ_CST))
-            wake_all(&barrier->generation);
+            fbp_wake(&barrier->generation);
         return;
     }
     for (int i = 0; i < SPINS; i++) {
@@ -213,6 +245,7 @@ static void before_fork(void) { beside_threads = has_threads(); }
 static void in_child(void)
 {
     process++;
+    forget_sleepers();
     forked_beside_threads |= beside_threads;
 }
 

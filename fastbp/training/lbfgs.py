@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._check import AnyRows
+from ..engine import threadpool
 from ..errors import ConfigError, MissingDependencyError
 from ..losses import Loss, total_weight
 from ..optimizers import LBFGS
@@ -221,12 +222,12 @@ def _scipy() -> tuple[Any, Any]:
     """
     try:
         from scipy.optimize import minimize  # type: ignore[import-untyped]
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+        return minimize, threadpool.limits()
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f'LBFGS needs {error.name}, which is not installed: pip install "fastbp[scipy]"'
         ) from error
-    return minimize, threadpool_limits
 
 
 def _reason(result: Any, optimizer: LBFGS) -> str:
