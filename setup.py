@@ -127,6 +127,7 @@ class Build(build_ext):
             force=self.force or None,
             compiler_directives={
                 "language_level": 3,
+                "freethreading_compatible": True,
                 "boundscheck": False,
                 "wraparound": False,
                 "cdivision": True,

@@ -83,13 +83,12 @@ def isas():
     return [name for name in names if fbp_find_kernels(name.encode(), FBP_F32) != NULL]
 
 
-cdef str current_isa
 cdef const fbp_kernels *current[2]     # by fbp_dtype; FBP_N_DTYPES is no constant to Cython before 3.3
 
 
 def isa():
     """Name of the kernel set in use."""
-    return current_isa
+    return current[<int>FBP_F32].isa.decode()
 
 
 def use_isa(name):
@@ -100,11 +99,9 @@ def use_isa(name):
     ConfigError
         If no such set exists or this machine cannot run it.
     """
-    global current_isa
     cdef int dtype
     if name not in isas():
         raise ConfigError(f"ISA: got {name!r}, wanted one of {', '.join(isas())} on this machine")
-    current_isa = name
     for dtype in range(<int>FBP_N_DTYPES):
         current[dtype] = fbp_find_kernels(name.encode(), <fbp_dtype>dtype)
 
@@ -130,8 +127,8 @@ cdef int code_of(dict names, str name, str what) except -1:
 
 # Threads
 
-cdef int max_threads = 0
-cdef bint warned = False, warned_of_limit = False
+cdef int64_t max_threads = 0                # 0: not known yet
+cdef int64_t warned = 0, warned_of_limit = 0
 
 cdef enum:
     THREADS_OF_A_CORE = 4   # more threads than this gain nothing
@@ -179,7 +176,6 @@ def set_num_threads(n):
     ConfigError
         `n` is something else.
     """
-    global max_threads
     wanted = None
     if n is not None and not isinstance(n, (bool, np.bool_)):
         try:
@@ -188,7 +184,7 @@ def set_num_threads(n):
             wanted = None
     if n is not None and (wanted is None or not 1 <= wanted < 2 ** 31):
         raise ConfigError(f"n_threads: got {brief(n)}, wanted a whole number from 1 to {2 ** 31 - 1}, or None")
-    max_threads = 0 if wanted is None else bounded_threads(wanted)
+    fbp_put_word(&max_threads, 0 if wanted is None else bounded_threads(wanted))
 
 
 def get_num_threads():
@@ -198,10 +194,11 @@ def get_num_threads():
     ``OMP_NUM_THREADS``, or ``FASTBP_NUM_THREADS`` instead of these; at most what ``threadpoolctl.threadpool_limits``, or another
     caller of ``omp_set_num_threads``, leaves to the calling thread. 1 in a build without OpenMP.
     """
-    global max_threads
-    if max_threads == 0:
-        max_threads = bounded_threads(available_cpus())
-    return limited(max_threads) if FBP_HAS_OPENMP else 1
+    cdef int64_t n_threads = fbp_word(&max_threads)
+    if n_threads == 0:
+        n_threads = bounded_threads(available_cpus())
+        fbp_swap(&max_threads, 0, n_threads)  # unless another thread has set it meanwhile
+    return limited(<int>n_threads) if FBP_HAS_OPENMP else 1
 
 
 cdef int threads_now(int n_threads) except -1:
@@ -210,20 +207,18 @@ cdef int threads_now(int n_threads) except -1:
     OpenMP libraries end the process when they cannot start a thread, and hang in a child whose parent had used their team, be it
     from here or from another library: a process has one team for all.
     """
-    global fbp_startable, fbp_tried, warned, warned_of_limit
+    global fbp_startable, fbp_tried
     n_threads = limited(n_threads)
     if n_threads <= 1 or not FBP_HAS_OPENMP:
         return 1
     if fbp_forked_beside_threads():
-        if not warned:
-            warned = True
+        if fbp_swap(&warned, 0, 1):
             warnings.warn("fastbp runs on one thread in a process that was forked from one with several threads; "
                           "start processes with the spawn or forkserver method instead", RuntimeWarning, stacklevel=2)
         return 1
     if n_threads > fbp_tried:
         fbp_startable, fbp_tried = 1 + fbp_startable_threads(n_threads - 1), n_threads
-        if fbp_startable < fbp_tried and not warned_of_limit:
-            warned_of_limit = True
+        if fbp_startable < fbp_tried and fbp_swap(&warned_of_limit, 0, 1):
             warnings.warn(f"fastbp: the system lets this process start {fbp_startable - 1} more threads, wanted {fbp_tried - 1}; "
                           "the results are the same with fewer", RuntimeWarning, stacklevel=2)
     return min(n_threads, fbp_startable)
