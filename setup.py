@@ -12,7 +12,9 @@ import platform
 import re
 import shlex
 import sys
+import sysconfig
 import tempfile
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
@@ -218,6 +220,13 @@ def extension(name: str) -> Extension:
     )
 
 
+def requirements() -> list[str]:
+    """The dependencies that pyproject.toml lists, those that this Python can have."""
+    listed = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["tool"]["fastbp"]
+    without = "safetensors" if sysconfig.get_config_var("Py_GIL_DISABLED") else None
+    return [line for line in listed["dependencies"] if line.split(">=")[0] != without]
+
+
 def places() -> dict[str, dict[str, str]]:
     """Where the build writes: beside the sources, or in a folder of its own if it may not there."""
     if os.access(".", os.W_OK):
@@ -227,6 +236,7 @@ def places() -> dict[str, dict[str, str]]:
 
 
 setup(
+    install_requires=requirements(),
     ext_modules=[extension(name) for name in MODULES],
     cmdclass={"build_ext": Build},
     options=places(),
