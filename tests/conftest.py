@@ -38,6 +38,10 @@ PROCESS_WIDE = {
     "catch_warnings": "the filters are one list for all before Python 3.14",
     "pytest.warns": "the same",
     "threadpool_limits": "limits the teams of all threads",
+    "saved": "the threads of a test share its fixtures, here a file that they write to",
+    "machine": "and a pretended clock",
+    "test_packing": "its helpers force how every step is done",
+    "test_regime": "the same",
 }
 
 
@@ -45,7 +49,7 @@ PROCESS_WIDE = {
 def pytest_itemcollected(item):
     if not item.config.getoption("parallel_threads", None):
         return
-    source = inspect.getsource(item.function) + " ".join(item.fixturenames)
+    source = inspect.getsource(item.function) + " ".join([item.nodeid, *item.fixturenames])
     for word, reason in PROCESS_WIDE.items():
         if word in source:
             item.add_marker(pytest.mark.thread_unsafe(reason=f"{word}: {reason}"))
