@@ -16,6 +16,7 @@ import shlex
 import sys
 import sysconfig
 import tempfile
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
@@ -149,6 +150,7 @@ class Build(build_ext):
             force=self.force or None,
             compiler_directives={
                 "language_level": 3,
+                "freethreading_compatible": True,
                 "boundscheck": False,
                 "wraparound": False,
                 "cdivision": True,
@@ -267,6 +269,13 @@ def extension(name: str) -> Extension:
     )
 
 
+def requirements() -> list[str]:
+    """The dependencies that pyproject.toml lists, those that this Python can have."""
+    listed = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["tool"]["fastbp"]
+    without = "safetensors" if sysconfig.get_config_var("Py_GIL_DISABLED") else None
+    return [line for line in listed["dependencies"] if line.split(">=")[0] != without]
+
+
 def places() -> dict[str, dict[str, str]]:
     """Where the build writes: beside the sources, or in a folder of its own if it may not there."""
     if os.access(".", os.W_OK):
@@ -276,6 +285,7 @@ def places() -> dict[str, dict[str, str]]:
 
 
 setup(
+    install_requires=requirements(),
     ext_modules=[extension(name) for name in MODULES],
     cmdclass={"build_ext": Build},
     options=places(),

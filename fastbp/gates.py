@@ -12,6 +12,7 @@ al., "Deep residual learning for image recognition", 2016.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any, Self
 
 from numpy.typing import NDArray
@@ -233,8 +234,15 @@ class Residual(Layer):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         value = _check.flag(value, "trainable")
+        with ExitStack() as claims:
+            for model in {layer._model for layer in self._weighted()}:
+                if model is not None:
+                    claims.enter_context(model.claim())
+            self._set_trainable(value)
+
+    def _set_trainable(self, value: bool) -> None:
         for layer in self._within():
-            layer.trainable = value
+            layer._set_trainable(value)
         if self._projection is None:
             self._projection_group = {"trainable": value}
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any, Self, TypedDict, cast
 
 import numpy as np
@@ -153,13 +154,17 @@ class Weighted(Layer):
 
     def _regroup(self, changed: Group) -> None:
         """Change some of `_group`, in the network too if there is one."""
-        group: Group = {**self._group, **changed}
-        if self._model is None:
-            self._group = group
-            return
-        with self._model.claim():
-            self._group = group
+        with nullcontext() if self._model is None else self._model.claim():
+            self._change_group(changed)
+
+    def _change_group(self, changed: Group) -> None:
+        """Do so for a caller that holds the claim of the network."""
+        self._group = {**self._group, **changed}
+        if self._model is not None:
             self._group_in(self._model)
+
+    def _set_trainable(self, value: bool) -> None:
+        self._change_group({"trainable": value})
 
     def _group_in(self, model: Model) -> None:
         """Tell the engine's model the group of this layer."""
@@ -265,7 +270,7 @@ class Weighted(Layer):
 
     def _assign(self, view: NDArray[Any], value: ArrayLike, name: str) -> None:
         value = _check.parameter(value, view.shape, view.dtype, f"{self._path}.{name}")
-        with self._bound().quiet():
+        with self._bound().quiet(writes=True):
             view[...] = value
 
 

@@ -164,7 +164,7 @@ class Network:
         flat = _check.parameter(value, (self.n_parameters,), self._dtype, "parameters")
         flat = self._model.apart(flat)
         begin = 0
-        with self._model.quiet():
+        with self._model.quiet(writes=True):
             before = self._model.arena.copy()
             try:
                 for array in self._arrays():
@@ -206,7 +206,7 @@ class Network:
         if tau > 1:
             raise ConfigError(f"tau: got {brief(tau)}, wanted a number in [0, 1]")
         arena = self._model.arena
-        with self._model.quiet(), other._model.quiet():
+        with self._model.quiet(writes=True), other._model.quiet():
             # In one go: an interrupt finds all moved or none.
             arena[...] = (1 - tau) * arena + tau * other._model.arena
 
@@ -453,6 +453,8 @@ class Network:
         ------
         ConfigError
             The first layer is a `Residual` of as many units as a raw row has columns.
+        BusyError
+            A call of another thread is training the network.
         """
         affine = self._preprocessing
         if affine is None:
@@ -469,19 +471,27 @@ class Network:
             )
             return self.copy()
         twin = self._unset(affine.n_inputs, self.layers, self._dtype)
-        twin.metadata, twin._names = self._notes(), self._names
-        fold(affine, self.layers, twin.layers)
+        with self._model.quiet():
+            twin.metadata, twin._names = self._notes(), self._names
+            fold(affine, self.layers, twin.layers)
         return twin
 
     def copy(self, dtype: DTypeLike | None = None) -> Network:
-        """Return an independent network with the same parameters, in `dtype` if given."""
+        """Return an independent network with the same parameters, in `dtype` if given.
+
+        Raises
+        ------
+        BusyError
+            A call of another thread is training the network.
+        """
         wanted = self._dtype if dtype is None else _check.floating_dtype(dtype)
         twin = self._unset(self._n_inputs, self.layers, wanted)
-        twin.metadata, twin._preprocessing = self._notes(), self._preprocessing
-        twin._names = self._names
-        for mine, other in zip(self.weighted_layers, twin.weighted_layers, strict=True):
-            other.weight[...] = mine.weight
-            other.bias[...] = mine.bias
+        with self._model.quiet():
+            twin.metadata, twin._preprocessing = self._notes(), self._preprocessing
+            twin._names = self._names
+            for mine, other in zip(self.weighted_layers, twin.weighted_layers, strict=True):
+                other.weight[...] = mine.weight
+                other.bias[...] = mine.bias
         return twin
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -498,7 +508,7 @@ class Network:
         BusyError
             A call of another thread is training the network.
         """
-        modelfile.write(path, self._architecture(), self._tensors())
+        modelfile.write(path, *self._packed())
 
     def summary(self) -> str:
         """Return a table of the layers, their shapes and their numbers of parameters."""
@@ -522,7 +532,12 @@ class Network:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as description and tensors, for copies and worker processes."""
-        return _rebuilt, (self._architecture(), self._tensors())
+        return _rebuilt, self._packed()
+
+    def _packed(self) -> tuple[dict[str, Any], modelfile.Tensors]:
+        """Return architecture and tensors of one moment, for a file or a pickle."""
+        with self._model.quiet():
+            return self._architecture(), self._tensors()
 
     def _architecture(self) -> dict[str, Any]:
         """Return what `_rebuilt` needs besides the tensors, as JSON can hold it."""
@@ -543,11 +558,13 @@ class Network:
     def _notes(self) -> dict[str, str]:
         """Return a copy of `metadata`, which the user may have set to anything."""
         notes = self.metadata
+        if isinstance(notes, dict):
+            notes = dict(notes)  # at once: another thread may add to it
         if not isinstance(notes, dict) or not all(
             isinstance(text, str) for item in notes.items() for text in item
         ):
             raise ConfigError(f"metadata: got {brief(notes)}, wanted a dict of strings by strings")
-        return dict(notes)
+        return notes
 
     def _tensors(self) -> modelfile.Tensors:
         """Return copies of the parameters: ``layers.<i>.weight`` and ``layers.<i>.bias``.
@@ -557,12 +574,11 @@ class Network:
         Of a preprocessing also ``preprocessing.mean`` and ``preprocessing.matrix``, in float64, and
         ``preprocessing.image`` if it was fitted: mean and deviation of the mapped columns.
         """
-        with self._model.quiet():
-            found = {
-                f"layers.{i}.{name}": np.array(getattr(layer, name), order="C")
-                for i, layer in enumerate(self.weighted_layers)
-                for name in ("weight", "bias")
-            }
+        found = {
+            f"layers.{i}.{name}": np.array(getattr(layer, name), order="C")
+            for i, layer in enumerate(self.weighted_layers)
+            for name in ("weight", "bias")
+        }
         affine = self._preprocessing
         if affine is not None:
             found |= {"preprocessing.mean": affine.mean, "preprocessing.matrix": affine.matrix}

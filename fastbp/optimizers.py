@@ -48,7 +48,8 @@ class Optimizer:
         if not callable(value) or isinstance(value, type):
             value = _check.number(value, "learning_rate")
         self._learning_rate = value
-        self._constant = np.empty(0)
+        # The rate and an array of it, in one, because trainers in several threads may share this.
+        self._constant: tuple[LearningRate, NDArray[np.float64]] = value, np.empty(0)
 
     def learning_rates(self, first_step: int, count: int, epoch: int = 0) -> NDArray[np.float64]:
         """Return the rates of steps `first_step` .. `first_step + count - 1`, float64 [count].
@@ -58,9 +59,11 @@ class Optimizer:
         rate = self._learning_rate
         if not callable(rate):
             # A constant is kept and sliced: filling an array costs more than a small step.
-            if self._constant.size < count:
-                self._constant = np.full(count, rate)
-            return self._constant[:count]
+            of, rates = self._constant
+            if of != rate or rates.size < count:
+                rates = np.full(count, rate)
+                self._constant = rate, rates
+            return rates[:count]
         if isinstance(rate, Schedule) and rate.per == "epoch":
             return np.full(count, _scheduled(rate, epoch))
         steps = range(first_step, first_step + count)

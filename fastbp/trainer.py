@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from time import perf_counter
 from typing import Any, cast
 
@@ -386,7 +386,7 @@ class Trainer:
         BusyError
             Another call is training the network.
         """
-        with self._stoppable() as stop_request:
+        with self._stoppable() as stop_request, self.network._claim():
             epochs = _check.positive_int(epochs, "epochs")
             given: Checked | Batches
             names = self.network._names
@@ -403,7 +403,7 @@ class Trainer:
             progress = _check.flag(progress, "progress")
             rows, weights = (None, None) if isinstance(given, Batches) else given[1:]
             moment = self._moment(rows, weights, validation_data is not None, called)
-            with self.network._claim(), self._named(names), moment:
+            with self._named(names), moment:
                 called.call("on_fit_begin", x, y, validation_data)
                 fit = self._fit(given, measure, called)
                 with progress_bar(progress, epochs, fit.steps) as bar:
@@ -476,12 +476,12 @@ class Trainer:
         BusyError
             Another call is training the network.
         """
-        (examples, y, weights), names = self._examples(x, y, sample_weight)
         state = self._state
         if isinstance(state.optimizer, LBFGS):
             raise ConfigError("optimizer: got LBFGS in step, wanted fit, or another optimizer")
         network = state.network
         with network._claim():
+            (examples, y, weights), names = self._examples(x, y, sample_weight)
             begin = perf_counter()
             state.watch()
             rates = state.optimizer.learning_rates(state.steps.n, 1, state.history.epochs)
@@ -555,14 +555,17 @@ class Trainer:
         >>> trainer.history["loss"][-1] <= 0.5
         True
         """
-        measure = self._measured(None, None, validation_data, self.network._names)
-        given = _check.callbacks(callbacks, HOOKS)
-        called, state, done = Callbacks(self, given), self._state, self._state.open_epoch
-        if not done.steps:
-            raise ConfigError("end_epoch: got no step since the last epoch, wanted at least one")
-        y = np.empty(0 if done.labels else (0, 1), int)
-        validated = validation_data is not None
-        with self.network._claim(), self._moment(y, None, validated, called):
+        with ExitStack() as stack:
+            stack.enter_context(self.network._claim())
+            measure = self._measured(None, None, validation_data, self.network._names)
+            given = _check.callbacks(callbacks, HOOKS)
+            called, state, done = Callbacks(self, given), self._state, self._state.open_epoch
+            if not done.steps:
+                raise ConfigError(
+                    "end_epoch: got no step since the last epoch, wanted at least one"
+                )
+            y = np.empty(0 if done.labels else (0, 1), int)
+            stack.enter_context(self._moment(y, None, validation_data is not None, called))
             new = [one for one in given if not any(one is old for old in self._begun)]
             begun = Callbacks(self, new)
             begun.call("on_fit_begin", None, None, validation_data)
@@ -674,16 +677,15 @@ class Trainer:
         network = self.network
         with network._model.quiet():
             described, tensors = self._state.pack()
-            tensors = network._tensors() | tensors
-        training = {
-            "version": checkpoint.VERSION,
-            "loss": checkpoint.describe_loss(self._loss),
-            "metrics": checkpoint.describe_metrics(self._metrics),
-            "optimizer": checkpoint.describe_optimizer(self.optimizer),
-            "options": self._options(),
-            "state": described,
-        }
-        return network._architecture(), tensors, training
+            training = {
+                "version": checkpoint.VERSION,
+                "loss": checkpoint.describe_loss(self._loss),
+                "metrics": checkpoint.describe_metrics(self._metrics),
+                "optimizer": checkpoint.describe_optimizer(self.optimizer),
+                "options": self._options(),
+                "state": described,
+            }
+            return network._architecture(), network._tensors() | tensors, training
 
     def _options(self) -> dict[str, Any]:
         """Return the options besides loss and optimizer, as the constructor takes them."""

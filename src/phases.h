@@ -71,6 +71,20 @@ static inline void fbp_put_word(int64_t *word, int64_t value) { __atomic_store_n
 
 static inline int64_t fbp_word(const int64_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
 
+/* Counts that something begins to be written. A reader that counts before it reads and after has read nothing half written if
+ * both are the same: the fences keep the writing after the first and the reading before the second. */
+static inline void fbp_count(int64_t *begun)
+{
+    __atomic_add_fetch(begun, 1, __ATOMIC_SEQ_CST);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+static inline int64_t fbp_counted(const int64_t *begun)
+{
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return __atomic_load_n(begun, __ATOMIC_SEQ_CST);
+}
+
 /* A thread computes an item from memory of others: weights, and rows in their slots. Only if it is late, because the item is
  * done and the next phases have begun, may they write that memory meanwhile, and then fbp_item_apply fails and the result is
  * thrown away. To wait for such a thread would be a barrier, and for its own copy of the weights each step would write twice as

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 
 import numpy as np
 import pytest
@@ -14,6 +15,44 @@ def pytest_collection_finish():
     """What is imported and collected by now stays: looking it through for garbage takes 0.3 s."""
     gc.collect()
     gc.freeze()
+
+
+# Words of tests that pytest-run-parallel is not to run in several threads at once, because what
+# they do is seen, or done, by the whole process.
+PROCESS_WIDE = {
+    "forced(": "forces how every step is done",
+    "set_num_threads": "the number of threads is one for all",
+    "use_isa": "so is the kernel set",
+    "live_bytes": "counts the memory of all threads",
+    "fail_allocation": "the allocation that fails may be another thread's",
+    "monkeypatch": "patches what all see",
+    "signal": "signals come to the main thread alone",
+    "fork": "a child of several threads is in an unknown state",
+    "capsys": "there is one stdout",
+    "chdir": "and one folder",
+    "environ": "and one environment",
+    "switchinterval": "and one interval of the GIL",
+    "tracemalloc": "counts the memory of all threads",
+    "getrusage": "so does this",
+    "reader": "hides a library from all",
+    "catch_warnings": "the filters are one list for all before Python 3.14",
+    "pytest.warns": "the same",
+    "threadpool_limits": "limits the teams of all threads",
+    "saved": "the threads of a test share its fixtures, here a file that they write to",
+    "machine": "and a pretended clock",
+    "test_packing": "its helpers force how every step is done",
+    "test_regime": "the same",
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item):
+    if not item.config.getoption("parallel_threads", None):
+        return
+    source = inspect.getsource(item.function) + " ".join([item.nodeid, *item.fixturenames])
+    for word, reason in PROCESS_WIDE.items():
+        if word in source:
+            item.add_marker(pytest.mark.thread_unsafe(reason=f"{word}: {reason}"))
 
 
 @pytest.fixture(params=runtime.isas())

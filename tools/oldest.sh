@@ -17,7 +17,7 @@ import sys, tomllib
 project = tomllib.load(open(sys.argv[1], "rb"))
 lists = {
     "build": project["build-system"]["requires"],
-    "run": project["project"]["dependencies"],
+    "run": project["tool"]["fastbp"]["dependencies"],
     "test": project["project"]["optional-dependencies"]["test"],
 }
 print("\n".join(line.replace(">=", "==") for line in lists[sys.argv[2]]))

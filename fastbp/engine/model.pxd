@@ -24,7 +24,9 @@ cdef class Claim:
 cdef class Quiet:
     """A time in which no other thread trains a model."""
     cdef Model model
-    cdef Py_ssize_t claims
+    cdef Claim claim    # of a block that writes
+    cdef bint writes
+    cdef int64_t claims
 
 cdef class Model:
     cdef readonly Py_ssize_t n_inputs, n_outputs, n_nodes
@@ -34,9 +36,9 @@ cdef class Model:
     cdef Node *nodes
     cdef size_t item
     cdef int dtype_code
-    cdef int64_t busy, claimed  # the process that runs a call, and the one that holds the claim; 0: none
-    cdef unsigned long claimant # the thread that holds it
-    cdef Py_ssize_t claims      # how often it was taken
+    cdef int64_t busy           # the process that runs a call; 0: none
+    cdef int64_t claimed        # the process and the thread that hold the claim; 0: none
+    cdef int64_t claims         # how often it was taken
     cdef int refuse_others(self) except -1
     cdef const fbp_kernels *kernels(self) except NULL
     cdef Py_ssize_t flops_of_a_row(self) noexcept

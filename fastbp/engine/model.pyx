@@ -5,21 +5,35 @@ import numpy as np
 cimport cython
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.pythread cimport PyThread_get_thread_ident
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastbp.engine.forward cimport ADD, BRANCH, DENSE, GATE, Op, activation_of, forward_rows
 from fastbp.engine.rows cimport converts, rows_of
 from fastbp.engine.runtime cimport (FBP_CROSS_ENTROPY, FBP_F32, FBP_F64, FBP_SAVED_SLOPE, FBP_LINE_BYTES, bounded_threads, claim,
-                                    code_of, fbp_gate, fbp_leading_dimension, fbp_loss, fbp_loss_from_logits, fbp_needs_slope,
-                                    fbp_put_word, fbp_rows, fbp_swap, fbp_word, flush_denormals, kernels_of, offer_limits, pause,
-                                    process, restore_denormals, team_run, threads_now)
+                                    code_of, fbp_count, fbp_counted, fbp_gate, fbp_leading_dimension, fbp_loss,
+                                    fbp_loss_from_logits, fbp_needs_slope, fbp_put_word, fbp_rows, fbp_swap, fbp_word,
+                                    flush_denormals, kernels_of, offer_limits, pause, process, restore_denormals, team_run,
+                                    threads_now)
 
 from fastbp.engine.runtime import GATES, LOSSES
 from fastbp.errors import BusyError
 
 cnp.import_array()
+
+cdef extern from *:
+    """
+    /* The number of the calling thread, from 1 on. Unlike its ident it is never that of a later thread. */
+    static int64_t fbp_thread_number(void)
+    {
+        static int64_t last;
+        static _Thread_local int64_t number;
+        if (!number)
+            number = __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
+        return number;
+    }
+    """
+    int64_t fbp_thread_number() noexcept
 
 cdef enum:
     PASS_ROWS = 128             # rows of a block of a forward pass, so that its activations stay in cache
@@ -29,6 +43,7 @@ cdef enum:
     SHORT_LOT = 10000000        # nanoseconds; the next lot is larger if one took less,
     LONG_LOT = 40000000         # and smaller if it took more
     LOT_GROWTH = 4
+    BITS_OF_A_THREAD = 32       # of a claim; the others are the process
     STACK_BYTES = 8192          # smaller buffers are on the stack: malloc would show in the time of one row of a small network
 
 OPS = {"dense": DENSE, "gate": GATE, "branch": BRANCH, "add": ADD}
@@ -55,20 +70,31 @@ cdef class Claim:
 
     cdef void give_back(self):
         if self.model is not None:
-            self.model.claimed, self.model = 0, None
+            fbp_put_word(&self.model.claimed, 0)
+            self.model = None
+
+
+cdef int64_t claim_of_thread() noexcept:
+    """What `Model.claimed` is while the calling thread holds the claim: one word, so that nobody sees half of it."""
+    return process() << BITS_OF_A_THREAD | fbp_thread_number()
 
 
 cdef class Quiet:
     """A time in which no other thread trains a model, as a context manager: see `Model.quiet`."""
 
     def __enter__(self):
+        # Counted first: a claim that is taken afterwards is either refused here or counted until the end.
+        self.claims = fbp_counted(&self.model.claims)
         self.model.refuse_others()
-        self.claims = self.model.claims
+        if self.writes and fbp_word(&self.model.claimed) != claim_of_thread():
+            self.claim = self.model.claim()
         return self
 
     def __exit__(self, kind, error, trace):
-        if kind is None and self.model.claims != self.claims:
-            raise BusyError("network: got a call that trains it while another copied or wrote all of it, wanted one at a time")
+        if self.claim is not None:
+            self.claim.give_back()
+        elif kind is None and fbp_counted(&self.model.claims) != self.claims:
+            raise BusyError("network: got a call that trains it while another copied all of it, wanted one at a time")
 
 
 cdef class Model:
@@ -153,29 +179,32 @@ cdef class Model:
         """
         cdef Claim claim = Claim.__new__(Claim)  # before it is needed: it may not fit into memory
         cdef int64_t holder = fbp_word(&self.claimed)
-        if holder == process() or not fbp_swap(&self.claimed, holder, process()):
-            raise BusyError("network: got a second call that trains it, wanted one at a time")
-        self.claimant, self.claims = PyThread_get_thread_ident(), self.claims + 1
+        if holder >> BITS_OF_A_THREAD == process() or not fbp_swap(&self.claimed, holder, claim_of_thread()):
+            raise BusyError("network: got a second call that trains or writes it, wanted one at a time")
         claim.model = self
+        fbp_count(&self.claims)
         return claim
 
     cdef int refuse_others(self) except -1:
         """Raise BusyError if a call of another thread holds the claim; in a callback the thread itself holds it."""
-        if fbp_word(&self.claimed) == process() and self.claimant != <unsigned long>PyThread_get_thread_ident():
+        cdef int64_t holder = fbp_word(&self.claimed)
+        if holder >> BITS_OF_A_THREAD == process() and holder != claim_of_thread():
             raise BusyError("network: got a call that copies or writes all of it while another thread trains it, wanted it between "
                             "two calls, or in a callback")
         return 0
 
-    def quiet(self):
-        """Return a context manager for a block that copies or writes the parameters.
+    def quiet(self, bint writes=False):
+        """Return a context manager for a block that copies the parameters, or that `writes` all of them.
+
+        A block that writes holds the claim, unless this thread does so already, in a callback.
 
         Raises
         ------
         BusyError
-            A call of another thread holds the claim, or has taken it before the end of the block.
+            A call of another thread holds the claim; or has held it before the end of a block that copies.
         """
         cdef Quiet quiet = Quiet.__new__(Quiet)
-        quiet.model = self
+        quiet.model, quiet.writes = self, writes
         return quiet
 
     cdef const fbp_kernels *kernels(self) except NULL:

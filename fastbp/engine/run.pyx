@@ -20,8 +20,8 @@ from fastbp.engine.model cimport Model, targets_of, weights_or_null
 from fastbp.engine.plan cimport BAD_LABEL, STREAM, WIDE, Plan, Slot, slot_of
 from fastbp.engine.rows cimport converts, rows_of
 from fastbp.engine.runtime cimport (FBP_CROSS_ENTROPY, FBP_LINEAR, FBP_SGD, Memory, bounded_threads, code_of, fbp_activation,
-                                    fbp_delta_scratch, fbp_loss, fbp_loss_classifies, fbp_loss_from_logits, fbp_rule_has_m,
-                                    fbp_rule_has_v, process, threads_now)
+                                    fbp_delta_scratch, fbp_loss, fbp_loss_classifies, fbp_loss_from_logits, fbp_put_word,
+                                    fbp_rule_has_m, fbp_rule_has_v, fbp_swap, fbp_word, process, threads_now)
 from fastbp.engine.signals cimport Interrupts
 from fastbp.engine.team cimport run_steps
 from fastbp.engine.wide cimport pack_first_layer, place_blocks, unpack_first_layer
@@ -48,10 +48,18 @@ seen = set()
 
 cdef class StepCount:
     """Steps done in the life of a trainer. The engine counts them, so no interrupt can come between a step and its count."""
-    cdef public Py_ssize_t n
+    cdef int64_t count
 
-    def __cinit__(self, Py_ssize_t n=0):
-        self.n = n
+    def __cinit__(self, int64_t n=0):
+        self.count = n
+
+    @property
+    def n(self):
+        return fbp_word(&self.count)
+
+    @n.setter
+    def n(self, int64_t value):
+        fbp_put_word(&self.count, value)
 
 
 cdef class Run:
@@ -94,14 +102,14 @@ cdef class Run:
     cdef Node *nodes                # as they are when the run is made: the model's groups may change later
     cdef int n_threads
     cdef Py_ssize_t batch_size
-    cdef int64_t running
+    cdef int64_t running            # the process in which a call uses this run; 0: none
+    cdef int64_t steps_done
     cdef object x, y, weights, weight_sums, stand_ins, contention
     cdef Interrupts interrupts
     cdef StepCount count
     cdef cnp.ndarray rows_in_order
     cdef bint shuffled              # whether `rows_in_order` is not 0 .. n-1 any more
     cdef readonly object state, order
-    cdef readonly Py_ssize_t done
     cdef public object snapshot
     cdef public bint guards
     cdef int small_state            # whether the optimizer state is within the bounds of engine/guard.pyx; -1: not known
@@ -172,9 +180,15 @@ cdef class Run:
 
         `weights`, float64 [n], weight the losses of the rows; rows of weight 0 have no influence, whatever their targets. `order` is read-only, because steps use it unchecked.
         """
+        take(&self.running)
+        try:
+            self.bind_rows(x, y, weights)
+        finally:
+            fbp_put_word(&self.running, 0)
+
+    cdef int bind_rows(self, x, cnp.ndarray y, weights) except -1:
         cdef Plan *p = &self.plan
         cdef Py_ssize_t n = len(x), batch = min(self.batch_size, n)
-        self.require_idle(self.running)
         if batch != p.batch:
             self.make_workspace(batch)
         self.x, self.y, self.weights = x, y, weights
@@ -211,14 +225,15 @@ cdef class Run:
 
     def release(self):
         """Return the workspace and drop it; `bind` makes a new one."""
+        take(&self.running)
         memory, self.workspace, self.plan.batch = self.workspace, None, 0
+        fbp_put_word(&self.running, 0)
         return memory
 
-    cdef int require_idle(self, int64_t busy) except -1:
-        """Raise BusyError if `busy` is this process: a call of it is at work. A forked child ignores the calls of its parent."""
-        if busy == process():
-            raise BusyError("network: got a second call that writes it while one is running, wanted one at a time")
-        return 0
+    @property
+    def done(self):
+        """The steps of this run."""
+        return fbp_word(&self.steps_done)
 
     @property
     def weight(self):
@@ -244,9 +259,12 @@ cdef class Run:
 
     def shuffle(self, bit_generator):
         """Put a new random permutation of the rows into `order`, drawing from a NumPy bit generator."""
-        self.require_idle(self.running)
-        self.shuffled = True
-        shuffle(self.rows_in_order, bit_generator)
+        take(&self.running)
+        try:
+            self.shuffled = True
+            shuffle(self.rows_in_order, bit_generator)
+        finally:
+            fbp_put_word(&self.running, 0)
 
     def steps(self, Py_ssize_t first, Py_ssize_t count, cnp.ndarray learning_rates):
         """Steps first .. first+count-1 of the epoch: (sum of losses and weight of the correct rows of the epoch so far, steps done).
@@ -255,19 +273,27 @@ cdef class Run:
         If fewer steps were done than asked for, the next one has the `fault`, or without one training is to stop; its update was
         not applied.
         """
+        take(&self.running)
+        try:
+            take(&self.updated.busy)
+            try:
+                return self.do_steps(first, count, learning_rates)
+            finally:
+                fbp_put_word(&self.updated.busy, 0)
+        finally:
+            fbp_put_word(&self.running, 0)
+
+    cdef tuple do_steps(self, Py_ssize_t first, Py_ssize_t count, cnp.ndarray learning_rates):
         cdef Plan *p = &self.plan
         cdef Forced force = forced()
-        self.require_idle(self.updated.busy)
         cdef int wanted = p.team, team = 1
         if wanted > 1:
             team = threads_now(wanted if force.active else self.contention.choose(wanted))
         self.begin(first, count, learning_rates, team, force)
         cdef double started = perf_counter() if wanted > 1 else 0
-        self.running = self.updated.busy = process()
         with nogil:
             run_steps(p, team)
         unpack_first_layer(p)
-        self.running = self.updated.busy = 0
         cdef Py_ssize_t done = count
         if p.failed >= 0:
             done = p.failed
@@ -276,9 +302,9 @@ cdef class Run:
             done = (p.phase - 1) // p.n_phases
         if not p.proved:
             self.small_state = -1
-        self.done += done
+        fbp_put_word(&self.steps_done, self.steps_done + done)
         self.step += done
-        self.count.n += done
+        fbp_put_word(&self.count.count, self.count.count + done)
         if self.interrupts.error is not None:
             error, self.interrupts.error = self.interrupts.error, None
             raise error
@@ -299,7 +325,7 @@ cdef class Run:
         p.order = <const int64_t *>cnp.PyArray_DATA(self.rows_in_order)
         p.learning_rates = <const double *>cnp.PyArray_DATA(learning_rates)
         p.first_step, p.n_steps, p.failed, p.fault, p.interrupted = first, count, -1, 0, 0
-        p.age = self.age + self.done
+        p.age = self.age + self.steps_done
         if first == 0:
             p.loss_sum = p.correct_sum = p.weight_sum = 0
         if p.weights != NULL:
@@ -338,6 +364,17 @@ cdef class Run:
         self.weight_sums, self.stand_ins = sums, stand_ins
         p.weight_sums, p.stand_ins = sum_of, stand_in_of
         return 0
+
+
+cdef int take(int64_t *word) except -1:
+    """Put this process into a word, at the begin of a call, that is to be 0 again at its end.
+
+    Raise BusyError if another call of this process is in it. A forked child ignores the calls of its parent.
+    """
+    cdef int64_t holder = fbp_word(word)
+    if holder == process() or not fbp_swap(word, holder, process()):
+        raise BusyError("network: got a second call that writes it while one is running, wanted one at a time")
+    return 0
 
 
 def gradients(Model model, loss, x, cnp.ndarray y, long long n_threads, bint inputs, double parameter=0,

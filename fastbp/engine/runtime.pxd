@@ -140,6 +140,8 @@ cdef extern from "phases.h" nogil:
     void fbp_put_word(int64_t *word, int64_t value)
     int64_t fbp_word(const int64_t *word)
     int fbp_swap(int64_t *word, int64_t before, int64_t value)
+    void fbp_count(int64_t *begun)
+    int64_t fbp_counted(const int64_t *begun)
     void fbp_end_phase(int64_t *current, int64_t phase)
 
 cdef class Memory:

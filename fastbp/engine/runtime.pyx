@@ -79,13 +79,12 @@ def isas():
     return [name for name in names if fbp_find_kernels(name.encode(), FBP_F32) != NULL]
 
 
-cdef str current_isa
 cdef const fbp_kernels *current[2]     # by fbp_dtype; FBP_N_DTYPES is no constant to Cython before 3.3
 
 
 def isa():
     """Name of the kernel set in use."""
-    return current_isa
+    return current[<int>FBP_F32].isa.decode()
 
 
 def use_isa(name):
@@ -96,11 +95,9 @@ def use_isa(name):
     ConfigError
         If no such set exists or this machine cannot run it.
     """
-    global current_isa
     cdef int dtype
     if name not in isas():
         raise ConfigError(f"ISA: got {name!r}, wanted one of {', '.join(isas())} on this machine")
-    current_isa = name
     for dtype in range(<int>FBP_N_DTYPES):
         current[dtype] = fbp_find_kernels(name.encode(), <fbp_dtype>dtype)
 
@@ -126,8 +123,8 @@ cdef int code_of(dict names, str name, str what) except -1:
 
 # Threads
 
-cdef int max_threads = 0
-cdef bint warned = False, warned_of_limit = False
+cdef int64_t max_threads = 0                # 0: not known yet
+cdef int64_t warned = 0, warned_of_limit = 0
 
 cdef enum:
     THREADS_OF_A_CORE = 4   # more threads than this gain nothing
@@ -140,7 +137,7 @@ cdef int most_threads = max(LEAST_BOUND, THREADS_OF_A_CORE * (os.cpu_count() or 
 cdef int usual_team = omp_num_threads() or fbp_team_cpus()
 
 # Whether limits of threadpoolctl reach the team; without help they reach OpenMP's.
-cdef bint reached = TEAM != "pthread"
+cdef int64_t reached = TEAM != "pthread"
 
 fbp_watch_forks()
 
@@ -176,9 +173,7 @@ def allow_threads(int n):
 
 cdef int offer_limits() except -1:
     """Tell threadpoolctl of the team, as soon as it has been imported."""
-    global reached
-    if not reached and "threadpoolctl" in sys.modules:
-        reached = True
+    if not fbp_word(&reached) and "threadpoolctl" in sys.modules and fbp_swap(&reached, 0, 1):
         register(__file__, TEAM, allowed_threads, allow_threads)
     return 0
 
@@ -197,7 +192,6 @@ def set_num_threads(n):
     ConfigError
         `n` is something else.
     """
-    global max_threads
     wanted = None
     if n is not None and not isinstance(n, (bool, np.bool_)):
         try:
@@ -206,7 +200,7 @@ def set_num_threads(n):
             wanted = None
     if n is not None and (wanted is None or not 1 <= wanted < 2 ** 31):
         raise ConfigError(f"n_threads: got {brief(n)}, wanted a whole number from 1 to {2 ** 31 - 1}, or None")
-    max_threads = 0 if wanted is None else bounded_threads(wanted)
+    fbp_put_word(&max_threads, 0 if wanted is None else bounded_threads(wanted))
 
 
 def get_num_threads():
@@ -216,29 +210,27 @@ def get_num_threads():
     ``OMP_NUM_THREADS``, or ``FASTBP_NUM_THREADS`` instead of these; at most what ``threadpoolctl.threadpool_limits`` leaves to
     the calling thread. 1 in a build without threads.
     """
-    global max_threads
-    if max_threads == 0:
-        max_threads = bounded_threads(available_cpus())
+    cdef int64_t n_threads = fbp_word(&max_threads)
+    if n_threads == 0:
+        n_threads = bounded_threads(available_cpus())
+        fbp_swap(&max_threads, 0, n_threads)  # unless another thread has set it meanwhile
     offer_limits()
-    return limited(max_threads) if has_threads() else 1
+    return limited(<int>n_threads) if has_threads() else 1
 
 
 cdef int threads_now(int n_threads) except -1:
     """The team for a region that asks for n_threads: as many as the system grants; 1 in a child in which a team would hang."""
-    global warned, warned_of_limit
     offer_limits()
     n_threads = limited(n_threads)
     if n_threads <= 1 or not has_threads():
         return 1
     if fbp_team_lost():
-        if not warned:
-            warned = True
+        if fbp_swap(&warned, 0, 1):
             warnings.warn("fastbp runs on one thread in a process that was forked from one with several threads; "
                           "start processes with the spawn or forkserver method instead", RuntimeWarning, stacklevel=2)
         return 1
     cdef int ready = fbp_team_ready(n_threads)
-    if ready < n_threads and not warned_of_limit:
-        warned_of_limit = True
+    if ready < n_threads and fbp_swap(&warned_of_limit, 0, 1):
         warnings.warn(f"fastbp: the system lets this process start {ready - 1} more threads, wanted {n_threads - 1}; "
                       "the results are the same with fewer", RuntimeWarning, stacklevel=2)
     return ready

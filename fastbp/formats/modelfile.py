@@ -4,7 +4,7 @@ Knows files, and layers as JSON describes them, not networks. The metadata holds
 ("fastbp"), ``format_version``, ``architecture`` (JSON), in a checkpoint ``training`` (JSON), and
 ``sha256``, a SHA-256 over the others, the names, dtypes and shapes of the tensors and their bytes,
 so any changed byte is found. Nothing is unpickled. The library safetensors is imported when a file
-is read or written.
+is read or written; `tensorfile` stands in for it where that fails.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import stat
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from ..activations import resolve
 from ..errors import ConfigError, CorruptModelError, FormatVersionError
 from ..gates import Gated, Maxout, Residual
 from ..layers import Dense, Layer, Weighted
-from . import atomicfile
+from . import atomicfile, tensorfile
 from .atomicfile import FilePath
 
 __all__ = [
@@ -71,8 +72,7 @@ def write(
     OSError
         The folder does not exist, is not writable or is full; the old file is untouched.
     """
-    from safetensors.numpy import save as to_bytes
-
+    to_bytes, _, _ = _library()
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     metadata = {
         "format": FORMAT,
@@ -133,9 +133,7 @@ def read_checkpoint(
 
 def _read(path: FilePath) -> tuple[dict[str, str], Tensors]:
     """Return the metadata and the tensors of a file whose checksum is right."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as from_bytes
-
+    _, from_bytes, refusal = _library()
     name = _check.path(path)
     # Read, not mapped: a file that another process cuts meanwhile would end the process.
     with open(name, "rb") as file:
@@ -155,7 +153,7 @@ def _read(path: FilePath) -> tuple[dict[str, str], Tensors]:
     try:
         tensors = from_bytes(content)
     # The library raises other errors for damage in other places.
-    except (SafetensorError, ValueError, TypeError, KeyError, OverflowError) as error:
+    except (refusal, ValueError, TypeError, KeyError, OverflowError) as error:
         raise CorruptModelError(f"{name} is not a readable safetensors file: {error}") from error
     checksum = metadata.pop("sha256", None)
     if checksum != _digest(metadata, tensors):
@@ -163,6 +161,18 @@ def _read(path: FilePath) -> tuple[dict[str, str], Tensors]:
     # The checksum is the same in every version, so a damaged number is not taken for another one.
     _require_version(name, metadata)
     return metadata, tensors
+
+
+def _library() -> tuple[
+    Callable[[Tensors, dict[str, str]], bytes], Callable[[bytes], Tensors], type[Exception]
+]:
+    """Return what turns tensors and metadata into bytes, what reads these, and its error."""
+    try:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load, save
+    except ImportError:
+        return tensorfile.save, tensorfile.load, ValueError
+    return save, load, SafetensorError
 
 
 def _metadata(path: str, header: bytes) -> tuple[dict[str, str], int]:

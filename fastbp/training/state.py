@@ -210,6 +210,24 @@ class Moment:
         self.before_step: NDArray[Any] | None = None
 
 
+class Unchanged:
+    """The last thing in a pickle: an error there if training has begun since the first.
+
+    Parameters
+    ----------
+    network : Network
+    """
+
+    def __init__(self, network: Network) -> None:
+        self._quiet = network._model.quiet()
+        self._quiet.__enter__()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Refuse what would hold numbers of two moments; leave nothing in the pickle."""
+        self._quiet.__exit__(None, None, None)
+        return type(None), ()
+
+
 class TrainingState:
     """What training changes: all that a call of `fit` or `step` goes on from.
 
@@ -384,10 +402,12 @@ class TrainingState:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a pickle holds."""
-        return vars(self) | {"steps": self.steps.n, "moment": Moment()}
+        begun = Unchanged(self.network)
+        return vars(self) | {"steps": self.steps.n, "moment": Moment(), "unchanged": begun}
 
     def __setstate__(self, values: dict[str, Any]) -> None:
         """Take what a pickle holds."""
+        values = {name: value for name, value in values.items() if name != "unchanged"}
         vars(self).update(values, steps=StepCount(values["steps"]))
 
 

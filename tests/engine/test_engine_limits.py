@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from arrays import same_bits
 from networks import Net, train
+from together import together
 
 from fastbp.engine import runtime
 from fastbp.engine.model import Model
@@ -200,6 +201,24 @@ def test_the_second_writer_gets_busy_error_and_the_first_is_undisturbed(name):
         count *= 2
     assert net.digest() == undisturbed_digest(count // 2)
     assert run.steps(0, 1, np.array([0.1]))[2] == 1  # free again
+
+
+def test_of_steps_at_once_each_is_done_or_refused():
+    (net, run), (twin, alone) = long_run(4), long_run(4)
+    rates = np.full(4, 1e-3)
+
+    def steps():
+        done = 0
+        for _ in range(5000):
+            with contextlib.suppress(BusyError):
+                done += run.steps(0, 4, rates)[2]
+        return done
+
+    done = sum(together([steps] * 4))
+    for _ in range(done // 4):
+        alone.steps(0, 4, rates)
+    assert run.done == alone.done == done
+    assert net.digest() == twin.digest()
 
 
 def test_many_threads_may_predict_with_one_network(dtype):

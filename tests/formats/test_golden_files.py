@@ -20,7 +20,7 @@ RECORDED = golden.recorded()
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_what_comes_out_of_a_file(name):
+def test_what_comes_out_of_a_file(name, reader):
     found = golden.what_comes_out(name)
     for key, value in RECORDED[name].items():
         assert found[key] == value, key

@@ -117,7 +117,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_hostile_files_are_refused(case, tmp_path):
+def test_hostile_files_are_refused(case, reader, tmp_path):
     path = tmp_path / "net"
     path.write_bytes(HOSTILE[case]())
     for load in (fb.load, fb.Trainer.load):

@@ -178,6 +178,8 @@ def beside_training() -> list[str]:
         "pickle": lambda: pickle.dump(net, io.BytesIO()),
         "pickle the trainer": lambda: pickle.dump(owner, io.BytesIO()),
         "copy": lambda: copy.deepcopy(net),
+        "own copy": net.copy,
+        "fold": net.fold,
         "copy the trainer": lambda: copy.deepcopy(owner),
         "parameters": lambda: setattr(net, "parameters", weights),
         "weight": lambda: setattr(net.layers[0], "weight", np.zeros((120, 200))),
