@@ -347,7 +347,7 @@ class LBFGS(Optimizer):
         self, tol: float = 1e-5, history_size: int = 10, max_evaluations: int = 15000
     ) -> None:
         self.hyperparameters: dict[str, float] = {}
-        self._constant = np.empty(0)
+        self._constant = self._learning_rate, np.empty(0)
         self.tol = _check.number(tol, "tol")
         self.history_size = _check.positive_int(history_size, "history_size")
         self.max_evaluations = _check.positive_int(max_evaluations, "max_evaluations")
