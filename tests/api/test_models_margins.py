@@ -7,6 +7,7 @@ import pytest
 
 import fastbp as fb
 from fastbp import models, testing
+
 minimize = pytest.importorskip("scipy.optimize").minimize
 
 

@@ -1,4 +1,4 @@
-"""The scalar kernels and what is around them, in C11 without the extensions that Microsoft's compiler lacks.
+"""The scalar kernels and what is around them, in C11 without extensions of GCC and Clang.
 
 Clang stands in for it: it is told to be no Clang, and `msvc/` has the intrinsics. So this is a test
 of our code, not of that compiler.
