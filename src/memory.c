@@ -31,8 +31,7 @@ void *fbp_alloc(size_t bytes)
 {
     void *memory;
     const size_t alignment = bytes >= 2 * HUGE_PAGE ? HUGE_PAGE : FBP_LINE_BYTES;
-    if (__atomic_load_n(&until_failure, __ATOMIC_SEQ_CST) > 0 &&
-        __atomic_fetch_sub(&until_failure, 1, __ATOMIC_SEQ_CST) == 1)
+    if (__atomic_load_n(&until_failure, __ATOMIC_SEQ_CST) > 0 && __atomic_fetch_sub(&until_failure, 1, __ATOMIC_SEQ_CST) == 1)
         return NULL;
     memory = aligned(alignment, bytes ? bytes : 1);
     if (!memory)

@@ -65,8 +65,7 @@ static inline int64_t nanoseconds(void)
     LARGE_INTEGER now, frequency;
     QueryPerformanceCounter(&now);
     QueryPerformanceFrequency(&frequency);
-    return now.QuadPart / frequency.QuadPart * 1000000000 +
-           now.QuadPart % frequency.QuadPart * 1000000000 / frequency.QuadPart;
+    return now.QuadPart / frequency.QuadPart * 1000000000 + now.QuadPart % frequency.QuadPart * 1000000000 / frequency.QuadPart;
 }
 
 /* Sleeps while *word == value, and may wake up earlier. */
@@ -99,10 +98,7 @@ static inline int64_t nanoseconds(void)
 }
 
 #ifdef __linux__
-static inline void sleep_while(int *word, int value)
-{
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
-}
+static inline void sleep_while(int *word, int value) { syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0); }
 static inline void wake_all(int *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0); }
 #else
 static inline void sleep_while(int *word, int value)

@@ -20,7 +20,8 @@ static inline long long _InterlockedExchange64(volatile long long *place, long l
 
 #define _InterlockedExchangeAdd(place, n) __sync_fetch_and_add((volatile int *)(place), (int)(n))
 #define _InterlockedExchangeAdd64(place, n) __sync_fetch_and_add((volatile long long *)(place), n)
-#define _InterlockedCompareExchange(place, to, from) __sync_val_compare_and_swap((volatile int *)(place), (int)(from), (int)(to))
+#define _InterlockedCompareExchange(place, to, from) \
+    __sync_val_compare_and_swap((volatile int *)(place), (int)(from), (int)(to))
 #define _InterlockedCompareExchange64(place, to, from) __sync_val_compare_and_swap((volatile long long *)(place), from, to)
 #define _ReadWriteBarrier() __sync_synchronize()
 
