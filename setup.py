@@ -3,8 +3,10 @@
 Everything else is in pyproject.toml. Environment variables:
 
 CC=clang-cl              on Windows, for vector kernels; Microsoft's compiler has scalar ones
-FASTBP_NO_OPENMP=1       one thread only
-FASTBP_REQUIRE_OPENMP=1  an error, not one thread, where the compiler cannot link OpenMP
+FASTBP_THREADS=...       what a team of threads is: openmp, pthread (a team of fastbp's own) or none
+                         (one thread only). Default: openmp under Linux with glibc, pthread
+                         elsewhere, and where the compiler cannot link OpenMP
+FASTBP_REQUIRE_OPENMP=1  an error where openmp is the default and the compiler cannot link it
 FASTBP_ASSERT=1          kernels that check their shapes and codes
 """
 
@@ -47,7 +49,7 @@ MSVC = {
     "-DNDEBUG": ["/DNDEBUG"],
     "-UNDEBUG": ["/UNDEBUG"],
 }
-CORE = ["src/dispatch.c", "src/memory.c", "src/threads.c"]
+CORE = ["src/dispatch.c", "src/memory.c", "src/threads.c"]  # and team.c, which has flags of its own
 # What the modules include; the compiler lists what goes into a kernel object.
 HEADERS = ["src/phases.h", "src/platform.h", *map(str, sorted(Path("src").glob("fbp*.h")))]
 RUNTIME = "fastbp.engine.runtime"  # the only extension that links the core
@@ -68,6 +70,19 @@ ISAS = {
 PARTS = {"STREAM": [], "DENSE": ["-falign-loops=64"], "ROWS": []}
 MACHINES = {"AMD64": "x86_64", "arm64": "aarch64", "i586": "i386", "i686": "i386"}
 MACHINES |= {"win-amd64": "x86_64", "win-arm64": "aarch64", "win32": "i386"}
+# What a team of threads may be, and the flags of its source and of the module that has it, but for
+# Windows; src/threads.c needs the threads in any case.
+TEAMS = {"openmp": ["-fopenmp", "-pthread"], "pthread": ["-pthread"], "none": ["-pthread"]}
+
+
+def usual_team(target: str) -> str:
+    """The team of a build that asks for none.
+
+    Apple's compiler has no OpenMP, and the systems of musl and Windows no library of it; a second
+    one beside that of PyTorch may end the process.
+    """
+    libc = f"{sysconfig.get_config_var('SOABI')} {sysconfig.get_config_var('HOST_GNU_TYPE')}"
+    return "pthread" if target.startswith(("macosx", "win")) or "musl" in libc else "openmp"
 
 
 def machine(target: str) -> str:
@@ -137,15 +152,19 @@ class Build(build_ext):
         self.choose_compiler()
         self.remove_harmful_flags()
         self.translate()
-        flags, openmp = [*FLAGS, *BASELINE.get(self.machine, [])], self.openmp_flags()
+        flags, team = [*FLAGS, *BASELINE.get(self.machine, [])], self.team()
         for extension in self.extensions:
             extension.include_dirs = ["src", np.get_include()]
-            extension.extra_compile_args = [*self.target, *spelled(flags, self.kind), *openmp]
-            extension.extra_link_args = [*openmp, *([] if self.windows else ["-lm"])]
+            extension.extra_compile_args = [*self.target, *spelled(flags, self.kind)]
+            extension.extra_link_args = [] if self.windows else ["-lm"]
             if extension.name == RUNTIME:
                 extension.libraries = ["synchronization"] if self.windows else []
-                extension.extra_objects = self.kernel_objects(flags)
-                extension.depends += extension.extra_objects
+                extension.extra_link_args += self.team_flags(team)
+                extension.extra_objects = [
+                    *self.kernel_objects(flags),
+                    self.team_object(team, flags),
+                ]
+                extension.depends += [*extension.extra_objects, self.note(team)]
         super().build_extensions()
 
     def choose_compiler(self) -> None:
@@ -206,16 +225,29 @@ class Build(build_ext):
         for extension in self.extensions:
             extension.sources = sources[extension.name]
 
-    def openmp_flags(self) -> list[str]:
-        """``-fopenmp`` where the compiler links it and FASTBP_NO_OPENMP is not set."""
-        if is_set("FASTBP_NO_OPENMP"):
-            return []
+    def team(self) -> str:
+        """What a team of threads is in this build."""
+        wanted = os.environ.get("FASTBP_THREADS", "")
+        if wanted not in ("", *TEAMS):
+            raise SystemExit(
+                f"fastbp: got FASTBP_THREADS={wanted}, wanted one of {', '.join(TEAMS)}"
+            )
+        if (wanted or usual_team(self.plat_name)) == "openmp":
+            problem = self.problem_with_openmp()
+            if problem and (wanted or is_set("FASTBP_REQUIRE_OPENMP")):
+                raise SystemExit(f"fastbp: the compiler cannot link OpenMP ({problem})")
+            if problem:
+                wanted = "pthread"
+                print(f"fastbp: building with FASTBP_THREADS={wanted} ({problem})", file=sys.stderr)
+        return wanted or usual_team(self.plat_name)
+
+    def team_flags(self, team: str) -> list[str]:
+        return [] if self.windows else TEAMS[team]
+
+    def problem_with_openmp(self) -> Exception | None:
+        """Why the compiler cannot link OpenMP."""
         if self.windows:
-            if is_set("FASTBP_REQUIRE_OPENMP"):
-                raise SystemExit(
-                    "fastbp: got FASTBP_REQUIRE_OPENMP on Windows, which has no such build"
-                )
-            return []
+            return ValueError("on Windows it would be a second library beside those of others")
         # LDFLAGS are in the command that links modules, but not in that for programs, which tells
         # a library that is missing.
         linking = [*shlex.split(os.environ.get("LDFLAGS", "")), "-fopenmp"]
@@ -232,13 +264,22 @@ class Build(build_ext):
                     objects, "probe", output_dir=folder, extra_postargs=linking
                 )
             except Exception as error:  # every compiler class has errors of its own
-                if is_set("FASTBP_REQUIRE_OPENMP"):
-                    raise
-                print(
-                    f"fastbp: building without OpenMP, one thread only ({error})", file=sys.stderr
-                )
-                return []
-        return ["-fopenmp"]
+                return error
+        return None
+
+    def team_object(self, team: str, flags: list[str]) -> str:
+        """src/team.c compiled for the team."""
+        return self.object(
+            "src/team.c", team, [*flags, *self.team_flags(team)], [(f"FBP_{team.upper()}", "1")]
+        )
+
+    def note(self, team: str) -> str:
+        """A file that is newer than what was linked with another team."""
+        file = self.folder / "team"
+        if not file.exists() or file.read_text() != team:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(team)
+        return str(file)
 
     def kernel_objects(self, flags: list[str]) -> list[str]:
         """src/kernels_<isa>.c compiled for each part, ISA of the machine and dtype."""
@@ -252,21 +293,25 @@ class Build(build_ext):
             return list(pool.map(lambda kernel: self.kernel_object(*kernel), kernels))
 
     def kernel_object(self, isa: str, bits: int, part: str, flags: list[str]) -> str:
-        """One kernel object, compiled again only if a file that went into it has changed.
+        """The kernels of one part, ISA and dtype."""
+        macros = [("FBP_REAL_BITS", str(bits)), ("FBP_PART", f"FBP_{part}")]
+        return self.object(f"src/kernels_{isa}.c", f"f{bits}/{part.lower()}", flags, macros)
+
+    def object(self, source: str, name: str, flags: list[str], macros: list) -> str:
+        """An object of the core, compiled again only if a file that went into it has changed.
 
         It is kept for the next build in a folder of its own for each compiler and its flags.
         """
         flags = [*self.target, *spelled(flags, self.kind)]
         command = [getattr(self.compiler, "cc", ""), *getattr(self.compiler, "compiler_so", [])]
         key = sha256(" ".join([*command, *flags, self.machine]).encode()).hexdigest()[:16]
-        folder = self.folder / "kernels" / key / f"f{bits}" / part.lower()
-        source = f"src/kernels_{isa}.c"
+        folder = self.folder / "kernels" / key / name
         (target,) = self.compiler.object_filenames([source], output_dir=str(folder))
         if self.force or is_stale(Path(target)):
             self.compiler.compile(
                 [source],
                 output_dir=str(folder),
-                macros=[("FBP_REAL_BITS", str(bits)), ("FBP_PART", f"FBP_{part}")],
+                macros=macros,
                 extra_postargs=[*flags, *(["-MMD"] if self.kind == "gnu" else [])],
             )
         return target

@@ -30,6 +30,7 @@ enum { __ATOMIC_RELAXED, __ATOMIC_ACQUIRE, __ATOMIC_RELEASE, __ATOMIC_ACQ_REL, _
 #define __atomic_fetch_sub(place, n, order) __atomic_fetch_add(place, -(int64_t)(n), order)
 #define __atomic_add_fetch(place, n, order) (__atomic_fetch_add(place, n, order) + (n))
 #define __atomic_sub_fetch(place, n, order) (__atomic_fetch_add(place, -(int64_t)(n), order) - (n))
+#define __atomic_or_fetch(place, bits, order) ((__typeof__(*(place)))(_InterlockedOr((volatile long *)(place), bits) | (bits)))
 #define __atomic_exchange_n(place, value, order) \
     ((__typeof__(*(place)))fbp_atomic_exchange(place, sizeof *(place), (int64_t)(value)))
 #define __atomic_compare_exchange_n(place, from, to, weak, order, failure) \

@@ -12,14 +12,18 @@ typedef struct {
     int arrived;
     char between[64];
     int generation;
-    int n_threads;
     int sleepers;
     int64_t asleep; /* nanoseconds that threads have slept here, in total */
     char after[64];
 } fbp_barrier;
 
-void fbp_barrier_init(fbp_barrier *barrier, int n_threads);
-void fbp_barrier_wait(fbp_barrier *barrier);
+void fbp_barrier_init(fbp_barrier *barrier);
+void fbp_barrier_wait(fbp_barrier *barrier, int n_threads); /* of a team of n_threads */
+
+/* Sleeps while *word == value, until somebody has changed it and calls fbp_wake, or for no reason. */
+void fbp_sleep_while(const int *word, int value);
+void fbp_wake(const int *word); /* all who sleep on it; only its address is used */
+
 ptrdiff_t fbp_claim(ptrdiff_t *next, ptrdiff_t count); /* returns *next and adds count to it, atomically */
 
 int64_t fbp_pause(int turn); /* one turn of waiting: the first turns spin, later ones yield; returns the time in nanoseconds */

@@ -1,7 +1,8 @@
-/* platform.h: what threads.c needs of the operating system: threads, a lock, waiting for a word, the time. */
+/* platform.h: what threads.c and team.c need of the operating system: threads, locks, the time. */
 #ifndef FBP_PLATFORM_H
 #define FBP_PLATFORM_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef _WIN32
@@ -25,37 +26,33 @@
 
 #ifdef _WIN32
 
-typedef struct {
-    void *(*work)(void *data);
-    void *data;
-    HANDLE handle;
-} fbp_thread;
+typedef HANDLE fbp_thread;
+#define THREAD_FUNCTION(name, data) DWORD WINAPI name(void *data)
 
-static DWORD WINAPI run_thread(void *thread)
+/* Starts a thread, and returns whether it could. With stack_bytes 0 it has the system's usual stack. */
+static inline int thread_start(fbp_thread *thread, LPTHREAD_START_ROUTINE work, void *data, size_t stack_bytes)
 {
-    ((fbp_thread *)thread)->work(((fbp_thread *)thread)->data);
-    return 0;
+    *thread = CreateThread(NULL, stack_bytes, work, data, STACK_SIZE_PARAM_IS_A_RESERVATION, NULL);
+    return *thread != NULL;
 }
 
-/* Starts a thread that runs work(data), and returns whether it could. *thread stays where it is until thread_join. */
-static inline int thread_start(fbp_thread *thread, void *(*work)(void *data), void *data)
+static inline void thread_join(fbp_thread thread)
 {
-    thread->work = work;
-    thread->data = data;
-    thread->handle = CreateThread(NULL, 0, run_thread, thread, 0, NULL);
-    return thread->handle != NULL;
+    WaitForSingleObject(thread, INFINITE);
+    CloseHandle(thread);
 }
 
-static inline void thread_join(fbp_thread *thread)
-{
-    WaitForSingleObject(thread->handle, INFINITE);
-    CloseHandle(thread->handle);
-}
+static inline void thread_detach(fbp_thread thread) { CloseHandle(thread); }
 
 typedef SRWLOCK fbp_lock;
 #define FBP_UNLOCKED SRWLOCK_INIT
 static inline void lock(fbp_lock *mutex) { AcquireSRWLockExclusive(mutex); }
 static inline void unlock(fbp_lock *mutex) { ReleaseSRWLockExclusive(mutex); }
+
+typedef CONDITION_VARIABLE fbp_condition;
+#define FBP_NOBODY_WAITS CONDITION_VARIABLE_INIT
+static inline void condition_wait(fbp_condition *c, fbp_lock *mutex) { SleepConditionVariableSRW(c, mutex, INFINITE, 0); }
+static inline void condition_wake(fbp_condition *c) { WakeAllConditionVariable(c); }
 
 static inline void yield_core(void) { SwitchToThread(); }
 
@@ -68,25 +65,36 @@ static inline int64_t nanoseconds(void)
     return now.QuadPart / frequency.QuadPart * 1000000000 + now.QuadPart % frequency.QuadPart * 1000000000 / frequency.QuadPart;
 }
 
-/* Sleeps while *word == value, and may wake up earlier. */
-static inline void sleep_while(int *word, int value) { WaitOnAddress(word, &value, sizeof value, INFINITE); }
-static inline void wake_all(int *word) { WakeByAddressAll(word); }
-
 #else
 
 typedef pthread_t fbp_thread;
+#define THREAD_FUNCTION(name, data) void *name(void *data)
 
-static inline int thread_start(fbp_thread *thread, void *(*work)(void *data), void *data)
+static inline int thread_start(fbp_thread *thread, void *(*work)(void *), void *data, size_t stack_bytes)
 {
-    return pthread_create(thread, NULL, work, data) == 0;
+    pthread_attr_t attributes;
+    if (pthread_attr_init(&attributes) != 0)
+        return 0;
+    if (stack_bytes)
+        pthread_attr_setstacksize(&attributes, stack_bytes);
+    const int started = pthread_create(thread, &attributes, work, data) == 0;
+    pthread_attr_destroy(&attributes);
+    return started;
 }
 
-static inline void thread_join(fbp_thread *thread) { pthread_join(*thread, NULL); }
+static inline void thread_join(fbp_thread thread) { pthread_join(thread, NULL); }
+
+static inline void thread_detach(fbp_thread thread) { pthread_detach(thread); }
 
 typedef pthread_mutex_t fbp_lock;
 #define FBP_UNLOCKED PTHREAD_MUTEX_INITIALIZER
 static inline void lock(fbp_lock *mutex) { pthread_mutex_lock(mutex); }
 static inline void unlock(fbp_lock *mutex) { pthread_mutex_unlock(mutex); }
+
+typedef pthread_cond_t fbp_condition;
+#define FBP_NOBODY_WAITS PTHREAD_COND_INITIALIZER
+static inline void condition_wait(fbp_condition *c, fbp_lock *mutex) { pthread_cond_wait(c, mutex); }
+static inline void condition_wake(fbp_condition *c) { pthread_cond_broadcast(c); }
 
 static inline void yield_core(void) { sched_yield(); }
 
@@ -97,17 +105,6 @@ static inline int64_t nanoseconds(void)
     return now.tv_sec * (int64_t)1000000000 + now.tv_nsec;
 }
 
-#ifdef __linux__
-static inline void sleep_while(int *word, int value) { syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0); }
-static inline void wake_all(int *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0); }
-#else
-static inline void sleep_while(int *word, int value)
-{
-    (void)word, (void)value;
-    sched_yield();
-}
-static inline void wake_all(int *word) { (void)word; }
-#endif
 #endif
 
 /* Lets the other thread of the core work for some cycles. */

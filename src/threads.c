@@ -16,11 +16,58 @@ enum { SPINS = 500, YIELDS = 2 };
 /* fbp_pause spins longer, because its caller can do useful work: yielding to another process costs the rest of a time slice. */
 enum { PATIENT_SPINS = 5000 };
 
-void fbp_barrier_init(fbp_barrier *barrier, int n_threads)
+/* FBP_NO_FUTEX is for tests of what other systems do. */
+#ifdef _WIN32
+void fbp_sleep_while(const int *word, int value) { WaitOnAddress((void *)(uintptr_t)word, &value, sizeof value, INFINITE); }
+
+void fbp_wake(const int *word) { WakeByAddressAll((void *)(uintptr_t)word); }
+#elif defined(__linux__) && !defined(FBP_NO_FUTEX)
+void fbp_sleep_while(const int *word, int value) { syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0); }
+
+void fbp_wake(const int *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0); }
+
+static void forget_sleepers(void) {}
+#else
+/* Who sleeps on a word sleeps in one of these beds, beside those of other words, all of whom wake. */
+enum { BEDS = 64 };
+static struct {
+    fbp_lock lock;
+    fbp_condition woken;
+} beds[BEDS] = {[0 ... BEDS - 1] = {FBP_UNLOCKED, FBP_NOBODY_WAITS}};
+
+static int bed_of(const int *word) { return (int)((uintptr_t)word / 64 % BEDS); }
+
+void fbp_sleep_while(const int *word, int value)
+{
+    const int bed = bed_of(word);
+    lock(&beds[bed].lock);
+    if (__atomic_load_n(word, __ATOMIC_SEQ_CST) == value)
+        condition_wait(&beds[bed].woken, &beds[bed].lock);
+    unlock(&beds[bed].lock);
+}
+
+void fbp_wake(const int *word)
+{
+    const int bed = bed_of(word);
+    lock(&beds[bed].lock);
+    condition_wake(&beds[bed].woken);
+    unlock(&beds[bed].lock);
+}
+
+/* In a child of a fork a lock is as some thread of the parent had it. */
+static void forget_sleepers(void)
+{
+    for (int i = 0; i < BEDS; i++) {
+        beds[i].lock = (fbp_lock)FBP_UNLOCKED;
+        beds[i].woken = (fbp_condition)FBP_NOBODY_WAITS;
+    }
+}
+#endif
+
+void fbp_barrier_init(fbp_barrier *barrier)
 {
     barrier->arrived = 0;
     barrier->generation = 0;
-    barrier->n_threads = n_threads;
     barrier->sleepers = 0;
     barrier->asleep = 0;
 }
@@ -35,20 +82,20 @@ static void wait_asleep(fbp_barrier *barrier, int generation)
     const int64_t start = nanoseconds();
     __atomic_add_fetch(&barrier->sleepers, 1, __ATOMIC_SEQ_CST);
     while (__atomic_load_n(&barrier->generation, __ATOMIC_SEQ_CST) == generation)
-        sleep_while(&barrier->generation, generation);
+        fbp_sleep_while(&barrier->generation, generation);
     __atomic_sub_fetch(&barrier->sleepers, 1, __ATOMIC_SEQ_CST);
     __atomic_add_fetch(&barrier->asleep, nanoseconds() - start, __ATOMIC_RELAXED);
 }
 
 /* Spin, then yield, then sleep: spinning alone is ten times slower when another process keeps one thread off its core. */
-void fbp_barrier_wait(fbp_barrier *barrier)
+void fbp_barrier_wait(fbp_barrier *barrier, int n_threads)
 {
     const int generation = __atomic_load_n(&barrier->generation, __ATOMIC_ACQUIRE);
-    if (__atomic_add_fetch(&barrier->arrived, 1, __ATOMIC_ACQ_REL) == barrier->n_threads) {
+    if (__atomic_add_fetch(&barrier->arrived, 1, __ATOMIC_ACQ_REL) == n_threads) {
         __atomic_store_n(&barrier->arrived, 0, __ATOMIC_RELAXED);
         __atomic_store_n(&barrier->generation, generation + 1, __ATOMIC_SEQ_CST);
         if (__atomic_load_n(&barrier->sleepers, __ATOMIC_SEQ_CST))
-            wake_all(&barrier->generation);
+            fbp_wake(&barrier->generation);
         return;
     }
     for (int i = 0; i < SPINS; i++) {
@@ -120,11 +167,11 @@ void fbp_spread(int *cpus, int thread, int n_threads) { (void)cpus, (void)thread
 
 enum { MOST_TRIED = 4096 };
 
-static void *wait_for_gate(void *gate)
+static THREAD_FUNCTION(wait_for_gate, gate)
 {
     lock(gate);
     unlock(gate);
-    return NULL;
+    return 0;
 }
 
 int fbp_startable_threads(int wanted)
@@ -133,11 +180,11 @@ int fbp_startable_threads(int wanted)
     fbp_thread threads[MOST_TRIED];
     int n = 0;
     lock(&gate);
-    while (n < wanted && n < MOST_TRIED && thread_start(threads + n, wait_for_gate, &gate))
+    while (n < wanted && n < MOST_TRIED && thread_start(threads + n, wait_for_gate, &gate, 0))
         n++;
     unlock(&gate);
     for (int i = 0; i < n; i++)
-        thread_join(threads + i);
+        thread_join(threads[i]);
     return n;
 }
 
@@ -174,6 +221,7 @@ static void before_fork(void) { beside_threads = has_threads(); }
 static void in_child(void)
 {
     process++;
+    forget_sleepers();
     forked_beside_threads |= beside_threads;
 }
 

@@ -5,17 +5,18 @@
 #     tests/sanitize.sh tsan        ThreadSanitizer: the tests of threads and the fuzz; then with a planted race, which must be found
 #     tests/sanitize.sh valgrind    every kernel on buffers of the exact size; the same with a planted fault
 #     tests/sanitize.sh asan -m fuzz --seconds 60         Python with these arguments instead; so for tsan
+#     FASTBP_THREADS=pthread tests/sanitize.sh tsan       with a team of fastbp's own threads; so for asan
 #
-# The exit status is 0 if there was no report. FOLDER names a build to use again. asan needs gcc, tsan clang and libomp, whose
-# Archer tells it of OpenMP's barriers, and both a Python environment with the packages of `pip install -e ".[test]"` whose
-# Python can be embedded. Nothing of fastbp is suppressed; what Python and other libraries do is left out, as they are built
+# The exit status is 0 if there was no report. FOLDER names a build to use again. asan needs gcc, tsan clang, and for a team of
+# OpenMP libomp, whose Archer tells it of OpenMP's barriers, and both a Python environment with the packages of
+# `pip install -e ".[test]"` whose Python can be embedded. Nothing of fastbp is suppressed; what Python and other libraries do is left out, as they are built
 # without sanitizers, and so are leaks, as Python ends without freeing all.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 folder=${FOLDER:-$(mktemp -d)}
 OF_THREADS=(tests/training/test_same_bits.py tests/training/test_claims.py tests/engine/test_regime.py tests/engine/test_packing.py
-    tests/engine/test_contention.py tests/training/test_memory.py)
+    tests/engine/test_contention.py tests/engine/test_thread_bounds.py tests/training/test_memory.py)
 
 copy_tree() {
     mkdir -p "$folder"
@@ -72,8 +73,11 @@ tsan() {
     local flags="-fsanitize=thread -fno-omit-frame-pointer" status=0 seed
     copy_tree
     export TSAN_OPTIONS="ignore_noninstrumented_modules=1 exitcode=66 ${TSAN_OPTIONS:-}"
-    OMP_TOOL_LIBRARIES=$(dirname "$(dirname "$(readlink -f "$(command -v clang)")")")/lib/libarcher.so
-    export OMP_TOOL_LIBRARIES
+    if [[ ${FASTBP_THREADS:=openmp} == openmp ]]; then
+        OMP_TOOL_LIBRARIES=$(dirname "$(dirname "$(readlink -f "$(command -v clang)")")")/lib/libarcher.so
+        export OMP_TOOL_LIBRARIES
+    fi
+    export FASTBP_THREADS
     build clang "$flags"
     python_path
     if (($#)); then

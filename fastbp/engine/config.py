@@ -15,14 +15,14 @@ __version__ = "0.1.0"  # read by pyproject.toml
 
 def show_config() -> None:
     """Print the versions, the kernel set (ISA) in use, and how fastbp runs in parallel."""
-    openmp = "yes" if runtime.has_openmp() else "no, so one thread"
+    team = runtime.TEAM if runtime.has_threads() else "none, so one thread"
     rows = {
         "fastbp": __version__,
         "Python": platform.python_version(),
         "NumPy": np.__version__,
         "compiler": runtime.COMPILER,
         "ISA": f"{runtime.isa()} (this machine runs {', '.join(runtime.isas())})",
-        "OpenMP": openmp,
+        "team": team,
         "threads": str(runtime.get_num_threads()),
     }
     for name, value in rows.items():

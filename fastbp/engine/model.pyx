@@ -6,7 +6,6 @@ cimport cython
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.pythread cimport PyThread_get_thread_ident
-from cython.parallel cimport parallel, threadid
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -14,8 +13,8 @@ from fastbp.engine.forward cimport ADD, BRANCH, DENSE, GATE, Op, activation_of, 
 from fastbp.engine.rows cimport converts, rows_of
 from fastbp.engine.runtime cimport (FBP_CROSS_ENTROPY, FBP_F32, FBP_F64, FBP_SAVED_SLOPE, FBP_LINE_BYTES, bounded_threads, claim,
                                     code_of, fbp_gate, fbp_leading_dimension, fbp_loss, fbp_loss_from_logits, fbp_needs_slope,
-                                    fbp_put_word, fbp_rows, fbp_swap, fbp_word, flush_denormals, kernels_of, pause, process,
-                                    restore_denormals, threads_now)
+                                    fbp_put_word, fbp_rows, fbp_swap, fbp_word, flush_denormals, kernels_of, offer_limits, pause,
+                                    process, restore_denormals, team_run, threads_now)
 
 from fastbp.engine.runtime import GATES, LOSSES
 from fastbp.errors import BusyError
@@ -85,6 +84,7 @@ cdef class Model:
     def __init__(self, Py_ssize_t n_inputs, units, activations, dtype, dropout=None, wiring=None):
         cdef Py_ssize_t end = 0, l
         cdef Node *node
+        offer_limits()
         self.dtype = np.dtype(dtype)
         self.dtype_code = FBP_F32 if self.dtype == np.float32 else FBP_F64
         self.item = self.dtype.itemsize
@@ -346,7 +346,8 @@ cdef bint order_of_weighted(int64_t *order, const double *weights, Py_ssize_t fi
     return stand_in >= 0
 
 
-cdef void pass_worker(Pass *p, int thread) noexcept nogil:
+cdef void pass_worker(void *data, int thread, int n_threads) noexcept nogil:
+    cdef Pass *p = <Pass *>data
     cdef Py_ssize_t l, block, rows, first, n_in = p.nodes[0].n_in
     cdef size_t item = p.kernels.item
     cdef const char *x
@@ -401,12 +402,11 @@ cdef int do_blocks(Pass *p, int team, Py_ssize_t n_blocks, Py_ssize_t flops_of_a
         if p.end_block:
             PyErr_CheckSignals()
         started, p.next_block, p.end_block = pause(0), p.end_block, min(n_blocks, p.end_block + lot)
-        if team == 1:
-            with nogil:
-                pass_worker(p, 0)
-        else:
-            with nogil, parallel(num_threads=team):
-                pass_worker(p, threadid())
+        with nogil:
+            if team == 1:
+                pass_worker(p, 0, 1)
+            else:
+                team_run(pass_worker, p, team)
         took = pause(0) - started
         if took < SHORT_LOT:
             lot *= LOT_GROWTH

@@ -100,7 +100,7 @@ cdef void take_snapshot(Plan *p, int thread, int n_threads) noexcept nogil:
         return
     snapshot_bytes(p, first, p.arena + first, fbp_state_at(p.state, first), size)
     if n_threads > 1:
-        barrier_wait(&p.barrier)
+        barrier_wait(&p.barrier, n_threads)
 
 
 cdef void snapshot_bytes(Plan *p, Py_ssize_t at, const char *weight, fbp_state state, Py_ssize_t size) noexcept nogil:

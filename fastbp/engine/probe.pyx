@@ -5,7 +5,6 @@ import time
 import numpy as np
 
 cimport numpy as cnp
-from cython.parallel cimport parallel, prange
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from fastbp.engine.backward cimport Block, Place, apply_block, block_gradient, blocks_of
@@ -13,12 +12,20 @@ from fastbp.engine.forward cimport Node, activation_of
 from fastbp.engine.runtime cimport (FBP_F32, FBP_F64, FBP_SGD, Memory, barrier_init, barrier_wait, code_of, fbp_activation,
                                     fbp_barrier, fbp_delta_scratch, fbp_kernels, fbp_leading_dimension, fbp_loss, fbp_part,
                                     fbp_state, fbp_update, fbp_update_block, fbp_update_block_lines, fbp_update_of,
-                                    fbp_update_scratch, kernels_of, threads_now)
-from fastbp.engine.team cimport team_size
+                                    fbp_update_scratch, kernels_of, team_run, threads_now)
 
 from fastbp.engine.runtime import LOSSES
 
 cnp.import_array()
+
+cdef struct Crossing:
+    fbp_barrier barrier
+    Py_ssize_t count
+
+cdef struct Probe:
+    const fbp_kernels *kernels
+    int repeats
+    double *operations  # of each thread
 
 
 cdef class KernelCalls:
@@ -153,43 +160,44 @@ cdef object zeros(dtype, Py_ssize_t rows, Py_ssize_t ld):
 
 def barrier_seconds(int n_threads, Py_ssize_t count):
     """Seconds of one of `count` barriers in a row that a team of n_threads waits at with nothing else to do."""
-    cdef fbp_barrier barrier
-    cdef fbp_barrier *shared = &barrier
+    cdef Crossing crossing
+    crossing.count = count
+    barrier_init(&crossing.barrier)
     cdef int team = threads_now(n_threads)
-    barrier_init(shared, team)
     start = time.perf_counter()
-    with nogil, parallel(num_threads=team):
-        cross(shared, team, count)
+    with nogil:
+        team_run(cross, &crossing, team)
     return (time.perf_counter() - start) / count
 
 
-cdef void cross(fbp_barrier *barrier, int team, Py_ssize_t count) noexcept nogil:
+cdef void cross(void *data, int thread, int n_threads) noexcept nogil:
+    cdef Crossing *crossing = <Crossing *>data
     cdef Py_ssize_t i
-    if team_size() != team:  # the OpenMP library granted fewer, so the barrier would never open
-        return
-    for i in range(count):
-        barrier_wait(barrier)
+    for i in range(crossing.count):
+        barrier_wait(&crossing.barrier, n_threads)
 
 
 def fma_peak(isa=None, int n_threads=1, double milliseconds=100, dtype="float32"):
     """Measured peak of fused multiply-adds in registers in GFLOP/s over all threads."""
     cdef const fbp_kernels *kernels = kernels_of(isa, FBP_F32 if dtype == "float32" else FBP_F64)
-    cdef double operations = 0
-    cdef int thread, repeats
-    n_threads = threads_now(n_threads)
+    cdef int team = threads_now(n_threads)
+    operations = np.zeros(team)
+    cdef Probe p
+    p.kernels, p.repeats, p.operations = kernels, 1, <double *>data(operations)
     start = time.perf_counter()
-    probe(kernels, 1)  # half a millisecond, and on the portable kernels as many times longer as a vector has lanes
-    repeats = 1 + <int>(milliseconds / 1e3 / (time.perf_counter() - start))
+    probe(&p, 0, 1)  # half a millisecond, and on the portable kernels as many times longer as a vector has lanes
+    p.repeats = 1 + <int>(milliseconds / 1e3 / (time.perf_counter() - start))
     start = time.perf_counter()
-    for thread in prange(n_threads, nogil=True, num_threads=n_threads, schedule="static", chunksize=1):
-        operations += probe(kernels, repeats)
-    return operations / (time.perf_counter() - start) / 1e9
+    with nogil:
+        team_run(probe, &p, team)
+    return float(operations.sum()) / (time.perf_counter() - start) / 1e9
 
 
-cdef double probe(const fbp_kernels *kernels, int repeats) noexcept nogil:
+cdef void probe(void *data, int thread, int n_threads) noexcept nogil:
+    cdef Probe *p = <Probe *>data
     cdef char sink[4096]
     cdef double operations = 0
     cdef int i
-    for i in range(repeats):
-        operations += kernels.fma_probe(sink, 200000)
-    return operations
+    for i in range(p.repeats):
+        operations += p.kernels.fma_probe(sink, 200000)
+    p.operations[thread] = operations

@@ -107,6 +107,7 @@ cdef extern from "fbp.h" nogil:
         double (*fma_probe)(void *sink, Py_ssize_t rounds) noexcept nogil
     ctypedef struct fbp_barrier:
         int64_t asleep
+    ctypedef void fbp_work(void *data, int thread, int n_threads) noexcept nogil
     # inline in the header: these need no linking
     fbp_update fbp_update_of(fbp_rule rule)
     fbp_update fbp_bias_update(const fbp_update *update)
@@ -151,10 +152,12 @@ cdef const fbp_kernels *kernels_of(str isa, int dtype) except NULL
 cdef int code_of(dict names, str name, str what) except -1
 cdef int bounded_threads(long long n_threads) noexcept
 cdef int threads_now(int n_threads) except -1
+cdef int offer_limits() except -1
 cdef int64_t process() noexcept nogil
 
-cdef void barrier_init(fbp_barrier *barrier, int n_threads) noexcept nogil
-cdef void barrier_wait(fbp_barrier *barrier) noexcept nogil
+cdef void team_run(fbp_work *work, void *data, int n_threads) noexcept nogil
+cdef void barrier_init(fbp_barrier *barrier) noexcept nogil
+cdef void barrier_wait(fbp_barrier *barrier, int n_threads) noexcept nogil
 cdef Py_ssize_t claim(Py_ssize_t *counter, Py_ssize_t count) noexcept nogil
 cdef int64_t pause(int turn) noexcept nogil
 cdef void spread(int *cpus, int thread, int n_threads) noexcept nogil

@@ -2,6 +2,7 @@
 
 import operator
 import os
+import sys
 import warnings
 
 import numpy as np
@@ -12,6 +13,7 @@ cimport numpy as cnp
 from libc.string cimport memset
 
 from fastbp.engine.cpus import available_cpus, omp_num_threads
+from fastbp.engine.threadpool import register
 from fastbp.errors import ConfigError, brief
 
 cnp.import_array()
@@ -29,28 +31,25 @@ cdef extern from "fbp.h" nogil:
     void fbp_free(void *memory, size_t bytes)
     size_t fbp_live_bytes()
     void fbp_fail_allocation(long n)
-    void fbp_barrier_init(fbp_barrier *barrier, int n_threads)
-    void fbp_barrier_wait(fbp_barrier *barrier)
+    void fbp_team_run(fbp_work *work, void *data, int n_threads)
+    const char *fbp_team_kind()
+    int fbp_team_ready(int n_threads)
+    int fbp_team_lost()
+    int fbp_team_most()
+    void fbp_team_allow(int n_threads)
+    int fbp_team_cpus()
+    void fbp_barrier_init(fbp_barrier *barrier)
+    void fbp_barrier_wait(fbp_barrier *barrier, int n_threads)
     Py_ssize_t fbp_claim(Py_ssize_t *counter, Py_ssize_t count)
     int64_t fbp_pause(int turn)
     void fbp_spread(int *cpus, int thread, int n_threads)
-    int fbp_startable_threads(int wanted)
     void fbp_watch_forks()
     int64_t fbp_process()
-    int fbp_forked_beside_threads()
     uint64_t fbp_flush_denormals()
     void fbp_restore_denormals(uint64_t mode)
 
 cdef extern from *:
     """
-    #ifdef _OPENMP
-    #include <omp.h>
-    enum { FBP_HAS_OPENMP = 1 };
-    #define FBP_OPENMP_THREADS omp_get_max_threads()
-    #define FBP_OPENMP_CPUS omp_get_num_procs()
-    #else
-    enum { FBP_HAS_OPENMP = 0, FBP_OPENMP_THREADS = 1, FBP_OPENMP_CPUS = 1 };
-    #endif
     #if defined(__clang__)
     #define FBP_COMPILER "Clang " __clang_version__
     #elif defined(_MSC_VER)
@@ -60,11 +59,7 @@ cdef extern from *:
     #else
     #define FBP_COMPILER "GCC " __VERSION__
     #endif
-    /* Of the calling thread, which has a team of its own: the threads that the system grants it, and the most requested. */
-    static _Thread_local int fbp_startable = 1, fbp_tried = 1;
     """
-    int fbp_startable, fbp_tried
-    const int FBP_HAS_OPENMP, FBP_OPENMP_THREADS, FBP_OPENMP_CPUS
     const char *FBP_COMPILER
 
 ACTIVATIONS = {fbp_activation_names[i].decode(): i for i in range(FBP_N_ACTIVATIONS)}
@@ -75,6 +70,7 @@ GATES = {fbp_gate_names[i].decode(): i for i in range(FBP_N_GATES)}
 FUNCTIONS = {fbp_function_names[i].decode(): i for i in range(FBP_N_FUNCTIONS)}
 NUMBERS = {fbp_number_names[i].decode(): i for i in range(FBP_N_NUMBERS)}
 COMPILER = FBP_COMPILER.decode()
+TEAM = fbp_team_kind().decode()
 
 
 # ISAs
@@ -144,15 +140,18 @@ cdef enum:
 # Counted once: to ask the system takes longer than a prediction of one row.
 cdef int most_threads = max(LEAST_BOUND, THREADS_OF_A_CORE * (os.cpu_count() or 1))
 
-# What a thread's team has in OpenMP if nobody has limited it.
-cdef int usual_team = omp_num_threads() or FBP_OPENMP_CPUS
+# The threads of a team if nobody has limited it.
+cdef int usual_team = omp_num_threads() or fbp_team_cpus()
+
+# Whether limits of threadpoolctl reach the team; without help they reach OpenMP's.
+cdef bint reached = TEAM != "pthread"
 
 fbp_watch_forks()
 
 
-def has_openmp():
-    """Whether the engine was built with OpenMP; without it everything runs on one thread."""
-    return bool(FBP_HAS_OPENMP)
+def has_threads():
+    """Whether the engine was built with a team of threads; without it everything runs on one thread."""
+    return TEAM != "none"
 
 
 cdef int bounded_threads(long long n_threads) noexcept:
@@ -161,12 +160,31 @@ cdef int bounded_threads(long long n_threads) noexcept:
 
 
 cdef inline int limited(int n_threads) noexcept:
-    """Lower the number to OpenMP's own, if that was lowered in this thread, as threadpoolctl does it.
+    """Lower the number to that of the calling thread, if that was lowered, as threadpoolctl does it.
 
     One that was raised is no wish of fastbp's user, whose machine or own number decides.
     """
-    cdef int most = FBP_OPENMP_THREADS
+    cdef int most = fbp_team_most()
     return min(n_threads, most) if most < usual_team else n_threads
+
+
+def allowed_threads():
+    """The threads of a team of the calling thread, as threadpoolctl asks for them."""
+    return limited(usual_team)
+
+
+def allow_threads(int n):
+    """Limit the teams of the calling thread, as threadpoolctl does it."""
+    fbp_team_allow(max(n, 1))
+
+
+cdef int offer_limits() except -1:
+    """Tell threadpoolctl of the team, as soon as it has been imported."""
+    global reached
+    if not reached and "threadpoolctl" in sys.modules:
+        reached = True
+        register(__file__, TEAM, allowed_threads, allow_threads)
+    return 0
 
 
 def set_num_threads(n):
@@ -199,38 +217,35 @@ def get_num_threads():
     """Return how many threads a call uses at most when it is not told otherwise.
 
     The number given to `set_num_threads`, else the cores that this process may use: the least of CPU affinity, cgroup quota and
-    ``OMP_NUM_THREADS``, or ``FASTBP_NUM_THREADS`` instead of these; at most what ``threadpoolctl.threadpool_limits``, or another
-    caller of ``omp_set_num_threads``, leaves to the calling thread. 1 in a build without OpenMP.
+    ``OMP_NUM_THREADS``, or ``FASTBP_NUM_THREADS`` instead of these; at most what ``threadpoolctl.threadpool_limits`` leaves to
+    the calling thread. 1 in a build without threads.
     """
     global max_threads
     if max_threads == 0:
         max_threads = bounded_threads(available_cpus())
-    return limited(max_threads) if FBP_HAS_OPENMP else 1
+    offer_limits()
+    return limited(max_threads) if has_threads() else 1
 
 
 cdef int threads_now(int n_threads) except -1:
-    """The team for a region that asks for n_threads: as many as the system grants; 1 in a child forked from a threaded parent.
-
-    OpenMP libraries end the process when they cannot start a thread, and hang in a child whose parent had used their team, be it
-    from here or from another library: a process has one team for all.
-    """
-    global fbp_startable, fbp_tried, warned, warned_of_limit
+    """The team for a region that asks for n_threads: as many as the system grants; 1 in a child in which a team would hang."""
+    global warned, warned_of_limit
+    offer_limits()
     n_threads = limited(n_threads)
-    if n_threads <= 1 or not FBP_HAS_OPENMP:
+    if n_threads <= 1 or not has_threads():
         return 1
-    if fbp_forked_beside_threads():
+    if fbp_team_lost():
         if not warned:
             warned = True
             warnings.warn("fastbp runs on one thread in a process that was forked from one with several threads; "
                           "start processes with the spawn or forkserver method instead", RuntimeWarning, stacklevel=2)
         return 1
-    if n_threads > fbp_tried:
-        fbp_startable, fbp_tried = 1 + fbp_startable_threads(n_threads - 1), n_threads
-        if fbp_startable < fbp_tried and not warned_of_limit:
-            warned_of_limit = True
-            warnings.warn(f"fastbp: the system lets this process start {fbp_startable - 1} more threads, wanted {fbp_tried - 1}; "
-                          "the results are the same with fewer", RuntimeWarning, stacklevel=2)
-    return min(n_threads, fbp_startable)
+    cdef int ready = fbp_team_ready(n_threads)
+    if ready < n_threads and not warned_of_limit:
+        warned_of_limit = True
+        warnings.warn(f"fastbp: the system lets this process start {ready - 1} more threads, wanted {n_threads - 1}; "
+                      "the results are the same with fewer", RuntimeWarning, stacklevel=2)
+    return ready
 
 
 # Memory
@@ -282,8 +297,9 @@ def leading_dimension(Py_ssize_t n, dtype):
 
 # The core's functions for the other extensions
 
-cdef void barrier_init(fbp_barrier *barrier, int n_threads) noexcept nogil: fbp_barrier_init(barrier, n_threads)
-cdef void barrier_wait(fbp_barrier *barrier) noexcept nogil: fbp_barrier_wait(barrier)
+cdef void team_run(fbp_work *work, void *data, int n_threads) noexcept nogil: fbp_team_run(work, data, n_threads)
+cdef void barrier_init(fbp_barrier *barrier) noexcept nogil: fbp_barrier_init(barrier)
+cdef void barrier_wait(fbp_barrier *barrier, int n_threads) noexcept nogil: fbp_barrier_wait(barrier, n_threads)
 cdef Py_ssize_t claim(Py_ssize_t *counter, Py_ssize_t count) noexcept nogil: return fbp_claim(counter, count)
 cdef int64_t pause(int turn) noexcept nogil: return fbp_pause(turn)
 cdef void spread(int *cpus, int thread, int n_threads) noexcept nogil: fbp_spread(cpus, thread, n_threads)

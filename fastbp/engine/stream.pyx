@@ -18,7 +18,7 @@ cdef enum:
 
 cdef inline void sync(Plan *p, int n_threads) noexcept nogil:
     if n_threads > 1:
-        barrier_wait(&p.barrier)
+        barrier_wait(&p.barrier, n_threads)
 
 
 cdef inline Py_ssize_t share(Py_ssize_t total, int thread, int n_threads) noexcept nogil:

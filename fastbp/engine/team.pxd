@@ -2,5 +2,4 @@
 
 from fastbp.engine.plan cimport Plan
 
-cdef int team_size() noexcept nogil
 cdef void run_steps(Plan *p, int n_threads) noexcept nogil

@@ -1,36 +1,21 @@
-"""The parallel region of a run, and the phases of a step in the batch-split and the wide regime.
+"""A run of steps by a team, and the phases of a step in the batch-split and the wide regime.
 
 There is no barrier between phases. A phase is over when its items are done, by whichever thread. If a thread does not finish an
 item that it has claimed, because something else has its core, a waiting thread computes the item again (see phases.h).
 """
 
-from cython.parallel cimport parallel, threadid
 from libc.stdint cimport int64_t, uint64_t
 
 from fastbp.engine.limits cimport limit_weights
 from fastbp.engine.runtime cimport (FBP_COMPUTES_AGAIN, barrier_init, fbp_begin_attempt, fbp_end_attempt, fbp_end_phase,
                                     fbp_item_apply, fbp_item_claim, fbp_item_done, fbp_item_pending, fbp_items_done, fbp_put,
-                                    fbp_put_word, fbp_word, flush_denormals, pause, restore_denormals, spread)
+                                    fbp_put_word, fbp_word, flush_denormals, pause, restore_denormals, spread, team_run)
 from fastbp.engine.signals cimport may_leave, signalled
 from fastbp.engine.split cimport apply_held, gradient_of, prefetch, through, update, work_alone
 from fastbp.engine.plan cimport (APPLY, FINE, LAST, LIMIT, STREAM, THROUGH, UPDATE, Fault, Phase, Slot, Worker, row_blocks,
                                  slot_of)
 from fastbp.engine.stream cimport stream_worker
 from fastbp.engine.wide cimport compute_part, gather_own, publish_part
-
-cdef extern from *:
-    """
-    #ifdef _OPENMP
-    #include <omp.h>
-    #define FBP_TEAM_SIZE omp_get_num_threads()
-    #define openmp_barrier() _Pragma("omp barrier")
-    #else
-    #define FBP_TEAM_SIZE 1
-    #define openmp_barrier()
-    #endif
-    """
-    const int FBP_TEAM_SIZE
-    void openmp_barrier() noexcept nogil
 
 cdef enum:
     PATIENCE = 20000        # nanoseconds that a thread waits before it helps, plus
@@ -177,23 +162,19 @@ cdef void work(Plan *p, int thread, int n_threads) noexcept nogil:
     restore_denormals(mode)
 
 
-cdef int team_size() noexcept nogil:
-    """Threads of the current region: the OpenMP library may grant fewer than requested."""
-    return FBP_TEAM_SIZE
+cdef void work_and_look(void *plan, int thread, int n_threads) noexcept nogil:
+    """One thread's share; the caller then notes when it begins to wait for the others."""
+    cdef Plan *p = <Plan *>plan
+    work(p, thread, n_threads)
+    if thread == 0:
+        p.waited = -pause(0)
 
 
 cdef void run_steps(Plan *p, int n_threads) noexcept nogil:
-    """Run the plan's steps on a team of n_threads, or of as many as the OpenMP library grants."""
-    p.waited = p.barrier.asleep = 0
+    """Run the plan's steps on a team of n_threads, or of as many as it is granted."""
     if n_threads == 1:
         work(p, 0, 1)
         return
-    with parallel(num_threads=n_threads):
-        if p.regime == STREAM:
-            if threadid() == 0:
-                barrier_init(&p.barrier, team_size())
-            openmp_barrier()
-        work(p, threadid(), team_size())
-        if threadid() == 0:
-            p.waited = -pause(0)
+    barrier_init(&p.barrier)
+    team_run(work_and_look, p, n_threads)
     p.waited += pause(0)

@@ -69,9 +69,10 @@ def test_a_session_as_in_the_readme(tmp_path, capsys):
 def test_show_config(capsys):
     fb.show_config()
     shown = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
-    assert list(shown) == ["fastbp", "Python", "NumPy", "compiler", "ISA", "OpenMP", "threads"]
+    assert list(shown) == ["fastbp", "Python", "NumPy", "compiler", "ISA", "team", "threads"]
     assert shown["fastbp"] == fb.__version__
     assert shown["NumPy"] == np.__version__
+    assert shown["team"].split(",")[0] == fb.engine.runtime.TEAM
     assert shown["ISA"].split()[0] == fb.engine.runtime.isa()
     assert all(isa in shown["ISA"] for isa in fb.engine.runtime.isas())
     assert int(shown["threads"]) == fb.get_num_threads()

@@ -171,7 +171,7 @@ TEAMWORK = {
 
 
 @needs_mode
-@pytest.mark.skipif(not runtime.has_openmp(), reason="there is no team")
+@pytest.mark.skipif(runtime.TEAM != "openmp", reason="the threads are no other library's")
 @pytest.mark.parametrize("regime", TEAMWORK)
 def test_a_team_has_its_modes_and_masks_afterwards(regime):
     modes = Modes()

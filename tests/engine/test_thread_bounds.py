@@ -55,7 +55,7 @@ def test_the_number_set_for_the_process_is_bounded():
         net.gradients(x, y, "cross_entropy")
     finally:
         fb.set_num_threads(before)
-    assert three == (3 if runtime.has_openmp() else 1)
+    assert three == (3 if runtime.has_threads() else 1)
     assert many <= max(64, 4 * os.cpu_count())
 
 
@@ -114,7 +114,7 @@ print("predicted", fb.get_num_threads())
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits as Linux has them")
 @pytest.mark.parametrize("before", [False, True])
 def test_a_thread_without_a_team_gets_none_once_no_thread_may_be_started(before):
-    """Though the process could start threads before: OpenMP would end it."""
+    """Though the process could start threads before: a library of OpenMP would end it."""
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     result = subprocess.run(
         [sys.executable, "-c", NO_MORE_THREADS.format(before=before)],
@@ -123,10 +123,10 @@ def test_a_thread_without_a_team_gets_none_once_no_thread_may_be_started(before)
         timeout=100,
         env=environment,
     )
-    assert result.stdout == f"predicted {4 if runtime.has_openmp() else 1}\n", result.stderr
+    assert result.stdout == f"predicted {4 if runtime.has_threads() else 1}\n", result.stderr
 
 
-@pytest.mark.skipif(not runtime.has_openmp(), reason="one thread in any case")
+@pytest.mark.skipif(not runtime.has_threads(), reason="one thread in any case")
 def test_threadpoolctl_limits_the_threads_of_its_block():
     threadpoolctl = pytest.importorskip("threadpoolctl")
     before, (x, y) = fb.get_num_threads(), classes()
@@ -136,7 +136,7 @@ def test_threadpoolctl_limits_the_threads_of_its_block():
             assert fb.get_num_threads() == 1
             owner = trainer(n_threads=2)
             owner.fit(x, y)
-            with ThreadPoolExecutor(1) as other:  # OpenMP's limits are those of a thread
+            with ThreadPoolExecutor(1) as other:  # a limit is that of a thread
                 assert other.submit(fb.get_num_threads).result() == 3
         assert fb.get_num_threads() == 3
         with threadpoolctl.threadpool_limits(64):  # no wish for more

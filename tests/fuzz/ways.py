@@ -50,7 +50,7 @@ def kernels(isa: str) -> Iterator[None]:
 
 
 def default_threads() -> tuple[int, ...]:
-    return THREADS if runtime.has_openmp() else (1,)
+    return THREADS if runtime.has_threads() else (1,)
 
 
 def may_be_wide(case: Case) -> bool:

@@ -94,4 +94,4 @@ def train(net, x, y, loss, steps, rule="sgd", rate=0.05, batch=32, n_threads=1, 
 
 def all_threads():
     """Thread counts that the bits must not depend on; more than the cores, and an odd number."""
-    return [1, 2, 3, 4, 7] if runtime.has_openmp() else [1]
+    return [1, 2, 3, 4, 7] if runtime.has_threads() else [1]

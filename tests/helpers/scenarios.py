@@ -47,7 +47,7 @@ def trainer(n_threads: int = 2, seed: int = 0) -> fb.Trainer:
 
 def work(n_threads: int = 2, seed: int = 0, epochs: int = 3) -> str:
     """Train and predict; what it returns is the same wherever it runs."""
-    warnings.simplefilter("ignore", RuntimeWarning)  # that a forked child runs on one thread
+    warnings.simplefilter("ignore", RuntimeWarning)  # of a forked child that has no team
     owner = trainer(n_threads, seed)
     owner.fit(X, Y, epochs=epochs)
     return parameters(owner.network) + str(owner.network.predict(X).sum(dtype=float))

@@ -27,7 +27,7 @@ def load(monkeypatch):
             return runpy.run_path(str(ROOT / "setup.py")) | {"given": given}
 
     monkeypatch.chdir(ROOT)
-    for name in ("ARCHFLAGS", "CC", "CL", "_CL_", "FASTBP_NO_OPENMP", "FASTBP_REQUIRE_OPENMP"):
+    for name in ("ARCHFLAGS", "CC", "CL", "_CL_", "FASTBP_THREADS", "FASTBP_REQUIRE_OPENMP"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "environ", dict(os.environ))
     return run
@@ -93,7 +93,10 @@ def test_clang_cl_compiles_the_vector_kernels(commands, monkeypatch, target, mac
             assert ("/clang:-mfma" in command) == (name in ("avx2", "avx512"))
             assert command.index("/O2") < command.index("/clang:-O3")
     assert all("/GL" not in command and "/LTCG" not in command for command in ran)
-    assert len(compiling(ran, "threads.c")) == 1
+    assert len(compiling(ran, "src/threads.c")) == 1
+    (team,) = compiling(ran, "src/team.c")
+    assert "-DFBP_PTHREAD=1" in team
+    assert not [word for command in ran for word in command if re.search("openmp|-pthread", word)]
 
 
 def test_microsofts_compiler_gets_flags_that_it_knows_and_scalar_kernels(commands, capsys):

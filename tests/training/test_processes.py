@@ -19,7 +19,7 @@ NEEDS = {"torch": "torch", "joblib": "joblib", "scikit-learn": "sklearn"}
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
-    pytest.mark.skipif(not runtime.has_openmp(), reason="built without OpenMP"),
+    pytest.mark.skipif(not runtime.has_threads(), reason="built without threads"),
 ]
 
 

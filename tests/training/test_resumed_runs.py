@@ -73,7 +73,7 @@ def assert_all_come_to(wanted, found):
 
 
 def test_in_a_new_process_of_another_kernel_set_and_other_threads(folder, wanted):
-    assert_all_come_to(wanted, elsewhere(folder, "scalar", 2 if runtime.has_openmp() else 1))
+    assert_all_come_to(wanted, elsewhere(folder, "scalar", 2 if runtime.has_threads() else 1))
 
 
 @pytest.mark.slow

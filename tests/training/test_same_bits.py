@@ -28,7 +28,7 @@ from fastbp.activations import ELU, LeakyReLU
 from fastbp.engine import runtime
 
 STEPS = 18  # of an epoch: in one call enough to skip zeros and to pack the first layer
-TEAMS = [2, 3, 5] if runtime.has_openmp() else []
+TEAMS = [2, 3, 5] if runtime.has_threads() else []
 MEASURED_ROWS = 40
 
 

@@ -23,6 +23,7 @@ static inline long long _InterlockedExchange64(volatile long long *place, long l
 #define _InterlockedCompareExchange(place, to, from) \
     __sync_val_compare_and_swap((volatile int *)(place), (int)(from), (int)(to))
 #define _InterlockedCompareExchange64(place, to, from) __sync_val_compare_and_swap((volatile long long *)(place), from, to)
+#define _InterlockedOr(place, bits) __sync_fetch_and_or((volatile int *)(place), (int)(bits))
 #define _ReadWriteBarrier() __sync_synchronize()
 
 #endif
