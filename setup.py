@@ -303,7 +303,7 @@ class Build(build_ext):
         It is kept for the next build in a folder of its own for each compiler and its flags.
         """
         flags = [*self.target, *spelled(flags, self.kind)]
-        command = [getattr(self.compiler, "cc", ""), *getattr(self.compiler, "compiler_so", [])]
+        command = self.compiler.compiler_so if self.kind == "gnu" else [self.compiler.cc]
         key = sha256(" ".join([*command, *flags, self.machine]).encode()).hexdigest()[:16]
         folder = self.folder / "kernels" / key / name
         (target,) = self.compiler.object_filenames([source], output_dir=str(folder))

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 ORDERS = ("RELAXED", "ACQUIRE", "RELEASE", "ACQ_REL", "SEQ_CST")
 COMMAND = ["clang", "-std=c11", "-pedantic", "-Wall", "-Wextra", "-Werror"]
 COMMAND += ["-U__clang__", "-U__GNUC__", *(f"-U__ATOMIC_{order}" for order in ORDERS)]
-COMMAND += ["-fdeclspec", "-D_MSC_VER=1939", "-D_M_X64=100", f"-I{ROOT / 'src'}"]
+COMMAND += ["-D_MSC_VER=1939", "-D_M_X64=100", f"-I{ROOT / 'src'}"]
 COMMAND += [f"-I{ROOT / 'tests/engine/msvc'}"]
 # Prefetch is nothing there, so what it would fetch is not used; the rest is glibc's without GCC.
 COMMAND += ["-Wno-unknown-pragmas", "-Wno-unused-variable", "-Wno-unused-but-set-variable"]

@@ -2,6 +2,9 @@
 #ifndef INTRIN_H
 #define INTRIN_H
 
+#define __declspec(kind) DECLARED_##kind
+#define DECLARED_thread __thread
+
 static inline int _InterlockedExchange(volatile int *place, int value)
 {
     int seen = *place;
