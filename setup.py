@@ -2,9 +2,10 @@
 
 Everything else is in pyproject.toml. Environment variables:
 
+CC=clang-cl              on Windows, for vector kernels; Microsoft's compiler has scalar ones
 FASTBP_THREADS=...       what a team of threads is: openmp, pthread (a team of fastbp's own) or none
-                         (one thread only). Default: openmp under Linux with glibc and Windows,
-                         pthread elsewhere, and where the compiler cannot link OpenMP
+                         (one thread only). Default: openmp under Linux with glibc, pthread
+                         elsewhere, and where the compiler cannot link OpenMP
 FASTBP_REQUIRE_OPENMP=1  an error where openmp is the default and the compiler cannot link it
 FASTBP_ASSERT=1          kernels that check their shapes and codes
 """
@@ -39,10 +40,19 @@ HARMFUL = re.compile(
     r"-Ofast|-ffast-math|-f(unsafe|finite)-math-.*|-f(associative|reciprocal)-math|-flto(=.*)?"
     r"|-fno-(signed-zeros|math-errno|trapping-math)|-ffp-(contract|model|exception-behavior)=.*"
     r"|-fsingle-precision-constant|-mrecip(=.*)?|-mfpmath=387|-march=native|-mcpu=native"
+    r"|/GL|/LTCG(:.*)?|/fp:.*|/arch:.*"
 )
+# Flags are written as GCC and Clang know them. Microsoft's compiler has few of them: /O2 comes from
+# setuptools, and the warning is about "#pragma GCC unroll".
+MSVC = {
+    "-std=gnu11": ["/std:c11", "/wd4068"],
+    "-ffp-contract=off": ["/fp:precise"],
+    "-DNDEBUG": ["/DNDEBUG"],
+    "-UNDEBUG": ["/UNDEBUG"],
+}
 CORE = ["src/dispatch.c", "src/memory.c", "src/threads.c"]  # and team.c, which has flags of its own
 # What the modules include; the compiler lists what goes into a kernel object.
-HEADERS = ["src/phases.h", *map(str, sorted(Path("src").glob("fbp*.h")))]
+HEADERS = ["src/phases.h", "src/platform.h", *map(str, sorted(Path("src").glob("fbp*.h")))]
 RUNTIME = "fastbp.engine.runtime"  # the only extension that links the core
 MODULES = [f"fastbp.engine.{path.stem}" for path in sorted(Path("fastbp/engine").glob("*.pyx"))]
 # What every processor of the machine has, whatever CFLAGS say, and what a kernel set adds. Scalar
@@ -60,25 +70,29 @@ ISAS = {
 # the instruction cache; where it lies across three, as it may, dense steps take 2 to 5% longer.
 PARTS = {"STREAM": [], "DENSE": ["-falign-loops=64"], "ROWS": []}
 MACHINES = {"AMD64": "x86_64", "arm64": "aarch64", "i586": "i386", "i686": "i386"}
-# What a team of threads may be, and the flags of its source and of the module that has it.
-PTHREAD = [] if sys.platform == "win32" else ["-pthread"]  # src/threads.c needs it in any case
-TEAMS = {"openmp": ["-fopenmp", *PTHREAD], "none": PTHREAD}
-if sys.platform != "win32":
-    TEAMS["pthread"] = PTHREAD
+MACHINES |= {"win-amd64": "x86_64", "win-arm64": "aarch64", "win32": "i386"}
+# What a team of threads may be, and the flags of its source and of the module that has it, but for
+# Windows; src/threads.c needs the threads in any case.
+TEAMS = {"openmp": ["-fopenmp", "-pthread"], "pthread": ["-pthread"], "none": ["-pthread"]}
 
 
-def usual_team() -> str:
+def usual_team(target: str) -> str:
     """The team of a build that asks for none.
 
-    Apple's compiler has no OpenMP, and musl's systems no library of it; a second one beside that of
-    PyTorch may end the process.
+    Apple's compiler has no OpenMP, and the systems of musl and Windows no library of it; a second
+    one beside that of PyTorch may end the process.
     """
     libc = f"{sysconfig.get_config_var('SOABI')} {sysconfig.get_config_var('HOST_GNU_TYPE')}"
-    return "pthread" if sys.platform == "darwin" or "musl" in libc else "openmp"
+    return "pthread" if target.startswith(("macosx", "win")) or "musl" in libc else "openmp"
 
 
-def machine() -> str:
-    """The target's machine; cross builds of macOS name it in ARCHFLAGS."""
+def machine(target: str) -> str:
+    """The target's machine. macOS names it in ARCHFLAGS, Windows in the name of the target.
+
+    The processor is not asked there: Python for x86-64 also runs on ARM64, and builds for itself.
+    """
+    if target.startswith("win"):
+        return MACHINES.get(target, target)
     named = set(re.findall(r"-arch[ =](\w+)", os.environ.get("ARCHFLAGS", "")))
     if len(named) > 1:
         raise SystemExit(
@@ -97,6 +111,30 @@ def processes() -> int:
     return os.cpu_count() or 1
 
 
+def choose_architecture() -> None:
+    """A Python of two architectures builds for that of the machine, unless ARCHFLAGS name one."""
+    name = sysconfig.get_platform()
+    if name.endswith("-universal2") and "ARCHFLAGS" not in os.environ:
+        os.environ["ARCHFLAGS"] = f"-arch {platform.machine()}"
+        os.environ["_PYTHON_HOST_PLATFORM"] = name.replace("universal2", platform.machine())
+
+
+def kind_of(compiler) -> str:
+    """``"gnu"`` (GCC, Clang and what takes their flags), ``"clang-cl"`` or ``"msvc"``."""
+    if compiler.compiler_type != "msvc":
+        return "gnu"
+    return "clang-cl" if Path(compiler.cc).stem.startswith("clang-cl") else "msvc"
+
+
+def spelled(flags: list[str], kind: str) -> list[str]:
+    """Flags of GCC and Clang as that kind of compiler takes them, without those that it lacks."""
+    if kind == "msvc":
+        return [own for flag in flags for own in MSVC.get(flag, [])]
+    if kind == "clang-cl":
+        return [flag if flag[:2] in ("-D", "-U") else f"/clang:{flag}" for flag in flags]
+    return flags
+
+
 class Build(build_ext):
     """Translates the modules, and adds what depends on the compiler: OpenMP, the kernel objects.
 
@@ -111,15 +149,18 @@ class Build(build_ext):
         import numpy as np
 
         self.folder = Path(self.get_finalized_command("build").build_base)
+        self.machine = machine(self.plat_name)
+        self.choose_compiler()
         self.remove_harmful_flags()
         self.translate()
-        flags, team = [*FLAGS, *BASELINE.get(machine(), [])], self.team()
+        flags, team = [*FLAGS, *BASELINE.get(self.machine, [])], self.team()
         for extension in self.extensions:
             extension.include_dirs = ["src", np.get_include()]
-            extension.extra_compile_args = [*flags]
-            extension.extra_link_args = ["-lm"]
+            extension.extra_compile_args = [*self.target, *spelled(flags, self.kind)]
+            extension.extra_link_args = [] if self.windows else ["-lm"]
             if extension.name == RUNTIME:
-                extension.extra_link_args += TEAMS[team]
+                extension.libraries = ["synchronization"] if self.windows else []
+                extension.extra_link_args += self.team_flags(team)
                 extension.extra_objects = [
                     *self.kernel_objects(flags),
                     self.team_object(team, flags),
@@ -127,17 +168,42 @@ class Build(build_ext):
                 extension.depends += [*extension.extra_objects, self.note(team)]
         super().build_extensions()
 
+    def choose_compiler(self) -> None:
+        """Clang's command for Windows if CC names it, which setuptools does not ask there."""
+        self.windows = self.plat_name.startswith("win")
+        named = os.environ.get("CC", "")
+        if self.compiler.compiler_type == "msvc":
+            self.compiler.initialize(self.plat_name)
+            if Path(named).stem.startswith("clang-cl"):
+                self.compiler.cc = named
+        self.kind = kind_of(self.compiler)
+        clang = self.kind == "clang-cl"
+        self.target = [f"--target={self.machine}-pc-windows-msvc"] if clang else []
+        self.isas = ISAS.get(self.machine, {"scalar": ["-O1"]})
+        if self.kind == "msvc":
+            self.isas = {"scalar": []}
+            print(
+                "fastbp: Microsoft's compiler compiles the scalar kernels alone, which are many "
+                "times slower; with CC=clang-cl there are the vector kernels too",
+                file=sys.stderr,
+            )
+
     def remove_harmful_flags(self) -> None:
         """Take the flags that change results out of the compiler's commands."""
-        for name in ("compiler", "compiler_so", "compiler_cxx", "linker_so", "linker_exe"):
-            command = getattr(self.compiler, name, None) or []
-            harmful = [flag for flag in command if HARMFUL.fullmatch(flag)]
-            if harmful:
-                setattr(self.compiler, name, [flag for flag in command if flag not in harmful])
-                print(
-                    f"fastbp: left out {' '.join(harmful)}, which would change results",
-                    file=sys.stderr,
-                )
+        lists = [value for value in vars(self.compiler).values() if isinstance(value, list)]
+        left_out = {flag for command in lists for flag in command if HARMFUL.fullmatch(str(flag))}
+        for command in lists:
+            command[:] = [flag for flag in command if flag not in left_out]
+        for name in ("CL", "_CL_"):  # which Microsoft's compiler reads, and clang-cl
+            flags = os.environ.get(name, "").split()
+            if harmful := {flag for flag in flags if HARMFUL.fullmatch(flag.replace("-", "/", 1))}:
+                os.environ[name] = " ".join(flag for flag in flags if flag not in harmful)
+                left_out |= harmful
+        if left_out := left_out - {"/GL", "/LTCG"}:  # which come from setuptools
+            print(
+                f"fastbp: left out {' '.join(sorted(left_out))}, which would change results",
+                file=sys.stderr,
+            )
 
     def translate(self) -> None:
         """Turn the modules into C, those that changed."""
@@ -168,17 +234,22 @@ class Build(build_ext):
             raise SystemExit(
                 f"fastbp: got FASTBP_THREADS={wanted}, wanted one of {', '.join(TEAMS)}"
             )
-        if (wanted or usual_team()) == "openmp":
+        if (wanted or usual_team(self.plat_name)) == "openmp":
             problem = self.problem_with_openmp()
             if problem and (wanted or is_set("FASTBP_REQUIRE_OPENMP")):
                 raise SystemExit(f"fastbp: the compiler cannot link OpenMP ({problem})")
             if problem:
-                wanted = "none" if sys.platform == "win32" else "pthread"
+                wanted = "pthread"
                 print(f"fastbp: building with FASTBP_THREADS={wanted} ({problem})", file=sys.stderr)
-        return wanted or usual_team()
+        return wanted or usual_team(self.plat_name)
+
+    def team_flags(self, team: str) -> list[str]:
+        return [] if self.windows else TEAMS[team]
 
     def problem_with_openmp(self) -> Exception | None:
         """Why the compiler cannot link OpenMP."""
+        if self.windows:
+            return ValueError("on Windows it would be a second library beside those of others")
         # LDFLAGS are in the command that links modules, but not in that for programs, which tells
         # a library that is missing.
         linking = [*shlex.split(os.environ.get("LDFLAGS", "")), "-fopenmp"]
@@ -201,7 +272,7 @@ class Build(build_ext):
     def team_object(self, team: str, flags: list[str]) -> str:
         """src/team.c compiled for the team."""
         return self.object(
-            "src/team.c", team, [*flags, *TEAMS[team]], [(f"FBP_{team.upper()}", "1")]
+            "src/team.c", team, [*flags, *self.team_flags(team)], [(f"FBP_{team.upper()}", "1")]
         )
 
     def note(self, team: str) -> str:
@@ -214,11 +285,10 @@ class Build(build_ext):
 
     def kernel_objects(self, flags: list[str]) -> list[str]:
         """src/kernels_<isa>.c compiled for each part, ISA of the machine and dtype."""
-        isas = ISAS.get(machine(), {"scalar": ["-O1"]})
         kernels = [
             (isa, bits, part, [*flags, *added, *PARTS[part]])
             for part in PARTS
-            for isa, added in isas.items()
+            for isa, added in self.isas.items()
             for bits in (32, 64)
         ]
         with ThreadPoolExecutor(processes()) as pool:
@@ -234,22 +304,26 @@ class Build(build_ext):
 
         It is kept for the next build in a folder of its own for each compiler and its flags.
         """
-        command = " ".join([*self.compiler.compiler_so, *flags, machine()])
-        key = sha256(command.encode()).hexdigest()[:16]
+        flags = [*self.target, *spelled(flags, self.kind)]
+        command = self.compiler.compiler_so if self.kind == "gnu" else [self.compiler.cc]
+        key = sha256(" ".join([*command, *flags, self.machine]).encode()).hexdigest()[:16]
         folder = self.folder / "kernels" / key / name
-        target = (folder / source).with_suffix(".o")
-        if self.force or is_stale(target):
+        (target,) = self.compiler.object_filenames([source], output_dir=str(folder))
+        if self.force or is_stale(Path(target)):
             self.compiler.compile(
                 [source],
                 output_dir=str(folder),
                 macros=macros,
-                extra_postargs=[*flags, "-MMD"],
+                extra_postargs=[*flags, *(["-MMD"] if self.kind == "gnu" else [])],
             )
-        return str(target)
+        return target
 
 
 def is_stale(target: Path) -> bool:
-    """Whether an object is missing, or older than a file of the list that its compiler wrote."""
+    """Whether an object is missing, or older than a file of the list that its compiler wrote.
+
+    The compilers of Windows write none, so they compile always.
+    """
     listed = target.with_suffix(".d")
     if not target.exists() or not listed.exists():
         return True
@@ -284,6 +358,7 @@ def places() -> dict[str, dict[str, str]]:
     return {"build": {"build_base": folder}, "egg_info": {"egg_base": folder}}
 
 
+choose_architecture()
 setup(
     install_requires=requirements(),
     ext_modules=[extension(name) for name in MODULES],

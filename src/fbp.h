@@ -10,6 +10,7 @@
 #include "fbp_dropout.h"
 #include "fbp_layout.h"
 #include "fbp_memory.h"
+#include "fbp_msvc.h"
 #include "fbp_norm.h"
 #include "fbp_rows.h"
 #include "fbp_table.h"

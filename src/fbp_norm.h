@@ -2,6 +2,8 @@
 #ifndef FBP_NORM_H
 #define FBP_NORM_H
 
+#include "fbp_msvc.h"
+
 #include <stddef.h>
 
 /* A sum of squares in double is stored as it is if it is from FBP_LEAST_SQUARES to FBP_MOST_SQUARES, where neither an overflow

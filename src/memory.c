@@ -2,7 +2,6 @@
 #define _DEFAULT_SOURCE
 #include "fbp.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 #ifdef __linux__
 #include <sys/mman.h>
@@ -25,14 +24,14 @@ static void *aligned(size_t alignment, size_t bytes)
 static void aligned_free(void *memory) { free(memory); }
 #endif
 
-static atomic_size_t live;
-static atomic_long until_failure;
+static size_t live;
+static int64_t until_failure;
 
 void *fbp_alloc(size_t bytes)
 {
     void *memory;
     const size_t alignment = bytes >= 2 * HUGE_PAGE ? HUGE_PAGE : FBP_LINE_BYTES;
-    if (atomic_load(&until_failure) > 0 && atomic_fetch_sub(&until_failure, 1) == 1)
+    if (__atomic_load_n(&until_failure, __ATOMIC_SEQ_CST) > 0 && __atomic_fetch_sub(&until_failure, 1, __ATOMIC_SEQ_CST) == 1)
         return NULL;
     memory = aligned(alignment, bytes ? bytes : 1);
     if (!memory)
@@ -42,7 +41,7 @@ void *fbp_alloc(size_t bytes)
     if (alignment == HUGE_PAGE)
         madvise(memory, bytes, MADV_HUGEPAGE);
 #endif
-    atomic_fetch_add(&live, bytes);
+    __atomic_fetch_add(&live, bytes, __ATOMIC_RELAXED);
     return memory;
 }
 
@@ -51,9 +50,9 @@ void fbp_free(void *memory, size_t bytes)
     if (!memory)
         return;
     aligned_free(memory);
-    atomic_fetch_sub(&live, bytes);
+    __atomic_fetch_sub(&live, bytes, __ATOMIC_RELAXED);
 }
 
-size_t fbp_live_bytes(void) { return atomic_load(&live); }
+size_t fbp_live_bytes(void) { return __atomic_load_n(&live, __ATOMIC_RELAXED); }
 
-void fbp_fail_allocation(long n) { atomic_store(&until_failure, n); }
+void fbp_fail_allocation(long n) { __atomic_store_n(&until_failure, n, __ATOMIC_SEQ_CST); }

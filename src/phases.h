@@ -7,6 +7,8 @@
 #ifndef FBP_PHASES_H
 #define FBP_PHASES_H
 
+#include "fbp_msvc.h"
+
 #include <stddef.h>
 #include <stdint.h>
 

@@ -36,11 +36,13 @@ void fbp_team_allow(int n_threads) { omp_set_num_threads(n_threads); }
 int fbp_team_cpus(void) { return omp_get_num_procs(); }
 
 #elif defined(FBP_PTHREAD)
+#include "platform.h"
+
 #include <limits.h>
-#include <pthread.h>
-#include <sched.h>
 #include <signal.h>
+#ifndef _WIN32
 #include <unistd.h>
+#endif
 
 enum {
     STACK_BYTES = 1 << 20, /* a kernel uses up to 10 kB; the systems' defaults are from 128 kB to 8 MB */
@@ -76,10 +78,10 @@ typedef struct worker {
 
 /* The idle workers. A caller takes those that it needs, the last used first, and brings them back. */
 static struct {
-    pthread_mutex_t lock;
-    pthread_cond_t arrival;
+    fbp_lock lock;
+    fbp_condition arrival;
     worker *first;
-} pool = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, NULL};
+} pool = {FBP_UNLOCKED, FBP_NOBODY_WAITS, NULL};
 static int awake; /* workers that work or spin */
 
 #ifdef __linux__
@@ -109,7 +111,11 @@ static void look_up(cores *allowed) { *allowed = 0; }
 static int number_of(const cores *allowed)
 {
     (void)allowed;
+#ifdef _WIN32
+    const long n = GetActiveProcessorCount(ALL_PROCESSOR_GROUPS);
+#else
     const long n = sysconf(_SC_NPROCESSORS_ONLN);
+#endif
     return n < 1 ? 1 : n < INT_MAX ? (int)n : INT_MAX;
 }
 
@@ -171,78 +177,89 @@ typedef struct {
     int n;
 } arrivals;
 
-static void *live(void *place)
+static THREAD_FUNCTION(live, place)
 {
     arrivals *const team = place;
     worker self = {.state = IDLE};
     name_thread();
     look_up(&self.allowed);
     __atomic_add_fetch(&awake, 1, __ATOMIC_RELAXED);
-    pthread_mutex_lock(&pool.lock);
+    lock(&pool.lock);
     self.next = team->first;
     team->first = &self;
     team->n++;
-    pthread_cond_broadcast(&pool.arrival);
-    pthread_mutex_unlock(&pool.lock);
+    condition_wake(&pool.arrival);
+    unlock(&pool.lock);
     for (;;) {
         wait_for_work(&self);
         do_work(&self);
     }
-    return NULL;
+    return 0;
 }
 
-/* The signals that a worker leaves to other threads: all but those of its own faults, which a debugging handler reports. */
-static sigset_t signals_of_others(void)
+static int start_workers(arrivals *team, int wanted)
+{
+    fbp_thread thread;
+    int n = 0;
+    for (; n < wanted && thread_start(&thread, live, team, STACK_BYTES); n++)
+        thread_detach(thread);
+    return n;
+}
+
+#ifdef _WIN32
+#define start_without_signals start_workers
+#else
+/* A worker leaves the signals to other threads: all but those of its own faults, which a debugging handler reports. */
+static int start_without_signals(arrivals *team, int wanted)
 {
     const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
-    sigset_t signals;
-    sigfillset(&signals);
+    sigset_t others, before;
+    sigfillset(&others);
     for (int i = 0; i < 4; i++)
-        sigdelset(&signals, faults[i]);
-    return signals;
+        sigdelset(&others, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &others, &before);
+    const int n = start_workers(team, wanted);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return n;
 }
+#endif
 
 /* Starts up to `wanted` workers, or as many as the system grants, and adds them to the team. */
 static void start(arrivals *team, int wanted)
 {
-    pthread_attr_t attributes;
-    pthread_t thread;
-    const sigset_t others = signals_of_others();
-    sigset_t before;
-    const int n_before = team->n;
-    int n = 0;
-    if (pthread_attr_init(&attributes) != 0)
-        return;
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_sigmask(SIG_SETMASK, &others, &before);
-    while (n < wanted && pthread_create(&thread, &attributes, live, team) == 0)
-        n++;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    pthread_mutex_lock(&pool.lock);
+    const int n_before = team->n, n = start_without_signals(team, wanted);
+    lock(&pool.lock);
     while (team->n < n_before + n)
-        pthread_cond_wait(&pool.arrival, &pool.lock);
-    pthread_mutex_unlock(&pool.lock);
+        condition_wait(&pool.arrival, &pool.lock);
+    unlock(&pool.lock);
 }
 
+#ifdef _WIN32
+static void watch_forks(void) {}
+#else
 /* In a child the workers are not there, and the lock is as some thread had it. */
 static void forget(void)
 {
-    pool.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-    pool.arrival = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+    pool.lock = (fbp_lock)FBP_UNLOCKED;
+    pool.arrival = (fbp_condition)FBP_NOBODY_WAITS;
     pool.first = NULL;
     awake = 0;
 }
 
-static void watch_forks(void) { pthread_atfork(NULL, NULL, forget); }
+static void watch(void) { pthread_atfork(NULL, NULL, forget); }
+
+static void watch_forks(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, watch);
+}
+#endif
 
 static arrivals take(int wanted)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     arrivals team = {NULL, 0};
-    pthread_once(&once, watch_forks);
-    pthread_mutex_lock(&pool.lock);
+    watch_forks();
+    lock(&pool.lock);
     while (pool.first && team.n < wanted) {
         worker *const taken = pool.first;
         pool.first = taken->next;
@@ -250,7 +267,7 @@ static arrivals take(int wanted)
         team.first = taken;
         team.n++;
     }
-    pthread_mutex_unlock(&pool.lock);
+    unlock(&pool.lock);
     if (team.n < wanted)
         start(&team, wanted - team.n);
     return team;
@@ -258,14 +275,14 @@ static arrivals take(int wanted)
 
 static void bring_back(arrivals team)
 {
-    pthread_mutex_lock(&pool.lock);
+    lock(&pool.lock);
     while (team.first) {
         worker *const next = team.first->next;
         team.first->next = pool.first;
         pool.first = team.first;
         team.first = next;
     }
-    pthread_mutex_unlock(&pool.lock);
+    unlock(&pool.lock);
 }
 
 static void wait_for_workers(region *r)

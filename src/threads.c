@@ -1,20 +1,12 @@
 /* threads.c: barriers, counters of work, waiting, spreading over cores, limits of threads, forks, the mode of denormals. */
 #define _GNU_SOURCE
 #include "fbp.h"
+#include "platform.h"
 
-#include <pthread.h>
-#include <sched.h>
-#include <string.h>
-#include <time.h>
 #ifdef __linux__
 #include <fcntl.h>
-#include <limits.h>
-#include <linux/futex.h>
-#include <sys/syscall.h>
+#include <string.h>
 #include <unistd.h>
-#endif
-#ifdef __x86_64__
-#include <immintrin.h>
 #endif
 
 /* A barrier spins about as long as threads lag behind each other on a quiet machine. A thread that comes later has lost its
@@ -24,65 +16,52 @@ enum { SPINS = 500, YIELDS = 2 };
 /* fbp_pause spins longer, because its caller can do useful work: yielding to another process costs the rest of a time slice. */
 enum { PATIENT_SPINS = 5000 };
 
-static inline void pause_briefly(void)
-{
-#ifdef __x86_64__
-    _mm_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
-
 /* FBP_NO_FUTEX is for tests of what other systems do. */
-#if defined(__linux__) && !defined(FBP_NO_FUTEX)
+#ifdef _WIN32
+void fbp_sleep_while(const int *word, int value) { WaitOnAddress((void *)(uintptr_t)word, &value, sizeof value, INFINITE); }
+
+void fbp_wake(const int *word) { WakeByAddressAll((void *)(uintptr_t)word); }
+#elif defined(__linux__) && !defined(FBP_NO_FUTEX)
 void fbp_sleep_while(const int *word, int value) { syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0); }
 
 void fbp_wake(const int *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0); }
 
 static void forget_sleepers(void) {}
-#elif !defined(_WIN32)
+#else
 /* Who sleeps on a word sleeps in one of these beds, beside those of other words, all of whom wake. */
 enum { BEDS = 64 };
 static struct {
-    pthread_mutex_t lock;
-    pthread_cond_t woken;
-} beds[BEDS] = {[0 ... BEDS - 1] = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER}};
+    fbp_lock lock;
+    fbp_condition woken;
+} beds[BEDS] = {[0 ... BEDS - 1] = {FBP_UNLOCKED, FBP_NOBODY_WAITS}};
 
 static int bed_of(const int *word) { return (int)((uintptr_t)word / 64 % BEDS); }
 
 void fbp_sleep_while(const int *word, int value)
 {
     const int bed = bed_of(word);
-    pthread_mutex_lock(&beds[bed].lock);
+    lock(&beds[bed].lock);
     if (__atomic_load_n(word, __ATOMIC_SEQ_CST) == value)
-        pthread_cond_wait(&beds[bed].woken, &beds[bed].lock);
-    pthread_mutex_unlock(&beds[bed].lock);
+        condition_wait(&beds[bed].woken, &beds[bed].lock);
+    unlock(&beds[bed].lock);
 }
 
 void fbp_wake(const int *word)
 {
     const int bed = bed_of(word);
-    pthread_mutex_lock(&beds[bed].lock);
-    pthread_cond_broadcast(&beds[bed].woken);
-    pthread_mutex_unlock(&beds[bed].lock);
+    lock(&beds[bed].lock);
+    condition_wake(&beds[bed].woken);
+    unlock(&beds[bed].lock);
 }
 
 /* In a child of a fork a lock is as some thread of the parent had it. */
 static void forget_sleepers(void)
 {
     for (int i = 0; i < BEDS; i++) {
-        beds[i].lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-        beds[i].woken = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+        beds[i].lock = (fbp_lock)FBP_UNLOCKED;
+        beds[i].woken = (fbp_condition)FBP_NOBODY_WAITS;
     }
 }
-#else
-void fbp_sleep_while(const int *word, int value)
-{
-    (void)word, (void)value;
-    sched_yield();
-}
-
-void fbp_wake(const int *word) { (void)word; }
 #endif
 
 void fbp_barrier_init(fbp_barrier *barrier)
@@ -96,13 +75,6 @@ void fbp_barrier_init(fbp_barrier *barrier)
 static int passed(fbp_barrier *barrier, int generation)
 {
     return __atomic_load_n(&barrier->generation, __ATOMIC_ACQUIRE) != generation;
-}
-
-static int64_t nanoseconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * (int64_t)1000000000 + now.tv_nsec;
 }
 
 static void wait_asleep(fbp_barrier *barrier, int generation)
@@ -134,7 +106,7 @@ void fbp_barrier_wait(fbp_barrier *barrier, int n_threads)
     for (int i = 0; i < YIELDS; i++) {
         if (passed(barrier, generation))
             return;
-        sched_yield();
+        yield_core();
     }
     wait_asleep(barrier, generation);
 }
@@ -146,7 +118,7 @@ int64_t fbp_pause(int turn)
     if (turn < PATIENT_SPINS)
         pause_briefly();
     else
-        sched_yield();
+        yield_core();
     return nanoseconds();
 }
 
@@ -195,30 +167,33 @@ void fbp_spread(int *cpus, int thread, int n_threads) { (void)cpus, (void)thread
 
 enum { MOST_TRIED = 4096 };
 
-static void *wait_for_gate(void *gate)
+static THREAD_FUNCTION(wait_for_gate, gate)
 {
-    pthread_mutex_lock(gate);
-    pthread_mutex_unlock(gate);
-    return NULL;
+    lock(gate);
+    unlock(gate);
+    return 0;
 }
 
 int fbp_startable_threads(int wanted)
 {
-    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
-    pthread_t threads[MOST_TRIED];
+    fbp_lock gate = FBP_UNLOCKED;
+    fbp_thread threads[MOST_TRIED];
     int n = 0;
-    pthread_mutex_lock(&gate);
-    while (n < wanted && n < MOST_TRIED && pthread_create(threads + n, NULL, wait_for_gate, &gate) == 0)
+    lock(&gate);
+    while (n < wanted && n < MOST_TRIED && thread_start(threads + n, wait_for_gate, &gate, 0))
         n++;
-    pthread_mutex_unlock(&gate);
+    unlock(&gate);
     for (int i = 0; i < n; i++)
-        pthread_join(threads[i], NULL);
+        thread_join(threads[i]);
     return n;
 }
 
 static int64_t process = 1;
-static int beside_threads, forked_beside_threads;
+static int forked_beside_threads;
 
+#ifdef _WIN32
+void fbp_watch_forks(void) {} /* there are none */
+#else
 /* Has this process more than one thread? Their number is field 20 of /proc/self/stat; the second field, in brackets, may
  * contain blanks. If the system does not tell, the answer is yes. */
 static int has_threads(void)
@@ -239,7 +214,8 @@ static int has_threads(void)
 #endif
 }
 
-#ifndef _WIN32
+static int beside_threads;
+
 static void before_fork(void) { beside_threads = has_threads(); }
 
 static void in_child(void)
@@ -250,8 +226,6 @@ static void in_child(void)
 }
 
 void fbp_watch_forks(void) { pthread_atfork(before_fork, NULL, in_child); }
-#else
-void fbp_watch_forks(void) {}
 #endif
 
 int64_t fbp_process(void) { return process; }
@@ -260,9 +234,13 @@ int fbp_forked_beside_threads(void) { return forked_beside_threads; }
 
 uint64_t fbp_flush_denormals(void)
 {
-#ifdef __x86_64__
+#if defined(__x86_64__) || defined(_M_X64)
     const unsigned mode = _mm_getcsr();
     _mm_setcsr(0x9fc0); /* flush to zero, denormals are zero; round to nearest, no traps, whatever the caller has set */
+    return mode;
+#elif defined(_M_ARM64) && !defined(__clang__)
+    const uint64_t mode = _ReadStatusReg(ARM64_FPCR);
+    _WriteStatusReg(ARM64_FPCR, 1 << 24); /* as below */
     return mode;
 #elif defined(__aarch64__)
     uint64_t mode;
@@ -276,8 +254,10 @@ uint64_t fbp_flush_denormals(void)
 
 void fbp_restore_denormals(uint64_t mode)
 {
-#ifdef __x86_64__
+#if defined(__x86_64__) || defined(_M_X64)
     _mm_setcsr((unsigned)mode);
+#elif defined(_M_ARM64) && !defined(__clang__)
+    _WriteStatusReg(ARM64_FPCR, mode);
 #elif defined(__aarch64__)
     __asm__ volatile("msr fpcr, %0" : : "r"(mode));
 #else

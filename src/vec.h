@@ -8,6 +8,8 @@
 #ifndef FBP_VEC_H
 #define FBP_VEC_H
 
+#include "fbp_msvc.h"
+
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>

@@ -39,6 +39,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of a pipe (head, less) left; Python would complain again when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except UnicodeEncodeError as error:  # labels that a code page of Windows lacks
+        text = error.object[error.start : error.end]
+        return _fail(
+            f"error: stdout has the encoding {sys.stdout.encoding}, which lacks {text!a}; "
+            "--out writes UTF-8, and so does PYTHONUTF8=1"
+        )
     except MemoryError as error:
         return _fail(f"error: out of memory {error}")
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -60,7 +61,21 @@ def available_cpus(root: Path = Path("/")) -> int:
 def _affinity() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return _windows_affinity() or os.cpu_count() or 1
+
+
+def _windows_affinity() -> int:
+    """Return the cores of this process's mask; 0 if it has none, as beyond 64 cores it may have."""
+    if sys.platform != "win32":
+        return 0
+    import ctypes
+
+    kernel = ctypes.windll.kernel32
+    process, system = ctypes.c_size_t(), ctypes.c_size_t()
+    kernel.GetCurrentProcess.restype = ctypes.c_void_p
+    handle = ctypes.c_void_p(kernel.GetCurrentProcess())
+    found = kernel.GetProcessAffinityMask(handle, ctypes.byref(process), ctypes.byref(system))
+    return process.value.bit_count() if found else 0
 
 
 def omp_num_threads() -> int | None:

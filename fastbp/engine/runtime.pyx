@@ -52,6 +52,10 @@ cdef extern from *:
     """
     #if defined(__clang__)
     #define FBP_COMPILER "Clang " __clang_version__
+    #elif defined(_MSC_VER)
+    #define FBP_DIGITS(number) #number
+    #define FBP_TEXT(number) FBP_DIGITS(number)
+    #define FBP_COMPILER "MSVC " FBP_TEXT(_MSC_FULL_VER)
     #else
     #define FBP_COMPILER "GCC " __VERSION__
     #endif

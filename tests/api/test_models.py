@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize
 from training import classes
 
 import fastbp as fb
@@ -12,6 +11,7 @@ from fastbp import errors, models
 from fastbp.datasets import load_digits
 from fastbp.preprocess import Standardize, polynomial_features
 
+minimize = pytest.importorskip("scipy.optimize").minimize
 FAST = {"dtype": "float64", "optimizer": fb.SGD(0.3, momentum=0.97, nesterov=True)}
 SLOW = {"dtype": "float64", "optimizer": fb.SGD(0.05)}
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize
 
 import fastbp as fb
 from fastbp import models, testing
+
+minimize = pytest.importorskip("scipy.optimize").minimize
 
 
 def clouds(n=36, seed=0):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import numpy as np
 import pytest
 
+import fastbp as fb
 from fastbp.cli import main
 from fastbp.datasets import DIGITS
 
@@ -88,3 +92,15 @@ class TestErrors:
         digits = here / "digits"
         digits.symlink_to(DIGITS)
         assert "which is read too" in fail("train", "digits", "--out", digits)
+
+
+def test_a_class_that_the_output_cannot_show(fail, here, monkeypatch, rng):
+    x, y = rng.standard_normal((20, 2)), np.array(["żółty", "日本"])[np.arange(20) % 2]
+    network = fb.Network(2, [fb.Dense(2, "softmax")], seed=0)
+    fb.Trainer(network, "cross_entropy").fit(x, y, 1)
+    network.save("m.safetensors")
+    np.savez("x.npz", x=x)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="cp1252"))
+    error = fail("predict", "m.safetensors", "x.npz")
+    assert "encoding cp1252" in error
+    assert "--out writes UTF-8" in error

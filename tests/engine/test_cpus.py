@@ -158,3 +158,20 @@ def test_taskset_limits():
         command, capture_output=True, text=True, env={**environment, "PYTHONPATH": path}
     )
     assert result.stdout == "1\n", result.stderr
+
+
+@pytest.mark.skipif(sys.platform != "win32", reason="masks as Windows has them")
+def test_mask_of_windows_limits():
+    code = """
+import ctypes
+kernel = ctypes.windll.kernel32
+assert kernel.SetProcessAffinityMask(ctypes.c_void_p(-1), ctypes.c_size_t(1))
+from fastbp.engine import cpus
+print(cpus.available_cpus())
+"""
+    environment = {k: v for k, v in os.environ.items() if not k.endswith("NUM_THREADS")}
+    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
+    assert result.stdout == "1\n", result.stderr
