@@ -50,7 +50,7 @@ cdef int make_workspace(Plan *p, Py_ssize_t batch, Partition partition, const ch
     n_squares = squares_before(p, p.n_nodes)
     p.scratch_bytes = bytes_of_scratch(p)
     # Plain loops: a list comprehension of Cython 3.3 frees an object twice when there is no memory for the list.
-    sizes[:] = [p.n_slots * lay_out(p, NULL, NULL), partition.team * p.scratch_bytes, p.n_slots * sizeof(Slot),
+    sizes[:] = [p.n_slots * lay_out(p, NULL, 0), partition.team * p.scratch_bytes, p.n_slots * sizeof(Slot),
                 p.n_slots * sizeof(void *), p.n_blocks * sizeof(Block), p.n_phases * sizeof(Phase), n_states * sizeof(int64_t),
                 partition.team * sizeof(int), n_held * item, n_squares * sizeof(double) if p.clip_norm > 0 else 0,
                 n_squares * sizeof(double) if p.max_norm > 0 else 0, p.n_blocks * sizeof(Place), packed_bytes(p)]
@@ -64,7 +64,7 @@ cdef int make_workspace(Plan *p, Py_ssize_t batch, Partition partition, const ch
     p.scratch = <char *>pieces[1]
     p.slots, p.taken = <Slot *>pieces[2], <void **>pieces[3]
     for i in range(p.n_slots):
-        lay_out(p, &p.slots[i], <char *>pieces[0] + i * lay_out(p, NULL, NULL))
+        lay_out(p, &p.slots[i], <uintptr_t>pieces[0] + i * lay_out(p, NULL, 0))
     p.blocks = fill_blocks(<Block *>pieces[4], blocks, item)
     p.phases = fill_phases(<Phase *>pieces[5], phases, <int64_t *>pieces[6])
     p.cpus = <int *>pieces[7]
@@ -85,14 +85,14 @@ cdef Py_ssize_t bytes_of_scratch(const Plan *p):
     return line_bytes(max(lists, fbp_delta_scratch(widest, p.rows, item) * item, gradient))
 
 
-cdef Py_ssize_t lay_out(const Plan *p, Slot *slot, char *end) noexcept:
-    """Lay out a slot from `end` on, if it is not NULL; return the bytes of a slot."""
+cdef Py_ssize_t lay_out(const Plan *p, Slot *slot, uintptr_t end) noexcept:
+    """Lay out a slot from the address `end` on, if it is not NULL; return the bytes of a slot."""
     cdef Py_ssize_t l, bytes, saved, item = p.kernels.item
     cdef const Node *last = &p.nodes[p.n_nodes - 1]
-    cdef char *begin = end
+    cdef uintptr_t begin = end
     cdef Slot made
-    made.inputs, end = end, end + line_bytes(p.rows * p.nodes[0].ld_in * item)
-    made.target, end = end, end + line_bytes(p.rows * last.ld * item)
+    made.inputs, end = <char *>end, end + line_bytes(p.rows * p.nodes[0].ld_in * item)
+    made.target, end = <char *>end, end + line_bytes(p.rows * last.ld * item)
     made.row_loss, end = <double *>end, end + line_bytes(p.rows * sizeof(double))
     made.weights, end = <double *>end, end + line_bytes(p.rows * sizeof(double))
     made.order, end = <int64_t *>end, end + line_bytes(p.rows * sizeof(int64_t))
@@ -104,8 +104,8 @@ cdef Py_ssize_t lay_out(const Plan *p, Slot *slot, char *end) noexcept:
         bytes = line_bytes(p.rows * p.nodes[l].ld * item)
         saved = bytes if p.nodes[l].slope.code == FBP_SAVED_SLOPE else 0
         if slot != NULL:
-            made.outputs[l], made.deltas[l] = end, end + bytes
-            made.slopes[l] = end + 2 * bytes if saved else end
+            made.outputs[l], made.deltas[l] = <char *>end, <char *>(end + bytes)
+            made.slopes[l] = <char *>(end + 2 * bytes if saved else end)
         end += 2 * bytes + saved
     if slot != NULL:
         slot[0] = made
