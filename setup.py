@@ -36,7 +36,7 @@ HARMFUL = re.compile(
     r"|-fno-(signed-zeros|math-errno|trapping-math)|-ffp-(contract|model|exception-behavior)=.*"
     r"|-fsingle-precision-constant|-mrecip(=.*)?|-mfpmath=387|-march=native|-mcpu=native"
 )
-CORE = ["src/dispatch.c", "src/memory.c", "src/threads.c"]
+CORE = ["src/dispatch.c", "src/fma.c", "src/memory.c", "src/threads.c"]
 # What the modules include; the compiler lists what goes into a kernel object.
 HEADERS = ["src/phases.h", *map(str, sorted(Path("src").glob("fbp*.h")))]
 RUNTIME = "fastbp.engine.runtime"  # the only extension that links the core
@@ -52,6 +52,11 @@ ISAS = {
     },
     "aarch64": {"neon": [], "scalar": ["-O1"]},
 }
+# What a build for another machine says; see docs/reliability.md.
+UNSUPPORTED = (
+    "got the machine {}, wanted x86_64 or aarch64, the supported ones: building the scalar kernels "
+    "alone, which are many times slower; check the result by `fastbp info --check`"
+)
 # The parts of src/kernels.h, the longest to compile first. The loop of a tile fills two lines of
 # the instruction cache; where it lies across three, as it may, dense steps take 2 to 5% longer.
 PARTS = {"STREAM": [], "DENSE": ["-falign-loops=64"], "ROWS": []}
@@ -102,6 +107,8 @@ class Build(build_ext):
             if extension.name == RUNTIME:
                 extension.extra_objects = self.kernel_objects(flags)
                 extension.depends += extension.extra_objects
+        if machine() not in ISAS:
+            print(f"fastbp: {UNSUPPORTED.format(machine())}", file=sys.stderr)
         super().build_extensions()
 
     def remove_harmful_flags(self) -> None:

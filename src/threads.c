@@ -13,7 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
-#ifdef __x86_64__
+#ifdef __SSE__
 #include <immintrin.h>
 #endif
 
@@ -26,7 +26,7 @@ enum { PATIENT_SPINS = 5000 };
 
 static inline void pause_briefly(void)
 {
-#ifdef __x86_64__
+#ifdef __SSE__
     _mm_pause();
 #elif defined(__aarch64__)
     __asm__ volatile("yield");
@@ -227,7 +227,7 @@ int fbp_forked_beside_threads(void) { return forked_beside_threads; }
 
 uint64_t fbp_flush_denormals(void)
 {
-#ifdef __x86_64__
+#ifdef __SSE__
     const unsigned mode = _mm_getcsr();
     _mm_setcsr(0x9fc0); /* flush to zero, denormals are zero; round to nearest, no traps, whatever the caller has set */
     return mode;
@@ -236,17 +236,24 @@ uint64_t fbp_flush_denormals(void)
     __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
     __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)1 << 24)); /* flush; round to nearest, no traps */
     return mode;
+#elif defined(__arm__) && defined(__ARM_FP)
+    uint32_t mode;
+    __asm__ volatile("vmrs %0, fpscr" : "=r"(mode));
+    __asm__ volatile("vmsr fpscr, %0" : : "r"((uint32_t)1 << 24)); /* as on AArch64 */
+    return mode;
 #else
-    return 0;
+    return 0; /* s390x, riscv64 and VSX of ppc64le have no such mode */
 #endif
 }
 
 void fbp_restore_denormals(uint64_t mode)
 {
-#ifdef __x86_64__
+#ifdef __SSE__
     _mm_setcsr((unsigned)mode);
 #elif defined(__aarch64__)
     __asm__ volatile("msr fpcr, %0" : : "r"(mode));
+#elif defined(__arm__) && defined(__ARM_FP)
+    __asm__ volatile("vmsr fpscr, %0" : : "r"((uint32_t)mode));
 #else
     (void)mode;
 #endif

@@ -8,9 +8,16 @@
 #ifndef FBP_VEC_H
 #define FBP_VEC_H
 
+#include "fbp_fma.h"
+
+#include <float.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+#if FLT_EVAL_METHOD != 0
+#error "fastbp: got a compiler that computes float with more digits (x87?), wanted FLT_EVAL_METHOD 0: add -msse2 -mfpmath=sse"
+#endif
 
 #if FBP_REAL_BITS == 32
 typedef float real;
@@ -94,9 +101,9 @@ INLINE vec v_select(ivec mask, vec yes, vec no) { return mask ? yes : no; }
 #endif
 
 #if FBP_REAL_BITS == 32
-INLINE real real_fma(real a, real b, real c) { return __builtin_fmaf(a, b, c); }
+INLINE real real_fma(real a, real b, real c) { return FBP_FMAF(a, b, c); }
 #else
-INLINE real real_fma(real a, real b, real c) { return __builtin_fma(a, b, c); }
+INLINE real real_fma(real a, real b, real c) { return FBP_FMA(a, b, c); }
 #endif
 
 /* v_fma(a, b, c) = a * b + c, rounded once. v_max(a, b) = a > b ? a : b, which is b if either is NaN. v_sqrt rounds
