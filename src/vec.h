@@ -16,7 +16,7 @@
 #include <string.h>
 
 #if FLT_EVAL_METHOD != 0
-#error "fastbp: got a compiler that computes float with more digits (x87?), wanted FLT_EVAL_METHOD 0: add -msse2 -mfpmath=sse"
+#error "fastbp: got FLT_EVAL_METHOD other than 0 (x87?), wanted 0: compile with the flags that setup.py has for this machine"
 #endif
 
 #if FBP_REAL_BITS == 32

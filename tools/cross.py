@@ -147,7 +147,7 @@ def bits_of(target: Target, program: Path) -> Bits:
 
 
 def differences(found: Bits, wanted: Bits) -> list[str]:
-    """Return the kernels and training runs that have other bits than the scalar ones of `wanted`."""
+    """Return the kernels and training runs with other bits than the scalar ones of `wanted`."""
     wrong = []
     for (isa, bits), kernels in found.kernels.items():
         for name, digest in wanted.kernels["scalar", bits].items():
@@ -196,6 +196,7 @@ def _report(name: str, wanted: Bits | None) -> tuple[str, Bits | None, bool]:
 
 
 def main(names: list[str]) -> int:
+    """Print a table of the named targets, or of those that are here."""
     if names == ["--list"]:
         for name, target in TARGETS.items():
             print(f"{name:20} {'here' if target.is_here() else 'not here'}")

@@ -44,11 +44,10 @@ HARD = [
     (1.0, math.nan, 1.0),
 ]
 # Of glibc's fma without the instruction, while denormals are flushed: an error of 91 ulp.
-SMALL = tuple(
-    map(
-        float.fromhex,
-        ("-0x1.1a812a765f1p-22", "0x1.552b4cf5a9961p-1000", "-0x1.7bfffffffffffp-1005"),
-    )
+SMALL = (
+    float.fromhex("-0x1.1a812a765f1p-22"),
+    float.fromhex("0x1.552b4cf5a9961p-1000"),
+    float.fromhex("-0x1.7bfffffffffffp-1005"),
 )
 
 pytestmark = pytest.mark.skipif(
@@ -78,15 +77,10 @@ def rounded(exact, bits):
         return float(exact)  # Python rounds fractions so
     with np.errstate(all="ignore"):
         near = np.float32(float(abs(exact)))
-        around = {near, np.nextafter(near, np.float32(0)), np.nextafter(near, np.float32(np.inf))}
-    nearest = min(
-        (
-            abs(Fraction(2.0**128 if np.isinf(x) else float(x)) - abs(exact)),
-            x.view(np.uint32) & 1,
-            x,
-        )
-        for x in around
-    )
+        around = [near, np.nextafter(near, np.float32(0)), np.nextafter(near, np.float32(np.inf))]
+    # Infinity stands for the next power of two, as in the rule of IEEE 754.
+    errors = [abs(Fraction(2.0**128 if np.isinf(x) else float(x)) - abs(exact)) for x in around]
+    nearest = min(zip(errors, (x.view(np.uint32) & 1 for x in around), around, strict=True))
     return math.copysign(float(nearest[2]), exact)
 
 
