@@ -73,7 +73,7 @@ TARGETS = {
     "clang": Target(HERE, ("clang",), link=DYNAMIC),
     "aarch64": _gcc("aarch64", "aarch64-linux-gnu", "aarch64"),
     "armhf": _gcc("armv7l", "arm-linux-gnueabihf", "arm"),
-    "i386": _gcc("i386", "i686-linux-gnu", "i386"),
+    "i386": Target("i386", ("i686-linux-gnu-gcc",)),  # x86-64 runs it, 30 times as fast as qemu
     "s390x": _gcc("s390x", "s390x-linux-gnu", "s390x"),
     "riscv64": _gcc("riscv64", "riscv64-linux-gnu", "riscv64"),
     "ppc64le": _gcc("ppc64le", "powerpc64le-linux-gnu", "ppc64le"),
@@ -159,14 +159,13 @@ def differences(found: Bits, wanted: Bits) -> list[str]:
 
 
 def _run(command: list[str]) -> str:
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"WINEDEBUG": "-all"},
-    )
+    environment = os.environ | {"WINEDEBUG": "-all"}
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment
+        )
+    except OSError as error:  # such as a system that runs no programs of 32 bits
+        raise RuntimeError(f"{command[0]}: {error}") from error
     if done.returncode != 0:
         message = (done.stderr or done.stdout)[-2000:]
         raise RuntimeError(f"exit status {done.returncode}: {' '.join(command)}\n{message}")

@@ -44,7 +44,7 @@ def test_the_kernel_sets_of_this_machine_have_the_bits_of_the_scalar_one(here):
 def test_another_machine_has_the_same_bits(name, here, tmp_path):
     target = cross.TARGETS[name]
     if not target.is_here() or not target.runs():
-        pytest.skip(f"wanted {target.compiler[0]} and {target.runner[0]}")
+        pytest.skip(f"wanted {target.compiler[0]} and {' '.join(target.runner)}")
     found = cross.bits_of(target, cross.build(target, tmp_path))
     assert {isa for isa, _ in found.kernels} == (
         {"neon", "scalar"} if name == "aarch64" else {"scalar"}
