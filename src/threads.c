@@ -185,7 +185,10 @@ int fbp_startable_threads(int wanted)
 }
 
 static int64_t process = 1;
-static int beside_threads, forked_beside_threads;
+static int forked_beside_threads;
+
+#ifndef _WIN32
+static int beside_threads;
 
 /* Has this process more than one thread? Their number is field 20 of /proc/self/stat; the second field, in brackets, may
  * contain blanks. If the system does not tell, the answer is yes. */
@@ -207,7 +210,6 @@ static int has_threads(void)
 #endif
 }
 
-#ifndef _WIN32
 static void before_fork(void) { beside_threads = has_threads(); }
 
 static void in_child(void)

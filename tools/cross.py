@@ -34,6 +34,8 @@ import setuptools
 ROOT = Path(__file__).resolve().parents[1]
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 DRIVER = ["tests/engine/kernel_calls.c", "tests/engine/cross_driver.c"]
+# Zig has names of its own for processors, and none for -mtune=generic, its default.
+ZIG = {"-march=x86-64-v2": "-march=x86_64_v2"}
 WINE = shutil.which("wine64") or shutil.which("wine64", path="/usr/lib/wine") or "wine64"
 
 
@@ -63,7 +65,8 @@ def _gcc(machine: str, prefix: str, emulator: str) -> Target:
 
 def _zig(machine: str, target: str, runner: tuple[str, ...] | None) -> Target:
     compiler = (sys.executable, "-m", "ziglang", "cc", "-target", target)
-    return Target(machine, compiler, runner, link=("-pthread", "-lm"))
+    system = ("-lsynchronization",) if "windows" in target else ()  # has WaitOnAddress
+    return Target(machine, compiler, runner, link=("-pthread", "-lm", *system))
 
 
 HERE = "x86_64"
@@ -110,10 +113,11 @@ def build(target: Target, folder: Path) -> Path:
     """Compile and link the core and its driver; a warning is an error."""
     shipped = rules()
     flags = [*shipped["FLAGS"], *shipped["BASELINE"].get(target.machine, []), *WARNINGS, "-Isrc"]
-    if "ziglang" in target.compiler:  # it looks for a processor of this name, and finds none
-        flags = [flag for flag in flags if flag != "-mtune=generic"]
+    if "ziglang" in target.compiler:
+        flags = [ZIG.get(flag, flag) for flag in flags if flag != "-mtune=generic"]
     sources = [(path, flags, Path(path).stem) for path in [*shipped["CORE"], *DRIVER]]
-    for part, added in shipped["PARTS"].items():
+    for part in shipped["PARTS"]:
+        added = shipped["flags_of_part"](part, target.machine)
         for isa, of_isa in shipped["ISAS"].get(target.machine, {"scalar": ["-O1"]}).items():
             for bits in (32, 64):
                 defined = [f"-DFBP_REAL_BITS={bits}", f"-DFBP_PART=FBP_{part}"]
