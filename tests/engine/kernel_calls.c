@@ -428,6 +428,15 @@ static void call_all(const fbp_kernels *k, ptrdiff_t most, int every)
     }
 }
 
+static int missing(void)
+{
+    int n = 0;
+    for (int i = 0; i < N_OPS; i++)
+        n += calls[i] == 0;
+    return n;
+}
+
+#ifndef _WIN32
 /* ---- kernels with a fault, to see that it is found ---- */
 
 static const fbp_kernels *whole;
@@ -441,15 +450,6 @@ static void reads_before(void *out, const void *a, const void *b, ptrdiff_t rows
     whole->add_rows(out, a, b, rows, n, ldo, lda, ldb);
 }
 
-static int missing(void)
-{
-    int n = 0;
-    for (int i = 0; i < N_OPS; i++)
-        n += calls[i] == 0;
-    return n;
-}
-
-#ifndef _WIN32
 /* The same for a table; `planted`: with a `largest` and an `add_rows` that read one element outside. Returns the number of
  * kernels that were not called. */
 int call_kernels(const fbp_kernels *kernels, int where, int every, int planted)
