@@ -65,7 +65,7 @@ def _gcc(machine: str, prefix: str, emulator: str) -> Target:
 
 def _zig(machine: str, target: str, runner: tuple[str, ...] | None) -> Target:
     compiler = (sys.executable, "-m", "ziglang", "cc", "-target", target)
-    system = ("-lsynchronization",) if "windows" in target else ()  # has WaitOnAddress
+    system = ("-lapi-ms-win-core-synch-l1-2-0",) if "windows" in target else ()  # has WaitOnAddress
     return Target(machine, compiler, runner, link=("-pthread", "-lm", *system))
 
 
@@ -166,16 +166,19 @@ def differences(found: Bits, wanted: Bits) -> list[str]:
 
 def _run(command: list[str]) -> str:
     environment = os.environ | {"WINEDEBUG": "-all"}
-    try:
-        done = subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment
-        )
-    except OSError as error:  # such as a system that runs no programs of 32 bits
-        raise RuntimeError(f"{command[0]}: {error}") from error
-    if done.returncode != 0:
-        message = (done.stderr or done.stdout)[-2000:]
-        raise RuntimeError(f"exit status {done.returncode}: {' '.join(command)}\n{message}")
-    return done.stdout
+    # Files, not pipes: the server that Wine starts would hold these open.
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
+        try:
+            status = subprocess.call(command, cwd=ROOT, stdout=out, stderr=errors, env=environment)
+        except OSError as error:  # such as a system that runs no programs of 32 bits
+            raise RuntimeError(f"{command[0]}: {error}") from error
+        out.seek(0)
+        errors.seek(0)
+        text = out.read()
+        if status != 0:
+            message = (errors.read() or text)[-2000:]
+            raise RuntimeError(f"exit status {status}: {' '.join(command)}\n{message}")
+        return text
 
 
 def _report(name: str, wanted: Bits | None) -> tuple[str, Bits | None, bool]:
