@@ -50,7 +50,8 @@ MSVC = {
     "-DNDEBUG": ["/DNDEBUG"],
     "-UNDEBUG": ["/UNDEBUG"],
 }
-CORE = ["src/dispatch.c", "src/memory.c", "src/threads.c"]  # and team.c, which has flags of its own
+# And team.c, which has flags of its own.
+CORE = ["src/dispatch.c", "src/fma.c", "src/memory.c", "src/threads.c"]
 # What the modules include; the compiler lists what goes into a kernel object.
 HEADERS = ["src/phases.h", "src/platform.h", *map(str, sorted(Path("src").glob("fbp*.h")))]
 RUNTIME = "fastbp.engine.runtime"  # the only extension that links the core
@@ -66,9 +67,12 @@ ISAS = {
     },
     "aarch64": {"neon": [], "scalar": ["-O1"]},
 }
-# The parts of src/kernels.h, the longest to compile first. The loop of a tile fills two lines of
-# the instruction cache; where it lies across three, as it may, dense steps take 2 to 5% longer.
-PARTS = {"STREAM": [], "DENSE": ["-falign-loops=64"], "ROWS": []}
+# What a build for another machine says; see docs/reliability.md.
+UNSUPPORTED = (
+    "got the machine {}, wanted x86_64 or aarch64, the supported ones: building the scalar kernels "
+    "alone, which are many times slower; check the result by `fastbp info --check`"
+)
+PARTS = ["STREAM", "DENSE", "ROWS"]  # of src/kernels.h, the longest to compile first
 MACHINES = {"AMD64": "x86_64", "arm64": "aarch64", "i586": "i386", "i686": "i386"}
 MACHINES |= {"win-amd64": "x86_64", "win-arm64": "aarch64", "win32": "i386"}
 # What a team of threads may be, and the flags of its source and of the module that has it, but for
@@ -102,6 +106,15 @@ def machine(target: str) -> str:
         )
     name = named.pop() if named else platform.machine()
     return MACHINES.get(name, name)
+
+
+def flags_of_part(part: str, machine: str) -> list[str]:
+    """What a part of the kernels adds.
+
+    The loop of a tile fills two lines of the instruction cache of x86-64; where it lies across
+    three, as it may, dense steps take 2 to 5% longer. For Windows on ARM64 Clang fails at the flag.
+    """
+    return ["-falign-loops=64"] if part == "DENSE" and machine == "x86_64" else []
 
 
 def processes() -> int:
@@ -166,6 +179,8 @@ class Build(build_ext):
                     self.team_object(team, flags),
                 ]
                 extension.depends += [*extension.extra_objects, self.note(team)]
+        if self.machine not in ISAS:
+            print(f"fastbp: {UNSUPPORTED.format(self.machine)}", file=sys.stderr)
         super().build_extensions()
 
     def choose_compiler(self) -> None:
@@ -286,7 +301,7 @@ class Build(build_ext):
     def kernel_objects(self, flags: list[str]) -> list[str]:
         """src/kernels_<isa>.c compiled for each part, ISA of the machine and dtype."""
         kernels = [
-            (isa, bits, part, [*flags, *added, *PARTS[part]])
+            (isa, bits, part, [*flags, *added, *flags_of_part(part, self.machine)])
             for part in PARTS
             for isa, added in self.isas.items()
             for bits in (32, 64)

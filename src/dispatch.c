@@ -16,32 +16,10 @@ const char *const fbp_number_names[FBP_N_NUMBERS] = {FBP_NUMBERS(NUMBER_TEXT)};
 _Static_assert(FBP_N_DTYPES == 2, "engine/runtime.pyx keeps so many kernel sets");
 
 #if defined(__x86_64__)
-#include <cpuid.h>
+#include "x86.h"
 
-enum { YMM_STATE = 0x06, ZMM_STATE = 0xE6 }; /* of XCR0 */
-
-/* Does the operating system save these registers? */
-static int saves(unsigned state)
-{
-    unsigned a, b, c, d;
-    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE))
-        return 0;
-    __asm__ volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
-    return (a & state) == state;
-}
-
-/* Does the processor have FMA, and these features of leaf 7? Read here because not every compiler's library does it: that of
- * zig reports none. */
-static int has(unsigned features)
-{
-    unsigned a, b, c, d;
-    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_FMA) || !__get_cpuid_count(7, 0, &a, &b, &c, &d))
-        return 0;
-    return (b & features) == features;
-}
-
-static int runs_avx512(void) { return saves(ZMM_STATE) && has(bit_AVX512F | bit_AVX512DQ); }
-static int runs_avx2(void) { return saves(YMM_STATE) && has(bit_AVX2); }
+static int runs_avx512(void) { return x86_saves(ZMM_STATE) && x86_has(bit_AVX512F | bit_AVX512DQ); }
+static int runs_avx2(void) { return x86_has(bit_AVX2); }
 #endif
 
 static int runs_always(void) { return 1; }

@@ -8,6 +8,7 @@
 
 #include "fbp_codes.h"
 #include "fbp_dropout.h"
+#include "fbp_fma.h"
 #include "fbp_layout.h"
 #include "fbp_memory.h"
 #include "fbp_msvc.h"

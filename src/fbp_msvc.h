@@ -17,8 +17,6 @@
 #define __builtin_fabs fabs
 #define __builtin_sqrt sqrt
 #define __builtin_sqrtf sqrtf
-#define __builtin_fma fma
-#define __builtin_fmaf fmaf
 #define __builtin_inf() ((double)INFINITY)
 #define __builtin_nan(text) ((double)NAN)
 

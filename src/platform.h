@@ -20,7 +20,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
-#if defined(__x86_64__) || defined(_M_X64)
+#if defined(__SSE__) || defined(_M_X64)
 #include <immintrin.h>
 #endif
 
@@ -110,7 +110,7 @@ static inline int64_t nanoseconds(void)
 /* Lets the other thread of the core work for some cycles. */
 static inline void pause_briefly(void)
 {
-#if defined(__x86_64__) || defined(_M_X64)
+#if defined(__SSE__) || defined(_M_X64)
     _mm_pause();
 #elif defined(_M_ARM64) && !defined(__clang__)
     __yield();

@@ -234,7 +234,7 @@ int fbp_forked_beside_threads(void) { return forked_beside_threads; }
 
 uint64_t fbp_flush_denormals(void)
 {
-#if defined(__x86_64__) || defined(_M_X64)
+#if defined(__SSE__) || defined(_M_X64)
     const unsigned mode = _mm_getcsr();
     _mm_setcsr(0x9fc0); /* flush to zero, denormals are zero; round to nearest, no traps, whatever the caller has set */
     return mode;
@@ -247,19 +247,26 @@ uint64_t fbp_flush_denormals(void)
     __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
     __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)1 << 24)); /* flush; round to nearest, no traps */
     return mode;
+#elif defined(__arm__) && defined(__ARM_FP)
+    uint32_t mode;
+    __asm__ volatile("vmrs %0, fpscr" : "=r"(mode));
+    __asm__ volatile("vmsr fpscr, %0" : : "r"((uint32_t)1 << 24)); /* as on AArch64 */
+    return mode;
 #else
-    return 0;
+    return 0; /* s390x, riscv64 and VSX of ppc64le have no such mode */
 #endif
 }
 
 void fbp_restore_denormals(uint64_t mode)
 {
-#if defined(__x86_64__) || defined(_M_X64)
+#if defined(__SSE__) || defined(_M_X64)
     _mm_setcsr((unsigned)mode);
 #elif defined(_M_ARM64) && !defined(__clang__)
     _WriteStatusReg(ARM64_FPCR, mode);
 #elif defined(__aarch64__)
     __asm__ volatile("msr fpcr, %0" : : "r"(mode));
+#elif defined(__arm__) && defined(__ARM_FP)
+    __asm__ volatile("vmsr fpscr, %0" : : "r"((uint32_t)mode));
 #else
     (void)mode;
 #endif

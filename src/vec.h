@@ -8,11 +8,17 @@
 #ifndef FBP_VEC_H
 #define FBP_VEC_H
 
+#include "fbp_fma.h"
 #include "fbp_msvc.h"
 
+#include <float.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+#if FLT_EVAL_METHOD != 0
+#error "fastbp: got FLT_EVAL_METHOD other than 0 (x87?), wanted 0: compile with the flags that setup.py has for this machine"
+#endif
 
 #if FBP_REAL_BITS == 32
 typedef float real;
@@ -96,9 +102,9 @@ INLINE vec v_select(ivec mask, vec yes, vec no) { return mask ? yes : no; }
 #endif
 
 #if FBP_REAL_BITS == 32
-INLINE real real_fma(real a, real b, real c) { return __builtin_fmaf(a, b, c); }
+INLINE real real_fma(real a, real b, real c) { return FBP_FMAF(a, b, c); }
 #else
-INLINE real real_fma(real a, real b, real c) { return __builtin_fma(a, b, c); }
+INLINE real real_fma(real a, real b, real c) { return FBP_FMA(a, b, c); }
 #endif
 
 /* v_fma(a, b, c) = a * b + c, rounded once. v_max(a, b) = a > b ? a : b, which is b if either is NaN. v_sqrt rounds

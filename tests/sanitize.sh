@@ -122,7 +122,7 @@ memcheck() {
         done
     done | xargs --max-procs="$(nproc)" --max-lines=1 ${CC:-gcc} # may be two words
     # shellcheck disable=SC2086
-    ${CC:-gcc} "${flags[@]}" -DWITH_MAIN tests/engine/kernel_calls.c src/dispatch.c src/memory.c src/threads.c kernels_*.o \
+    ${CC:-gcc} "${flags[@]}" -DWITH_MAIN tests/engine/kernel_calls.c src/dispatch.c src/fma.c src/memory.c src/threads.c kernels_*.o \
         -o kernel_calls -pthread -lm
     valgrind --quiet --leak-check=full --error-exitcode=1 ./kernel_calls
     echo "== with a planted fault"

@@ -73,7 +73,7 @@ def write(
         The folder does not exist, is not writable or is full; the old file is untouched.
     """
     to_bytes, _, _ = _library()
-    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    tensors = {name: _little_endian(tensor) for name, tensor in tensors.items()}
     metadata = {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
@@ -151,7 +151,7 @@ def _read(path: FilePath) -> tuple[dict[str, str], Tensors]:
             )
         content = begin + header + file.read()
     try:
-        tensors = from_bytes(content)
+        tensors = {name: _as_stored(tensor) for name, tensor in from_bytes(content).items()}
     # The library raises other errors for damage in other places.
     except (refusal, ValueError, TypeError, KeyError, OverflowError) as error:
         raise CorruptModelError(f"{name} is not a readable safetensors file: {error}") from error
@@ -160,7 +160,7 @@ def _read(path: FilePath) -> tuple[dict[str, str], Tensors]:
         raise CorruptModelError(f"{name} was changed after it was written: SHA-256 differs")
     # The checksum is the same in every version, so a damaged number is not taken for another one.
     _require_version(name, metadata)
-    return metadata, tensors
+    return metadata, {key: _native(tensor) for key, tensor in tensors.items()}
 
 
 def _library() -> tuple[
@@ -304,6 +304,20 @@ def _json(path: object, metadata: dict[str, str], name: str) -> dict[str, Any]:
     except (KeyError, ValueError, RecursionError) as error:
         raise CorruptModelError(f"{path} has no readable {name}: {error}") from error
     return value
+
+
+def _little_endian(tensor: NDArray[Any]) -> NDArray[Any]:
+    """Return a C-contiguous array in the order of bytes that files have on every machine."""
+    return np.ascontiguousarray(tensor, dtype=tensor.dtype.newbyteorder("<"))
+
+
+def _as_stored(tensor: NDArray[Any]) -> NDArray[Any]:
+    """Return an array of the library as what its bytes are; it says the machine's own order."""
+    return tensor.view(tensor.dtype.newbyteorder("<"))
+
+
+def _native(tensor: NDArray[Any]) -> NDArray[Any]:
+    return tensor.astype(tensor.dtype.newbyteorder("="), copy=False)
 
 
 def _digest(metadata: dict[str, str], tensors: Tensors) -> str:

@@ -46,7 +46,7 @@ def save(tensors: dict[str, NDArray[Any]], metadata: dict[str, str]) -> bytes:
 
 
 def load(content: bytes) -> dict[str, NDArray[Any]]:
-    """Return the tensors of a file.
+    """Return the tensors of a file, in its order of bytes: the lowest first.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def load(content: bytes) -> dict[str, NDArray[Any]]:
         if begin + last > len(content):
             raise ValueError(f"tensor {name} ends at {begin + last}, the file at {len(content)}")
         tensor = np.frombuffer(content, dtype, size // dtype.itemsize, begin + first)
-        found[name] = tensor.reshape(shape).astype(dtype.newbyteorder("="))
+        found[name] = tensor.reshape(shape).copy()
         end = last
     if begin + end != len(content):
         raise ValueError(f"the tensors end at {begin + end}, the file at {len(content)}")

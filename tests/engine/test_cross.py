@@ -1,34 +1,78 @@
-"""Kernel sets of other machines: cross-compiled, and run in an emulator where there is one."""
+"""The core on other machines has the bits of this one, where compilers and emulators are here.
+
+tools/cross.py does the work, and knows more machines.
+"""
 
 from __future__ import annotations
 
+import platform
+import runpy
 import shutil
 import subprocess
+import sysconfig
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-COMPILER, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64"
-FLAGS = ["-std=gnu11", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror"]
-FLAGS.append(f"-I{ROOT / 'src'}")
+COMPILER = (sysconfig.get_config_var("CC") or "cc").split()[0]
+
+X86 = platform.machine() == "x86_64"
 
 
-@pytest.mark.skipif(not shutil.which(COMPILER), reason=f"no {COMPILER}")
-def test_neon_compiles_and_has_the_bits_of_the_scalar_kernels(tmp_path):
-    objects = []
-    for name, bits in [(name, bits) for name in ("neon", "scalar") for bits in (32, 64)]:
-        objects.append(str(tmp_path / f"{name}{bits}.o"))
-        source = str(ROOT / f"src/kernels_{name}.c")
-        compile_ = [COMPILER, *FLAGS, f"-DFBP_REAL_BITS={bits}", "-c", source, "-o", objects[-1]]
-        subprocess.run(compile_, check=True)
-    sources = [str(ROOT / "src" / f"{name}.c") for name in ("dispatch", "memory", "threads")]
-    sources.append(str(ROOT / "tests/engine/isa_bits.c"))
-    program = str(tmp_path / "isa_bits")
-    link = [COMPILER, *FLAGS, "-static", *sources, *objects, "-lm", "-o", program]
-    subprocess.run(link, check=True)
-    if not shutil.which(EMULATOR):
-        pytest.skip(f"compiled; not run without {EMULATOR}")
-    done = subprocess.run([EMULATOR, program], capture_output=True, text=True, check=False)
-    assert done.stdout.splitlines() == ["neon f32 checked", "neon f64 checked"]
-    assert done.returncode == 0
+cross = SimpleNamespace(**runpy.run_path(str(ROOT / "tools/cross.py")))
+EMULATED = ["aarch64", "armhf", "i386", "s390x", "riscv64", "ppc64le"]
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    """The bits of this machine."""
+    target = cross.TARGETS["gcc"]
+    if not X86 or not target.is_here():
+        pytest.skip("wanted x86-64 and gcc")
+    return cross.bits_of(target, cross.build(target, tmp_path_factory.mktemp("here")))
+
+
+@pytest.mark.slow
+def test_the_kernel_sets_of_this_machine_have_the_bits_of_the_scalar_one(here):
+    assert cross.differences(here, here) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EMULATED)
+def test_another_machine_has_the_same_bits(name, here, tmp_path):
+    target = cross.TARGETS[name]
+    if not target.is_here() or not target.runs():
+        pytest.skip(f"wanted {target.compiler[0]} and {' '.join(target.runner)}")
+    found = cross.bits_of(target, cross.build(target, tmp_path))
+    assert {isa for isa, _ in found.kernels} == (
+        {"neon", "scalar"} if name == "aarch64" else {"scalar"}
+    )
+    assert cross.differences(found, here) == []
+
+
+def test_a_kernel_or_a_training_with_other_bits_is_named():
+    kernels = {("scalar", "32"): {"activate": "1", "largest": "2"}}
+    wanted = cross.Bits(kernels, {("scalar", "32"): "a"})
+    other = cross.Bits({("neon", "32"): {"activate": "1"}}, {("neon", "32"): "b"})
+    assert cross.differences(other, wanted) == ["neon f32 largest", "neon f32 training"]
+    assert cross.differences(wanted, wanted) == []
+
+
+def test_flags_are_those_that_ship():
+    shipped = cross.rules()
+    assert "-O3" in shipped["FLAGS"]
+    assert "src/fma.c" in shipped["CORE"]
+    assert set(shipped["PARTS"]) == {"DENSE", "ROWS", "STREAM"}
+
+
+@pytest.mark.skipif(not X86 or not shutil.which(COMPILER), reason="wanted x86-64 and a compiler")
+@pytest.mark.parametrize(("flag", "refused"), [("-mfpmath=387", True), ("-mfpmath=sse", False)])
+def test_more_digits_than_a_float_has_are_refused(flag, refused):
+    command = [COMPILER, "-std=gnu11", flag, "-fsyntax-only", "-DFBP_REAL_BITS=32", "-Isrc"]
+    done = subprocess.run(
+        [*command, "src/kernels_scalar.c"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ("got FLT_EVAL_METHOD other than 0" in done.stderr) == refused
+    assert (done.returncode != 0) == refused

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import platform
 import re
 import shutil
@@ -60,3 +61,17 @@ def test_wide_registers_are_in_kernel_sets_alone(path):
 def test_nothing_but_its_start_is_exported(path):
     names = [line.split()[-1] for line in output("nm", "-D", "--defined-only", path).splitlines()]
     assert names == [f"PyInit_{path.name.split('.')[0]}"]
+
+
+def test_no_function_of_the_mathematical_library_decides_a_bit():
+    """Libraries round differently; of square roots IEEE 754 says how."""
+    mathematics, rest = (ctypes.CDLL(ctypes.util.find_library(name)) for name in "mc")
+    used = {
+        line.split()[-1].split("@")[0]
+        for path in MODULES
+        for line in output("nm", "-D", "--undefined-only", path).splitlines()
+    }
+    found = {name for name in used if hasattr(mathematics, name) and not hasattr(rest, name)}
+    assert found <= {"sqrt", "sqrtf"}
+    assert hasattr(mathematics, "fma")
+    assert not hasattr(rest, "fma")

@@ -84,6 +84,7 @@ LAZY_EVEN_IN_ITS_FACE |= {"scipy", "threadpoolctl", "tqdm"}
 # No Python, OpenMP or stdio; OpenMP in team.c alone.
 KERNEL_HEADERS = {
     "assert.h",
+    "float.h",
     "math.h",
     "stddef.h",
     "stdint.h",
@@ -232,10 +233,10 @@ def test_the_arrows_of_the_core():
         if name.startswith("fbp_"):
             assert all(f.startswith("fbp_") for f in found)
     assert ours["fbp.h"] == {name for name in ours if name.startswith("fbp_")}
-    assert ours["vec.h"] == {"fbp_msvc.h"}
+    assert ours["vec.h"] == {"fbp_fma.h", "fbp_msvc.h"}
     assert ours["activations.h"] <= {"fbp.h", "vec.h"}
-    for name in ("dispatch.c", "memory.c"):
-        assert ours[name] == {"fbp.h"}
+    for name in ("dispatch.c", "fma.c", "memory.c"):
+        assert ours[name] - {"x86.h"} == {"fbp.h"}
     for name in ("team.c", "threads.c"):
         assert ours[name] == {"fbp.h", "platform.h"}
     assert ours["platform.h"] == set()
