@@ -1,4 +1,4 @@
-"""Every processor of the baseline runs what is outside the kernel sets: no wide register there."""
+"""What the modules hold: wide registers in kernel sets alone, and no symbol that is not theirs."""
 
 from __future__ import annotations
 
@@ -60,3 +60,12 @@ def test_wide_registers_are_in_kernel_sets_alone(path):
 def test_nothing_but_its_start_is_exported(path):
     names = [line.split()[-1] for line in output("nm", "-D", "--defined-only", path).splitlines()]
     assert names == [f"PyInit_{path.name.split('.')[0]}"]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name.split(".")[0])
+def test_what_it_needs_is_of_python_or_of_a_library_that_it_is_linked_with(path):
+    options = ["--dynamic", "--undefined-only", "--with-symbol-versions"]
+    names = [line.split()[-1] for line in output("nm", *options, path).splitlines()]
+    plain = [name for name in names if "@" not in name]  # a symbol of a library has a version
+    assert plain
+    assert all(re.fullmatch(r"_?Py\w+|__gmon_start__|_ITM_\w+", name) for name in plain)
