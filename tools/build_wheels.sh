@@ -51,7 +51,7 @@ mkdir "$work/source" "$work/empty"
 tar --extract --gzip --file "${sdist[0]}" --directory "$work/source" --strip-components 1
 cp "${sdist[0]}" "$out"
 {
-    echo "| wheel | MB | modules | libgomp | tests | import (ms) |"
+    echo "| wheel | MB | modules | libgomp | tests | import (ms of processor time) |"
     echo "| --- | ---: | ---: | --- | --- | --- |"
 } >"$out/figures.md"
 : >"$out/configurations.txt"
