@@ -22,8 +22,8 @@ MOST_BYTES = 3_000_000
 MOST_GLIBC = [2, 17]
 # glibc 2.34 took these from libpthread into libc under a new version; they are the old functions.
 MOVED = re.compile(r"pthread_\w+|dl(open|close|sym|error)")
-# Symbols that a module takes from whoever loads it: Python, and what a linker adds for itself.
-OF_THE_HOST = re.compile(r"_?Py\w+|__gmon_start__|_ITM_\w+")
+# Symbols that a module takes from whoever loads it.
+OF_THE_HOST = re.compile(r"_?Py\w+")
 
 
 def main(path: str) -> None:
@@ -111,9 +111,12 @@ def build_id(path: Path) -> str:
 
 
 def symbols(path: Path, which: str) -> list[str]:
-    """Return dynamic symbols of a library, each with ``@`` and its version if it has one."""
+    """Return dynamic symbols of a library, each with ``@`` and its version if it has one.
+
+    Weak ones, without which a module works as well, are left out of those that are undefined.
+    """
     lines = output("nm", "--dynamic", which, "--with-symbol-versions", str(path)).splitlines()
-    return [line.split()[-1] for line in lines]
+    return [name for *_, kind, name in map(str.split, lines) if kind != "w"]
 
 
 def version(name: str) -> list[int]:

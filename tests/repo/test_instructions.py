@@ -44,6 +44,8 @@ def places_of_functions(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name.split(".")[0])
 def test_wide_registers_are_in_kernel_sets_alone(path):
+    if ".symtab" not in output("readelf", "--sections", "--wide", str(path)):
+        pytest.skip("stripped, as in a wheel, so that no function has a name")
     addresses, places = places_of_functions(path)
     wrong, wide = set(), 0
     for line in output("objdump", "--disassemble", "--no-show-raw-insn", str(path)).splitlines():
@@ -65,7 +67,8 @@ def test_nothing_but_its_start_is_exported(path):
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name.split(".")[0])
 def test_what_it_needs_is_of_python_or_of_a_library_that_it_is_linked_with(path):
     options = ["--dynamic", "--undefined-only", "--with-symbol-versions"]
-    names = [line.split()[-1] for line in output("nm", *options, path).splitlines()]
-    plain = [name for name in names if "@" not in name]  # a symbol of a library has a version
+    symbols = [line.split() for line in output("nm", *options, path).splitlines()]
+    # A symbol of a library has a version; without a weak one (w) a module works as well.
+    plain = [name for kind, name in symbols if kind != "w" and "@" not in name]
     assert plain
-    assert all(re.fullmatch(r"_?Py\w+|__gmon_start__|_ITM_\w+", name) for name in plain)
+    assert all(re.fullmatch(r"_?Py\w+", name) for name in plain)
