@@ -76,7 +76,8 @@ print(changed(before))
 
 def python(code, *options, **given):
     """Run code in a new process that finds what this one finds, also without site-packages."""
-    code = f"import sys; sys.path[:0] = {[str(ROOT), *sys.path]!r}\n{code}"
+    package = str(Path(fb.__file__).parents[1])  # the installed one, if that is tested
+    code = f"import sys; sys.path[:0] = {[package, *sys.path]!r}\n{code}"
     given = {"timeout": 100, "capture_output": True, "text": True, **given}
     return subprocess.run([sys.executable, *options, "-c", code], **given)
 

@@ -26,7 +26,7 @@ ALL_PAGES = [
     ROOT / "bench/README.md",
     ROOT / "examples/README.md",
 ]
-WITHOUT_PYTHON = {"command_line.md", "coverage.md", "reliability.md"}
+WITHOUT_PYTHON = {"command_line.md", "coverage.md", "packaging.md", "reliability.md"}
 
 
 def blocks(path):

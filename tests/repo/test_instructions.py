@@ -1,4 +1,4 @@
-"""Every processor of the baseline runs what is outside the kernel sets: no wide register there."""
+"""What the modules hold: wide registers in kernel sets alone, and no symbol that is not theirs."""
 
 from __future__ import annotations
 
@@ -45,6 +45,8 @@ def places_of_functions(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name.split(".")[0])
 def test_wide_registers_are_in_kernel_sets_alone(path):
+    if ".symtab" not in output("readelf", "--sections", "--wide", str(path)):
+        pytest.skip("stripped, as in a wheel, so that no function has a name")
     addresses, places = places_of_functions(path)
     wrong, wide = set(), 0
     for line in output("objdump", "--disassemble", "--no-show-raw-insn", str(path)).splitlines():
@@ -75,3 +77,13 @@ def test_no_function_of_the_mathematical_library_decides_a_bit():
     assert found <= {"sqrt", "sqrtf"}
     assert hasattr(mathematics, "fma")
     assert not hasattr(rest, "fma")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name.split(".")[0])
+def test_what_it_needs_is_of_python_or_of_a_library_that_it_is_linked_with(path):
+    options = ["--dynamic", "--undefined-only", "--with-symbol-versions"]
+    symbols = [line.split() for line in output("nm", *options, path).splitlines()]
+    # A symbol of a library has a version; without a weak one (w) a module works as well.
+    plain = [name for kind, name in symbols if kind != "w" and "@" not in name]
+    assert plain
+    assert all(re.fullmatch(r"_?Py\w+", name) for name in plain)
