@@ -71,7 +71,7 @@ asan() {
     run -m pytest -q -m slow tests/formats/test_mutants.py
     for isa in $(run -c "from fastbp.engine import runtime; print(*runtime.isas())"); do
         echo "== $isa"
-        FASTBP_ISA=$isa run -m pytest -q --ignore=tests/bench --ignore=tests/repo
+        FASTBP_ISA=$isa run -m pytest -q -n 2 --ignore=tests/bench --ignore=tests/repo
     done
 }
 

@@ -98,6 +98,7 @@ def test_any_nan_is_like_another(numerics):
     assert not numerics.same_bits(a, c)
 
 
+@pytest.mark.slow
 def test_command(tmp_path):
     path = tmp_path / "report.json"
     command = [sys.executable, str(SCRIPT), "--stride", "1000003", "--json", str(path)]

@@ -155,6 +155,7 @@ def ours(name):
     return "." + (".".join(parts) or "__init__")
 
 
+@cache
 def imports(path, lazy=True, annotations=True):
     """What a file imports; not `lazy`: when it is loaded, not `annotations`: when it runs."""
     if path.suffix != ".py":

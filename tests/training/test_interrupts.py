@@ -162,7 +162,7 @@ def long_work():
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such timer")
-@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("n_threads", [pytest.param(1, marks=pytest.mark.slow), 2])
 @pytest.mark.parametrize("name", LONG_CALLS)
 def test_signals_are_handled_in_the_midst_of_a_long_call(long_work, name, n_threads):
     net, x, y = long_work
@@ -180,7 +180,12 @@ def test_signals_are_handled_in_the_midst_of_a_long_call(long_work, name, n_thre
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such timer")
 @pytest.mark.parametrize(
     ("optimizer", "n_threads"),
-    [(fb.SGD(0.1), 1), (fb.SGD(0.1, momentum=0.9), 2), (fb.Adam(), 1), (fb.Adam(), 3)],
+    [
+        pytest.param(fb.SGD(0.1), 1, marks=pytest.mark.slow),
+        (fb.SGD(0.1, momentum=0.9), 2),
+        (fb.Adam(), 1),
+        pytest.param(fb.Adam(), 3, marks=pytest.mark.slow),
+    ],
     ids=repr,
 )
 def test_an_interrupted_step_is_not_done(long_work, optimizer, n_threads):
