@@ -6,7 +6,10 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import perf_counter
+from traceback import clear_frames
 from typing import Any, NamedTuple, cast
+
+from numpy.typing import NDArray
 
 from .. import _check
 from .._affine import Affine
@@ -79,10 +82,10 @@ class Job(NamedTuple):
         network, before, n_steps = trainer.network, trainer.network._names, trainer.n_steps
         callbacks, begin = (*entry.callbacks, self.guard), perf_counter()
         try:
-            arguments = self.data.arguments()
             network._names = self.names
-            trainer.fit(**arguments, epochs=self.epochs, callbacks=callbacks)
+            trainer.fit(**self.data.arguments(), epochs=self.epochs, callbacks=callbacks)
         except RECORDED as error:
+            clear_frames(error.__traceback__)  # they hold the rows
             entry.error = error
             if on_error == "raise":
                 raise
@@ -129,7 +132,7 @@ class Making:
         self.cancelled: list[bool] = []
         self._targets = Targets(data.y)
         self._maps: dict[tuple[int, int | None], Affine] = {}
-        self._names: dict[tuple[Any, ...], Names] = {}
+        self._checked: dict[tuple[Any, ...], tuple[Names, NDArray[Any]]] = {}
 
     def job(self, index: int, config: Any, part: Data | Fold) -> Job:
         """Return a network to train, its data checked.
@@ -193,13 +196,15 @@ class Making:
                 f"network.columns: got {brief(own.columns)} for x with {brief(data.columns)}, "
                 "wanted the same order"
             )
-        if key not in self._names:
-            names = trainer._examples(data.x, data.y, data.sample_weight, whole=True)[1]
+        if key not in self._checked:
+            (_, y, _), names = trainer._examples(data.x, data.y, data.sample_weight, whole=True)
             names = names._replace(columns=names.columns or data.columns)
             if data.validation_data is not None:
                 trainer._measured(None, None, data.validation_data, names)
-            self._names[key] = names
-        return self._names[key]
+            self._checked[key] = names, y
+        names, y = self._checked[key]
+        trainer._require_metrics(y)
+        return names
 
 
 def _copied(callback: Any) -> Any:

@@ -29,7 +29,7 @@ class Trained:
     index : int
         Of its configuration.
     config : object
-        As it was given.
+        As it was given; a dict has the options of all besides.
     fold : int or None
         Of the folds; None without them.
     held_out : ndarray or None
