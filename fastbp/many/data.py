@@ -93,9 +93,12 @@ class Fold:
 def data_of(x: Any, y: Any, sample_weight: Any, validation_data: Any, part: Any) -> Data:
     """Return the data in a form that each network can use as it is."""
     x, columns = _rows(x, None, "x")
+    _n_columns(x)
     if isinstance(validation_data, tuple | list) and validation_data:
         first, _ = _rows(validation_data[0], columns, "validation x")
         validation_data = (first, *validation_data[1:])
+    if part is not None:
+        part = _check.share(part, "validation_split")
     return Data(x, y, sample_weight, validation_data, part, columns)
 
 
@@ -103,7 +106,9 @@ def _rows(x: Any, columns: _frames.Columns, name: str) -> tuple[Any, _frames.Col
     if _frames.is_frame(x):
         x, columns = _frames.by_name(x, columns, name)
     array = _check.array_of(x, name)
-    return _check.numbers(array, _n_columns(array), name, values=False), columns
+    if array.ndim != 2 or not array.size:  # which is refused later
+        return array, columns
+    return _check.numbers(array, array.shape[1], name, values=False), columns
 
 
 def folds_of(folds: Any, data: Data, n_networks: int) -> list[Fold]:
