@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 
@@ -53,51 +51,8 @@ def register(
     threadpoolctl.register(Team)
 
 
-class OneBlasThread:
-    """Keeps BLAS to one thread while any call is within; calls of several threads may overlap.
+def limits() -> Any:
+    """Return `threadpoolctl.threadpool_limits`, which bounds the threads of BLAS too."""
+    from threadpoolctl import threadpool_limits
 
-    The number is of the whole process: the first of them lowers it, and the last puts it back.
-    """
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._n_within = 0
-        self._limits: Any = None
-
-    def __enter__(self) -> None:
-        """Lower the number of threads."""
-        from threadpoolctl import threadpool_limits
-
-        with self._lock:
-            if not self._n_within:
-                self._limits = threadpool_limits(1, "blas")
-            self._n_within += 1
-
-    def __exit__(self, *error: object) -> None:
-        """Put it back, if nobody else is within."""
-        with self._lock:
-            self._n_within -= 1
-            if not self._n_within:
-                self._limits.restore_original_limits()
-
-    def forget_others(self) -> None:
-        """Begin anew in a child of a fork, where no other thread is within."""
-        self.__init__()  # type: ignore[misc]
-
-
-_ONE = OneBlasThread()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_ONE.forget_others)
-
-
-def one_blas_thread() -> OneBlasThread:
-    """Return what keeps BLAS to one thread.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        threadpoolctl is not installed.
-    """
-    import threadpoolctl  # noqa: F401
-
-    return _ONE
+    return threadpool_limits

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from numpy.typing import ArrayLike
 
 from .. import _check
 from ..callbacks import Callback
+from ..engine import threadpool
 from ..engine.contention import FITS
 from ..engine.runtime import get_num_threads
 from ..errors import ConfigError, brief
+from ..optimizers import LBFGS
 from ..trainer import Batch, Trainer
 from ..training.fit import HOOKS, networks_bar
 from . import pool
@@ -137,11 +140,23 @@ def train_many(
             bar.show(n_epochs, len(ended), len(results.errors))
 
         try:
-            pool.run([partial(train, job) for job in jobs], n_threads, tick, cancel)
+            with _blas(jobs):
+                pool.run([partial(train, job) for job in jobs], n_threads, tick, cancel)
         except BaseException as error:
             vars(error)["results"] = results
             raise
     return results
+
+
+def _blas(jobs: Iterable[Job]) -> AbstractContextManager[Any]:
+    """Return what keeps BLAS to one thread as long as any L-BFGS may run.
+
+    That is of the whole process: the first one to end would free the others from it.
+    """
+    if any(isinstance(job.entry.trainer.optimizer, LBFGS) for job in jobs):
+        with suppress(ModuleNotFoundError):  # each of them says what is missing
+            return cast(AbstractContextManager[Any], threadpool.limits()(1, "blas"))
+    return nullcontext()
 
 
 def _listed(configs: Any, options: Mapping[str, Any], build: Any) -> list[Any]:

@@ -129,7 +129,7 @@ class Minimization:
         try:
             callbacks.call("_take_up", history)
             self._last = self._point
-            with self._one_blas_thread:
+            with self._one_blas_thread(1, "blas"):
                 result = self._minimize(
                     self._value_and_slope,
                     self._last,
@@ -215,7 +215,7 @@ class Minimization:
         return self._loss._means(*sums, total_weight(weights, len(x)), y)
 
 
-def _scipy() -> tuple[Any, threadpool.OneBlasThread]:
+def _scipy() -> tuple[Any, Any]:
     """Return SciPy's minimiser, and what keeps the sums of its BLAS to one thread.
 
     More threads would add in another order, and wait for each other longer than they compute.
@@ -223,7 +223,7 @@ def _scipy() -> tuple[Any, threadpool.OneBlasThread]:
     try:
         from scipy.optimize import minimize  # type: ignore[import-untyped]
 
-        return minimize, threadpool.one_blas_thread()
+        return minimize, threadpool.limits()
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f'LBFGS needs {error.name}, which is not installed: pip install "fastbp[scipy]"'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 
 import numpy as np
 import pytest
@@ -289,3 +290,30 @@ def test_data_are_checked_before_anything_is_trained(x, y, options, kind):
     with pytest.raises(kind):
         fb.train_many([{}, {}], x, y, callbacks=[lambda t, h: begun.append(t)], **options)
     assert not begun
+
+
+def test_blas_has_one_thread_as_long_as_any_l_bfgs_runs():
+    pytest.importorskip("scipy")
+    info = pytest.importorskip("threadpoolctl").threadpool_info
+    seen, ended = [], threading.Event()
+
+    def blas():
+        return [lib["num_threads"] for lib in info() if lib["user_api"] == "blas"]
+
+    def wait_for_the_other(trainer, history):
+        assert ended.wait(60)
+        seen.extend(blas())
+
+    class End:
+        def __deepcopy__(self, memo):
+            return self
+
+        def on_fit_end(self, trainer, history):
+            threading.Timer(0.05, ended.set).start()
+
+    configs = [{"callbacks": [End()]}, {"callbacks": [wait_for_the_other], "epochs": 2}]
+    options = {"hidden": [3], "optimizer": fb.LBFGS(), "batch_size": None, "n_jobs": 2}
+    before = blas()
+    assert not fb.train_many(configs, X, Y, **options).errors
+    assert set(seen) <= {1}
+    assert blas() == before
