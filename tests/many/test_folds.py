@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from test_train_many import WORDS, W, X, Y, alone, values
 
 import fastbp as fb
+from fastbp.engine import runtime
 
 CONFIGS = [{"hidden": [7], "seed": 0}, {"hidden": [7], "seed": 1, "optimizer": fb.Adam(0.01)}]
 
@@ -89,3 +93,36 @@ def test_the_best_configuration_is_that_of_the_best_mean():
     assert found.best_config() == found[3 * int(np.argmin(by_hand))].config
     values = [entry.history["val_accuracy"][-1] for entry in found]
     assert found.best("val_accuracy") is found[int(np.argmax(values))]
+
+
+def test_the_rows_of_a_fold_are_dropped_after_its_last_network():
+    rows = []
+
+    class Note:
+        def __deepcopy__(self, memo):
+            return self
+
+        def on_fit_begin(self, trainer, x, y, validation_data):
+            rows.append(weakref.ref(x))
+
+    configs = [{"optimizer": fb.SGD(1e30)}, {}]  # one fails
+    found = fb.train_many(configs, X, Y, 5, hidden=[7], seed=0, folds=2, callbacks=[Note()])
+    assert len(found.errors) == 2
+    gc.collect()
+    assert [reference() for reference in rows] == [None] * 4
+
+
+def test_no_network_keeps_its_workspace():
+    before = live_bytes()
+    found = fb.train_many([{"hidden": [64]}] * 3, X, Y, batch_size=None)
+    held = live_bytes()
+    found[0].trainer.fit(X, Y)
+    assert live_bytes() - held > 60 * 64 * 4  # the outputs of a layer
+    del found
+    gc.collect()
+    assert live_bytes() == before
+
+
+def live_bytes():
+    gc.collect()
+    return runtime.live_bytes()
