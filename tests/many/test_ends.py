@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import signal
+import _thread
 import threading
 import time
 
@@ -59,12 +59,11 @@ def test_an_interrupt_ends_all(options):
     if isinstance(options.get("optimizer"), fb.LBFGS):
         pytest.importorskip("scipy")
     said, n_begun = [], [0]
-    main = threading.get_ident()
 
     def second(trainer, history):
         n_begun[0] += 1
         if n_begun[0] == 3:
-            signal.pthread_kill(main, signal.SIGINT)
+            _thread.interrupt_main()  # a signal
 
     configs = CONFIGS
     if "loss" in options:
@@ -80,7 +79,7 @@ def test_an_interrupt_ends_all(options):
 @pytest.mark.slow
 def test_an_interrupt_drops_a_long_step():
     x = np.ones((4096, 1024), np.float32)
-    main, training = threading.get_ident(), threading.Event()
+    training = threading.Event()
 
     class Begin:
         def __deepcopy__(self, memo):
@@ -92,7 +91,7 @@ def test_an_interrupt_drops_a_long_step():
     def interrupt():
         training.wait(60)
         time.sleep(0.1)
-        signal.pthread_kill(main, signal.SIGINT)
+        _thread.interrupt_main()  # a signal
 
     thread = threading.Thread(target=interrupt)
     thread.start()
