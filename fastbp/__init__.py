@@ -31,6 +31,7 @@ from .gates import Gated, Maxout, Residual
 from .gradcheck import check_loss, gradient_check
 from .history import History
 from .layers import Dense
+from .many import train_many
 from .network import Network, load
 from .optimizers import LBFGS, SGD, Adagrad, Adam, AdamW, RMSprop
 from .preprocess import labels, one_hot
@@ -81,4 +82,5 @@ __all__ = [
     "preprocess",
     "set_num_threads",
     "show_config",
+    "train_many",
 ]

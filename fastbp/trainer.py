@@ -15,6 +15,7 @@ from . import _check, _frames, _labels
 from ._check import Weights
 from .callbacks import Callback
 from .datasets import split
+from .engine.contention import FITS
 from .engine.rows import Rows
 from .engine.runtime import get_num_threads
 from .errors import ConfigError, CorruptModelError, ShapeError, brief
@@ -386,7 +387,11 @@ class Trainer:
         BusyError
             Another call is training the network.
         """
-        with self._stoppable() as stop_request, self.network._claim():
+        with (
+            self._stoppable() as stop_request,
+            self.network._claim(),
+            FITS.entered(get_num_threads()),
+        ):
             epochs = _check.positive_int(epochs, "epochs")
             given: Checked | Batches
             names = self.network._names
@@ -920,7 +925,7 @@ class Trainer:
         return rows, model.apart(targets), None if weights is None else model.apart(weights)
 
     def _threads(self) -> int:
-        return self._n_threads or get_num_threads()
+        return FITS.bounded(self._n_threads or get_num_threads())
 
 
 def _checked(optimizer: Any) -> Optimizer:

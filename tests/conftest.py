@@ -38,8 +38,10 @@ PROCESS_WIDE = {
     "catch_warnings": "the filters are one list for all before Python 3.14",
     "pytest.warns": "the same",
     "threadpool_limits": "limits the teams of all threads",
+    "threadpool_info": "the same",
     "saved": "the threads of a test share its fixtures, here a file that they write to",
     "machine": "and a pretended clock",
+    "test_ends": "interrupts the main thread, and counts threads",
     "test_packing": "its helpers force how every step is done",
     "test_regime": "the same",
 }

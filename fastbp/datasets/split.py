@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _check, _frames, _labels
 from ..errors import InputError, ShapeError
 
-__all__ = ["parts", "rows", "train_test_split"]
+__all__ = ["folds", "parts", "rows", "train_test_split"]
 
 Parts = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -105,6 +105,29 @@ def parts(
     n_held = min(max(round(fraction * n), 1), n - 1)
     held = np.arange(n) < n_held if codes is None else _share(codes[order], n_held)
     return order[~held], order[held]
+
+
+def folds(n: int, k: int, rng: np.random.Generator, codes: NDArray[np.intp] | None) -> list[Parts]:
+    """Return the rows to train on and those held out of `k` folds, each in ascending order.
+
+    Every row is held out once, at random; the folds differ by a row at most, and by one of each
+    class.
+
+    Parameters
+    ----------
+    n : int
+        Rows in all, at least `k`.
+    rng : Generator
+        One permutation is drawn from it.
+    codes : ndarray or None
+        As in `parts`.
+    """
+    order = rng.permutation(n)
+    if codes is not None:  # dealt class by class, like cards
+        order = order[np.argsort(codes[order], kind="stable")]
+    held = np.empty(n, np.int64)
+    held[order] = np.arange(n) % k
+    return [(np.flatnonzero(held != i), np.flatnonzero(held == i)) for i in range(k)]
 
 
 def _share(codes: NDArray[np.intp], n_held: int) -> NDArray[np.bool_]:

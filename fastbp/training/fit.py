@@ -35,6 +35,7 @@ __all__ = [
     "NoBar",
     "ProgressBar",
     "StopRequest",
+    "networks_bar",
     "progress_bar",
 ]
 
@@ -218,6 +219,9 @@ class NoBar:
     def epoch_done(self, **values: float) -> None:
         """Close an epoch; `values` are its record."""
 
+    def show(self, epochs: int, done: int, failed: int) -> None:
+        """Show how far many networks are."""
+
 
 class ProgressBar(NoBar):
     """A tqdm bar that names the epoch and shows its loss and accuracy.
@@ -270,12 +274,49 @@ class ProgressBar(NoBar):
         self._bar.set_description(f"epoch {self._epoch}/{self._epochs}", refresh=False)
 
 
+class NetworksBar(NoBar):
+    """A tqdm bar over the epochs of many networks that counts those that are done.
+
+    Parameters
+    ----------
+    networks, epochs : int
+        Of all of them.
+    """
+
+    def __init__(self, networks: int, epochs: int) -> None:
+        from tqdm import tqdm
+
+        self._networks = networks
+        self._bar = tqdm(total=epochs, unit="epoch", dynamic_ncols=True)
+        self.show(0, 0, 0)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the bar as it is and go to the next line."""
+        self._bar.close()
+
+    def show(self, epochs: int, done: int, failed: int) -> None:
+        """Show how many epochs and networks are done, and how many of these failed."""
+        text = f"networks {done}/{self._networks}" + (f", {failed} failed" if failed else "")
+        self._bar.set_description(text, refresh=False)
+        self._bar.update(epochs - self._bar.n)
+
+
 def progress_bar(wanted: bool, epochs: int, steps: int | None) -> NoBar:
     """Return a bar, or its silent twin, to be used in a ``with`` statement.
 
     A process without stderr, such as a service, has nowhere to draw.
     """
     return ProgressBar(epochs, steps) if wanted and sys.stderr is not None else NoBar()
+
+
+def networks_bar(wanted: bool, networks: int, epochs: int) -> NoBar:
+    """Return a bar over many networks, or its silent twin."""
+    return NetworksBar(networks, epochs) if wanted and sys.stderr is not None else NoBar()
 
 
 class Epochs:

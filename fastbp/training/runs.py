@@ -86,6 +86,10 @@ class Runs:
         self._state.memory.settle()
         self._reuse_workspace = run.release()
 
+    def drop_workspace(self) -> None:
+        """Let go of the workspace of the last fit: there are many trainers."""
+        self._reuse_workspace = None
+
     def undo_step(self) -> None:
         """Put everything back to before the last step of the run of `of_step`, and end that run."""
         if self._of_step is not None:

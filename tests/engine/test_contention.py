@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from fastbp.engine.contention import (
@@ -9,6 +11,7 @@ from fastbp.engine.contention import (
     LEAST_SECONDS,
     PATIENCE_SECONDS,
     ContentionMonitor,
+    Fits,
     Neighbourhood,
 )
 
@@ -68,3 +71,69 @@ def test_a_region_that_says_nothing_is_not_recorded(machine, steps, seconds):
     monitor = ContentionMonitor(machine.neighbourhood)
     monitor.record(4, steps, seconds, seconds)
     assert monitor.choose(4) == 4
+
+
+def apart(call):
+    """What `call` returns in a thread of its own."""
+    found = []
+    thread = threading.Thread(target=lambda: found.append(call()))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def test_fits_of_several_threads_share_the_cores():
+    fits = Fits()
+    shares = []
+
+    def second():
+        with fits.entered(8):
+            shares.append(fits.share(8))
+            with fits.entered(8):  # a fit within a fit
+                shares.append(fits.share(8))
+            return apart(third)
+
+    def third():
+        with fits.entered(8):
+            return fits.share(8), fits.share(2), fits.share(1)
+
+    with fits.entered(8):
+        assert fits.share(8) == 8
+        assert apart(second) == (2, 2, 1)
+        assert shares == [4, 4]
+        assert fits.share(8) == 8
+        assert ContentionMonitor(fits=fits).choose(6) == 6
+    with fits.entered(2):
+        assert apart(second) == (2, 2, 1)  # eight cores are known then
+    assert fits.share(8) == 8
+
+
+def test_a_share_is_a_thread_at_least():
+    fits = Fits()
+    with fits.entered(1):
+        assert apart(lambda: entered_and_shared(fits)) == 1
+
+
+def entered_and_shared(fits):
+    with fits.entered(1):
+        return ContentionMonitor(Neighbourhood(), fits).choose(4)
+
+
+def test_a_thread_may_be_bounded():
+    fits = Fits()
+    with fits.entered(8, 2):
+        assert (fits.bounded(8), fits.bounded(1)) == (2, 1)
+        assert apart(lambda: fits.bounded(8)) == 8
+    assert fits.bounded(8) == 8
+
+
+def test_a_child_of_a_fork_has_the_calling_thread_alone():
+    fits = Fits()
+
+    def within():
+        with fits.entered(8, 4):
+            fits.forget_others()
+            return fits.share(8), fits.bounded(8)
+
+    with fits.entered(8):
+        assert apart(within) == (8, 4)

@@ -150,6 +150,9 @@ FUNCTIONS: dict[str, Callable[[World], Any]] = {
     "one_hot": lambda w: fb.one_hot(w.y),
     "set_num_threads": lambda w: fb.set_num_threads(fb.get_num_threads()),
     "show_config": lambda w: fb.show_config(),
+    "train_many": lambda w: fb.train_many(
+        [{"hidden": [4], "seed": 0}] * 2, w.x, w.y, folds=2, n_jobs=1, on_error="raise"
+    ),
     "activations.parameter_of": lambda w: fb.activations.parameter_of(fb.activations.ELU()),
     "activations.resolve": lambda w: fb.activations.resolve("elu", 2.0),
     "datasets.load_csv": lambda w: fb.datasets.load_csv(written(w, "a.csv", b"a,b\n1,0\n2,1\n")),

@@ -189,6 +189,10 @@ SCORES = ("nan", "inf", "minus inf", "beyond float64", "pandas, a gap")
 FINITE = dict.fromkeys(SCORES, "error")
 
 
+# A configuration of `train_many`.
+SMALL = [{"layers": [fb.Dense(3, "softmax")], "loss": "cross_entropy", "seed": 0}]
+
+
 def metric(f, y=Y, outputs=OUTPUTS, **arguments) -> Specification:
     of = labels if y.dtype.kind == "i" else (lambda clean: Given("targets", clean))
     expects = dict.fromkeys(SCORES, "either")
@@ -467,6 +471,21 @@ def calls() -> dict[str, Specification]:
             l1=option("number", 0.5),
             penalize_bias=flag(True),
             sample_weight=sample_weight,
+        ),
+        "train_many": Specification(
+            {
+                "configs": option("object", SMALL),
+                "x": rows(),
+                "y": labels(),
+                **fit,
+                "sample_weight": weights(),
+                "validation_data": option("object", (X, Y), optional=True, named="validation"),
+                "build": option("function", None),
+                "folds": option("object", None, optional=True),
+                "n_jobs": option("count", 2, optional=True),
+                "on_error": option("name", "record"),
+            },
+            lambda _, **k: fb.train_many(**k)[0].network.parameters,
         ),
         "check_loss": function(
             fb.check_loss,

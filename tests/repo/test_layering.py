@@ -33,7 +33,10 @@ FLOORS = [
     sklearn.classifier sklearn.regressor
     sklearn.base
     sklearn.building sklearn.recording sklearn.compat
-    gradcheck models
+    gradcheck models many
+    many.jobs
+    many.data many.results many.pool
+    many.configs
     trainer
     callbacks
     training.batches training.lbfgs
@@ -73,13 +76,14 @@ FACES = {  # the one file that may import each optional or slow library
     "mpi4py": "mpi",
     "narwhals": "_frames",
     "onnx": "onnx",
+    "pandas": "many.results",
     "safetensors": "formats.modelfile",
     "scipy": "training.lbfgs",
     "sklearn": "sklearn",
     "threadpoolctl": "engine.threadpool",
     "tqdm": "training.fit",
 }
-LAZY_EVEN_IN_ITS_FACE = {"matplotlib", "mpi4py", "narwhals", "onnx", "safetensors"}
+LAZY_EVEN_IN_ITS_FACE = {"matplotlib", "mpi4py", "narwhals", "onnx", "pandas", "safetensors"}
 LAZY_EVEN_IN_ITS_FACE |= {"scipy", "threadpoolctl", "tqdm"}
 # No Python, OpenMP or stdio; OpenMP in team.c alone.
 KERNEL_HEADERS = {
