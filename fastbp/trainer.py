@@ -17,7 +17,7 @@ from .callbacks import Callback
 from .datasets import split
 from .engine.rows import Rows
 from .engine.runtime import get_num_threads
-from .errors import ConfigError, CorruptModelError, ShapeError, brief
+from .errors import ConfigError, CorruptModelError, brief
 from .formats import checkpoint, modelfile
 from .history import History
 from .losses import Loss, LossFunction, mean, total_weight
@@ -750,13 +750,12 @@ class Trainer:
         if validation_data is not None:
             raise ConfigError("validation_split: got one beside validation_data, wanted either")
         x, y = split.rows(x, "x"), split.rows(y, "y")
-        if len(x) != len(y):
-            raise ShapeError(f"y: got {len(y)} rows, wanted {len(x)}, as many as x has")
+        n = split.count(x, y)
         # The seed of dropout never changes and is saved: rows held out once are so for good.
         seed = np.random.SeedSequence(self._state.dropout_seed, spawn_key=(0,))
         rng = np.random.Generator(np.random.PCG64(seed))
         strata = _labels.strata(y, self.network.n_outputs)
-        train, held = split.parts(len(x), fraction, rng, strata, "validation_split")
+        train, held = split.parts(n, fraction, rng, strata, "validation_split")
         (x, xv), (y, yv) = ([_frames.taken(a, rows) for rows in (train, held)] for a in (x, y))
         if sample_weight is None:
             return x, y, None, (xv, yv)
@@ -916,7 +915,7 @@ class Trainer:
         if not isinstance(rows, Rows):
             rows = model.apart(rows)
         elif (data := model.apart(rows.data)) is not rows.data:
-            rows = Rows(data, rows.mean, rows.scale)
+            rows = rows.of(data)
         return rows, model.apart(targets), None if weights is None else model.apart(weights)
 
     def _threads(self) -> int:

@@ -20,6 +20,6 @@ cdef struct Forced:
 
 cdef Forced forced() noexcept
 cdef Partition partition(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch, int n_threads, size_t item,
-                         bint may_stream, double l2) except *
+                         bint may_stream, bint sparse, double l2) except *
 cdef list phases_of(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch, Partition partition, size_t item)
 cdef list blocks_of_team(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch, Partition partition, size_t item)

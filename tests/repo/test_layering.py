@@ -53,7 +53,7 @@ FLOORS = [
     _labels
     _check
     _frames
-    _objects
+    _objects _sparse
     engine.builder engine.config
     engine.run engine.probe
     engine.workspace engine.team
