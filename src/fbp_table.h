@@ -119,7 +119,7 @@ typedef struct {
     void (*sparse_forward)(void *y, void *slope, const fbp_sparse *x, const void *w, const void *b, ptrdiff_t rows,
                            ptrdiff_t n_out, ptrdiff_t ldy, ptrdiff_t ldw, fbp_activation activation);
 
-    /* The numbers of a batch by feature. `parts` has `rows` rows in each but the last, `batch` in all. */
+    /* The numbers of a batch by feature. `parts` has `rows` rows in each but the last, `batch` in all; their columns are lost. */
     void (*by_feature)(fbp_features *out, const fbp_sparse *parts, ptrdiff_t batch, ptrdiff_t rows);
 
     /* dense_gradient and apply_gradient of the rows of w[][ldw] that have a feature. dy[batch] are rows of deltas; the block is

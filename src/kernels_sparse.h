@@ -14,18 +14,18 @@
 
 #include <assert.h>
 
-enum { WEIGHT_ROWS_AHEAD = 8 }; /* rows of a weight are fetched so many numbers ahead: they are scattered in memory */
+enum { WEIGHT_ROWS_AHEAD = 12 }; /* rows of a weight are fetched so many numbers ahead: they are scattered in memory */
 
-/* y = b + x w for one row of n numbers, in registers. */
-INLINE void sum_sparse_row(real *y, const real *value, const int32_t *column, ptrdiff_t n, const real *w, const real *b,
-                           ptrdiff_t ldw, const int vecs)
+/* y = b + x w for one row of n numbers, in registers; `left` are the numbers from its first one to the end of all rows. */
+INLINE void sum_sparse_row(real *y, const real *value, const int32_t *column, ptrdiff_t n, ptrdiff_t left, const real *w,
+                           const real *b, ptrdiff_t ldw, const int vecs)
 {
     vec sum[WIDE_VECS];
 #pragma GCC unroll 8
     for (int v = 0; v < vecs; v++)
         sum[v] = v_load(b + v * LANES);
     for (ptrdiff_t k = 0; k < n; k++) {
-        const real *const row = w + column[k] * ldw, *const ahead = w + column[smaller(k + WEIGHT_ROWS_AHEAD, n - 1)] * ldw;
+        const real *const row = w + column[k] * ldw, *const ahead = w + column[smaller(k + WEIGHT_ROWS_AHEAD, left - 1)] * ldw;
         const vec x = v_set1(value[k]);
 #pragma GCC unroll 8
         for (int v = 0; v < vecs; v++) {
@@ -43,7 +43,10 @@ static void sum_sparse_panel(real *y, const fbp_sparse *x, const real *w, const 
                              ptrdiff_t ldw, ptrdiff_t vecs)
 {
 #define WIDTH(n) \
-    case n: sum_sparse_row(y + r * ldy, (const real *)x->value + at, x->column + at, x->start[r + 1] - at, w, b, ldw, n); break;
+    case n:                                                                                                           \
+        sum_sparse_row(y + r * ldy, (const real *)x->value + at, x->column + at, x->start[r + 1] - at, x->start[rows] - at, w, \
+                       b, ldw, n);                                                                                    \
+        break;
     for (ptrdiff_t r = 0; r < rows; r++) {
         const ptrdiff_t at = x->start[r];
         switch (vecs) {
@@ -77,7 +80,7 @@ void KERNEL(sparse_forward)(void *y_, void *slope, const fbp_sparse *x, const vo
         softmax_rows(y, rows, n_out, ldy);
 }
 
-/* Numbers are counted by feature, then put in their places. */
+/* Numbers are counted by feature, whose place is noted in the place of their columns, then put there. */
 void KERNEL(by_feature)(fbp_features *out, const fbp_sparse *parts, ptrdiff_t batch, ptrdiff_t rows)
 {
     const ptrdiff_t n_parts = (batch + rows - 1) / rows;
@@ -85,13 +88,14 @@ void KERNEL(by_feature)(fbp_features *out, const fbp_sparse *parts, ptrdiff_t ba
     for (ptrdiff_t p = 0; p < n_parts; p++) {
         const ptrdiff_t count = parts[p].start[smaller(rows, batch - p * rows)];
         for (ptrdiff_t k = 0; k < count; k++) {
-            int32_t *const place = out->place + parts[p].column[k];
+            int32_t *const column = parts[p].column + k, *const place = out->place + *column;
             if (!*place) {
-                out->feature[out->n] = parts[p].column[k];
+                out->feature[out->n] = *column;
                 out->end[out->n] = 0;
                 *place = (int32_t)++out->n;
             }
-            out->end[*place - 1]++;
+            *column = *place - 1;
+            out->end[*column]++;
         }
     }
     for (ptrdiff_t f = 0, total = 0; f < out->n; f++) {
@@ -102,7 +106,7 @@ void KERNEL(by_feature)(fbp_features *out, const fbp_sparse *parts, ptrdiff_t ba
     for (ptrdiff_t p = 0; p < n_parts; p++)
         for (ptrdiff_t r = 0; r < smaller(rows, batch - p * rows); r++)
             for (ptrdiff_t k = parts[p].start[r]; k < parts[p].start[r + 1]; k++) {
-                const ptrdiff_t at = out->end[out->place[parts[p].column[k]] - 1]++;
+                const ptrdiff_t at = out->end[parts[p].column[k]]++;
                 ((real *)out->value)[at] = ((const real *)parts[p].value)[k];
                 out->row[at] = (int32_t)(p * rows + r);
             }
