@@ -261,7 +261,7 @@ class MappedRows:
         self, affine: Affine, x: ArrayLike, dtype: np.dtype[Any] | None, name: str
     ) -> None:
         self._affine, self._name = affine, name
-        self._x = _check.numbers(x, affine.n_inputs, name)
+        self._x = _check.raw_rows(x, affine.n_inputs, name)
         own = _check.DTYPES["float32" if self._x.dtype == np.float32 else "float64"]
         self.dtype = own if dtype is None else dtype
 

@@ -103,14 +103,19 @@ def mapped_rows(
     return checked_rows(_readable(x, n_inputs, name), diagonal, n_inputs, dtype, name, values)
 
 
-def numbers(x: ArrayLike, n_inputs: int, name: str = "x", values: bool = True) -> AnyRows:
-    """Return `x` as an array [n >= 1, n_inputs] of any type that the engine converts, or sparse.
+def raw_rows(x: Any, n_inputs: int, name: str) -> AnyRows:
+    """Return `x` as `numbers` does, or as sparse rows."""
+    if not _sparse.is_sparse(x):
+        return numbers(x, n_inputs, name)
+    kind = "float32" if x.dtype == np.float32 else "float64"
+    return sparse_rows(x, None, n_inputs, DTYPES[kind], name, True)
+
+
+def numbers(x: ArrayLike, n_inputs: int, name: str = "x", values: bool = True) -> NDArray[Any]:
+    """Return `x` as an array [n >= 1, n_inputs] of any type that the engine converts.
 
     With `values`, finite. What is of no such type becomes float64, or stays float32.
     """
-    if _sparse.is_sparse(x):
-        kind = "float32" if x.dtype == np.float32 else "float64"  # type: ignore[union-attr]
-        return sparse_rows(x, None, n_inputs, DTYPES[kind], name, values)
     array = _readable(x, n_inputs, name)
     dtype = DTYPES["float32" if array.dtype == np.float32 else "float64"]
     return checked_rows(array, None, n_inputs, dtype, name, values).data

@@ -1,6 +1,6 @@
-"""Sparse matrices of SciPy as the arrays of compressed sparse rows, checked before anything reads them.
+"""Sparse matrices of SciPy as the arrays of compressed sparse rows, checked before they are read.
 
-Nothing of SciPy is called: its own conversions trust the arrays of a matrix, which may hold anything.
+SciPy's own conversions trust the arrays of a matrix, which may hold anything: they are not used.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def compressed(x: Any, values: NDArray[Any], name: str) -> Compressed:
         for part, places, end in (("row", rows, n_rows), ("col", columns, n_columns)):
             if len(places) != len(values):
                 raise _broken(name, f"{len(values)} numbers and a {part} of {len(places)}")
-            if len(places) and not (0 <= places.min() and places.max() < end):
+            if len(places) and not (places.min() >= 0 and places.max() < end):
                 raise _broken(name, f"a {part} out of range")
         return _ordered(values, rows, columns, n_rows)
     starts, places = _indices(name, (x.indptr, x.indices), "indptr", "indices")

@@ -360,7 +360,8 @@ static void call_inputs(const fbp_kernels *k, ptrdiff_t batch, ptrdiff_t n, ptrd
         for (int code = 0; code < 2 * FBP_N_NUMBERS; code++) { /* each type without and with a map */
             const ptrdiff_t bytes = batch * n * (ptrdiff_t)number_bytes[code / 2];
             const double *mean = code % 2 ? doubles(n) : NULL, *scale = code % 2 ? doubles(n) : NULL;
-            const fbp_rows x = {memset(take(bytes), 1, (size_t)bytes), code / 2, n, mean, scale};
+            const fbp_rows x = {
+                .data = memset(take(bytes), 1, (size_t)bytes), .type = code / 2, .n = n, .mean = mean, .scale = scale};
             now.code = code / 2;
             CALL(convert_rows, blank(k, few, ld), &x, ordered ? indices(batch, batch) : NULL, batch - few, few, ld);
             release();
