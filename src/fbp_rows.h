@@ -54,7 +54,7 @@ typedef struct {
     int32_t *row, *feature;
     ptrdiff_t *end;
     ptrdiff_t n;    /* features */
-    int32_t *place; /* [columns] zeros, which by_feature uses and restores */
+    int32_t *place; /* [columns] 1 + the index in `feature`, or 0; at first all are 0, and so is n */
 } fbp_features;
 
 #endif

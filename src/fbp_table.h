@@ -122,8 +122,13 @@ typedef struct {
     /* The numbers of a batch by feature. `parts` has `rows` rows in each but the last, `batch` in all; their columns are lost. */
     void (*by_feature)(fbp_features *out, const fbp_sparse *parts, ptrdiff_t batch, ptrdiff_t rows);
 
-    /* dense_gradient and apply_gradient of the rows of w[][ldw] that have a feature. dy[batch] are rows of deltas; the block is
-     * the n columns from `column` on, at which w and its state already point. */
+    /* g[rows][n] = the gradient of a block of a weight as in dense_gradient, of rows from `first` and columns from `column` on.
+     * dy[batch] are rows of deltas. */
+    void (*sparse_gradient)(void *g, const fbp_features *x, const void *const *dy, ptrdiff_t first, ptrdiff_t column,
+                            ptrdiff_t rows, ptrdiff_t n);
+
+    /* The same and apply_gradient for the rows of w[][ldw] that have a feature: those of the block's
+     * n columns, at which w and its state already point. */
     void (*sparse_update)(void *w, fbp_state state, const fbp_features *x, const void *const *dy, ptrdiff_t column, ptrdiff_t n,
                           ptrdiff_t ldw, const fbp_update *update);
 

@@ -33,6 +33,7 @@
     OP(sparse_rows)      \
     OP(sparse_forward)   \
     OP(by_feature)       \
+    OP(sparse_gradient)  \
     OP(sparse_update)    \
     OP(one_hot_rows)     \
     OP(smooth_rows)      \

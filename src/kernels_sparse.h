@@ -84,6 +84,8 @@ void KERNEL(sparse_forward)(void *y_, void *slope, const fbp_sparse *x, const vo
 void KERNEL(by_feature)(fbp_features *out, const fbp_sparse *parts, ptrdiff_t batch, ptrdiff_t rows)
 {
     const ptrdiff_t n_parts = (batch + rows - 1) / rows;
+    for (ptrdiff_t f = 0; f < out->n; f++) /* of the batch before */
+        out->place[out->feature[f]] = 0;
     out->n = 0;
     for (ptrdiff_t p = 0; p < n_parts; p++) {
         const ptrdiff_t count = parts[p].start[smaller(rows, batch - p * rows)];
@@ -110,8 +112,6 @@ void KERNEL(by_feature)(fbp_features *out, const fbp_sparse *parts, ptrdiff_t ba
                 ((real *)out->value)[at] = ((const real *)parts[p].value)[k];
                 out->row[at] = (int32_t)(p * rows + r);
             }
-    for (ptrdiff_t f = 0; f < out->n; f++)
-        out->place[out->feature[f]] = 0;
 }
 
 /* One vector of the gradient of a weight's row, from the numbers first .. end - 1: a chain for each FBP_UPDATE_ROWS rows of the
@@ -127,6 +127,17 @@ INLINE vec feature_gradient(const fbp_features *x, const real *const *dy, ptrdif
         total = total + sum;
     }
     return total;
+}
+
+void KERNEL(sparse_gradient)(void *g_, const fbp_features *x, const void *const *dy, ptrdiff_t first, ptrdiff_t column,
+                             ptrdiff_t rows, ptrdiff_t n)
+{
+    real *g = g_;
+    for (ptrdiff_t r = 0; r < rows; r++, g += n) {
+        const ptrdiff_t f = x->place[first + r] - 1, begin = f > 0 ? x->end[f - 1] : 0, end = f < 0 ? 0 : x->end[f];
+        for (ptrdiff_t j = 0; j < n; j += LANES)
+            v_store(g + j, feature_gradient(x, (const real *const *)dy, begin, end, column + j));
+    }
 }
 
 INLINE void update_features(real *w, real *m, real *v, const fbp_features *x, const real *const *dy, ptrdiff_t column,

@@ -494,7 +494,7 @@ cdef Pass new_pass(Model model, x):
     p.x, p.n_nodes, p.n = rows_of(x), model.n_nodes, len(x)
     p.converts = converts(&p.x, model.dtype_code)
     p.thread_bytes = p.n_nodes * sizeof(char *) + FBP_LINE_BYTES
-    if isinstance(x, SparseRows) and (<SparseRows>x).keeps_zeros and is_chain(p.nodes, p.n_nodes):
+    if isinstance(x, SparseRows) and (<SparseRows>x).leaves_out_zeros and is_chain(p.nodes, p.n_nodes):
         p.sparse, p.room = True, x.most(PASS_ROWS)
     if p.converts:
         p.thread_bytes += bytes_of_block(&p, min(p.n, <Py_ssize_t>PASS_ROWS))

@@ -85,6 +85,7 @@ cdef struct Plan:
     Py_ssize_t n_slots
     fbp_sparse *sparse          # of the SPARSE regime: the rows of each slot, with room for so many numbers,
     Py_ssize_t room
+    bint by_row                 # whether only those rows of the first weight are updated that have a gradient
     fbp_features features       # the numbers of a step by feature,
     const void **delta_rows     # and its rows of the first node's deltas
     char *scratch               # per thread

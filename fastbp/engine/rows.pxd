@@ -12,7 +12,7 @@ cdef class Rows:
 
 cdef class SparseRows(Rows):
     cdef readonly cnp.ndarray columns, starts
-    cdef readonly bint keeps_zeros
+    cdef readonly bint leaves_out_zeros
     cdef Rows column_of_numbers(self)
 
 cdef fbp_rows rows_of(x) except *

@@ -30,7 +30,7 @@ class Rows:
 class SparseRows(Rows):
     columns: NDArray[Any]
     starts: NDArray[Any]
-    keeps_zeros: bool
+    leaves_out_zeros: bool
 
     def __init__(
         self,

@@ -207,24 +207,25 @@ cdef class Run:
         p.counts_correct = p.targets.labels != NULL or fbp_loss_classifies(p.loss)
 
     cdef bint leaves_sparse(self, x) except -1:
-        """Whether to leave the zeros of rows out, forward and in the update of the first layer.
+        """Whether to leave the zeros of rows out of the first layer's sums."""
+        return isinstance(x, SparseRows) and x.leaves_out_zeros and is_chain(self.nodes, self.model.n_nodes) and not self.wants_inputs
 
-        The update of a weight's row whose gradient is zero must then change nothing, neither weight nor state. Gradients for the
-        user are written to a model that is zero.
+    cdef bint updates_by_row(self) noexcept:
+        """Whether an update by a gradient of zero changes nothing, neither weight nor state, so that it can be left out.
+
+        Gradients for the user are written to a model that is zero.
         """
         cdef Plan *p = &self.plan
         cdef fbp_update *u = &p.update
-        if not isinstance(x, SparseRows) or not x.keeps_zeros or not is_chain(p.nodes, p.n_nodes) or self.wants_inputs:
-            return False
         cdef bint keeps = u.rule == FBP_GRADIENT or u.rule == FBP_SGD or u.rule == FBP_ADAGRAD
-        return p.nodes[0].frozen or (keeps and u.l1 == 0 and u.l2 == 0 and p.clip_norm == 0 and p.max_norm == 0)
+        return keeps and u.l1 == 0 and u.l2 == 0 and p.clip_norm == 0 and p.max_norm == 0
 
     cdef int make_workspace(self, Py_ssize_t batch, SparseRows sparse) except -1:
         """Make the workspace for batches of so many rows, which are left sparse unless that is None."""
         cdef Plan *p = &self.plan
         cdef bint may_stream = self.updated is self.model and p.clip_norm == 0 and p.max_norm == 0
         cdef Partition chosen = partition(p.nodes, p.n_nodes, batch, self.n_threads, self.model.item, may_stream,
-                                        sparse is not None, l2_bytes())
+                                        sparse is not None, self.updates_by_row(), l2_bytes())
         if chosen.regime == SPARSE:
             p.room = max(p.room, <Py_ssize_t>sparse.most(chosen.rows))
         if self.workspace is None:

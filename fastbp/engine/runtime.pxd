@@ -106,6 +106,8 @@ cdef extern from "fbp.h" nogil:
         void (*sparse_forward)(void *y, void *slope, const fbp_sparse *x, const void *w, const void *b, Py_ssize_t rows,
                                Py_ssize_t n_out, Py_ssize_t ldy, Py_ssize_t ldw, fbp_activation activation) noexcept nogil
         void (*by_feature)(fbp_features *out, const fbp_sparse *parts, Py_ssize_t batch, Py_ssize_t rows) noexcept nogil
+        void (*sparse_gradient)(void *g, const fbp_features *x, const void *const *dy, Py_ssize_t first, Py_ssize_t column,
+                                Py_ssize_t rows, Py_ssize_t n) noexcept nogil
         void (*sparse_update)(void *w, fbp_state state, const fbp_features *x, const void *const *dy, Py_ssize_t column,
                               Py_ssize_t n, Py_ssize_t ldw, const fbp_update *update) noexcept nogil
         int (*one_hot_rows)(void *out, const int64_t *labels, const int64_t *order, Py_ssize_t first,

@@ -52,20 +52,19 @@ cdef char *gradient_of(Worker *w, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
                             dy=slot.deltas[block.node] + block.column * item, rows=min(p.rows, batch - b * p.rows))
     if node.source < 0 and w.gathered == step:
         parts[0].x = w.slot.inputs + block.first * item
-    if is_sparse(p, block):
+    if p.regime == SPARSE and block.node == 0:
         gradient = w.scratch + fbp_update_scratch(batch, item) * item
-        p.kernels.bias_gradient(gradient, w.scratch, parts, n, block.n, node.ld)
+        if not p.by_row:
+            p.kernels.sparse_gradient(gradient + block.n * item, &p.features, p.delta_rows, block.first, block.column, block.rows,
+                                      block.n)
+        if block.first == 0:
+            p.kernels.bias_gradient(gradient, w.scratch, parts, n, block.n, node.ld)
         return gradient
     return block_gradient(w.scratch, &p.places[i], parts, n, block, p.kernels, batch, node.ld_in, node.ld, &w.prefetch)
 
 
-cdef inline bint is_sparse(const Plan *p, const Block *block) noexcept nogil:
-    # Whether the gradient of a block's weight is never stored: `sparse_update` makes and applies it row by row.
-    return p.regime == SPARSE and block.node == 0
-
-
 cdef void list_features(Plan *p, Py_ssize_t step) noexcept nogil:
-    """Prepare the update of a weight above sparse rows, once the deltas of a step are known."""
+    """Prepare the gradient of a weight above sparse rows, once the deltas of a step are known."""
     cdef Py_ssize_t batch = batch_of(p, step), row = p.nodes[0].ld * <Py_ssize_t>p.kernels.item, b
     p.kernels.by_feature(&p.features, p.sparse, batch, p.rows)
     for b in range(batch):
@@ -93,7 +92,7 @@ cdef void change_block(Worker *w, const char *gradient, Py_ssize_t step, Py_ssiz
             snapshot_frozen(p)
     begin_update(&w.update, p, step)
     cdef const fbp_update *of_node = update_of_node(&room, &w.update, p, &p.nodes[block.node], step)
-    if is_sparse(p, block):
+    if p.by_row and block.node == 0:
         p.kernels.sparse_update(p.places[i].weight, p.places[i].state, &p.features, p.delta_rows, block.column, block.n,
                                 p.places[i].ld, of_node)
         apply_bias(p.updated + bias, fbp_state_at(p.state, bias), gradient, block, p.kernels, of_node)

@@ -37,7 +37,7 @@ cdef int make_workspace(Plan *p, Py_ssize_t batch, Partition partition, const ch
     phases = phases_of(p.nodes, p.n_nodes, batch, partition, item)
     blocks = blocks_of_team(p.nodes, p.n_nodes, batch, partition, item)
     p.batch, p.rows, p.team, p.regime = batch, partition.rows, partition.team, partition.regime
-    p.interruptible = partition.interruptible
+    p.interruptible, p.by_row = partition.interruptible, partition.by_row
     cdef bint holds = p.clip_norm > 0 or partition.holds
     for kind in last_phases(p, holds):
         phases.append((kind, 0, len(blocks)))

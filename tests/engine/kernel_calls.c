@@ -309,6 +309,7 @@ static void call_sparse(const fbp_kernels *k, ptrdiff_t batch, ptrdiff_t n_in, p
             dy[b] = deltas + b * ldy * item;
         memset(features.place, 0, (size_t)n_in * 4);
         CALL(by_feature, &features, &rows, batch, batch);
+        CALL(sparse_gradient, blank(k, n_in, n), &features, dy, 0, 0, n_in, n);
         CALL(sparse_update, padded(k, n_in, n_out, ldy), state_of(k, update.rule, n_in, n_out, ldy), &features, dy, 0, n, ldy,
              &update);
         release();
