@@ -114,12 +114,13 @@ typedef struct {
     /* The same rows, sparse, without their zeros; what has no room in `out` is left out. */
     void (*sparse_rows)(const fbp_sparse *out, const fbp_rows *x, const int64_t *order, ptrdiff_t first, ptrdiff_t rows);
 
-    /* dense_forward of sparse rows: the weights of a row's zeros are left out, which is exact while they are finite, but for the
-     * sign of a sum that is zero. */
+    /* dense_forward of sparse rows: the weights of a row's zeros are left out, which is exact while they are finite, but for
+     * the sign of a sum that is zero. */
     void (*sparse_forward)(void *y, void *slope, const fbp_sparse *x, const void *w, const void *b, ptrdiff_t rows,
                            ptrdiff_t n_out, ptrdiff_t ldy, ptrdiff_t ldw, fbp_activation activation);
 
-    /* The numbers of a batch by feature. `parts` has `rows` rows in each but the last, `batch` in all; their columns are lost. */
+    /* The numbers of a batch by feature. `parts` has `rows` rows in each but the last, `batch` in all; their columns are lost.
+     */
     void (*by_feature)(fbp_features *out, const fbp_sparse *parts, ptrdiff_t batch, ptrdiff_t rows);
 
     /* g[rows][n] = the gradient of a block of a weight as in dense_gradient, of rows from `first` and columns from `column` on.

@@ -42,22 +42,22 @@ INLINE int64_t index_at(const void *array, ptrdiff_t i, fbp_number type)
 
 /* The numbers `first` to end - 1 of a sparse matrix, all of one row: each into its column of `out`, or with `column` one after
  * the other, and their columns. Returns how many they are. */
-#define SPARSE_ROW(NAME, name, type)                                                                                 \
-    static ptrdiff_t sparse_row_##name(real *restrict out, int32_t *restrict column, const fbp_rows *x,              \
-                                       ptrdiff_t first, ptrdiff_t end)                                               \
-    {                                                                                                                \
-        const type *data = x->data;                                                                                  \
-        ptrdiff_t count = 0;                                                                                         \
-        for (ptrdiff_t k = first; k < end; k++) {                                                                    \
-            const int64_t j = index_at(x->columns, k, x->index);                                                     \
-            if ((uint64_t)j >= (uint64_t)x->n)                                                                       \
-                continue;                                                                                            \
-            out[column ? count : j] = x->mean ? (real)(((double)data[k] - x->mean[j]) * x->scale[j]) : (real)data[k]; \
-            if (column)                                                                                              \
-                column[count] = (int32_t)j;                                                                          \
-            count++;                                                                                                 \
-        }                                                                                                            \
-        return count;                                                                                                \
+#define SPARSE_ROW(NAME, name, type)                                                                                     \
+    static ptrdiff_t sparse_row_##name(real *restrict out, int32_t *restrict column, const fbp_rows *x, ptrdiff_t first, \
+                                       ptrdiff_t end)                                                                    \
+    {                                                                                                                    \
+        const type *data = x->data;                                                                                      \
+        ptrdiff_t count = 0;                                                                                             \
+        for (ptrdiff_t k = first; k < end; k++) {                                                                        \
+            const int64_t j = index_at(x->columns, k, x->index);                                                         \
+            if ((uint64_t)j >= (uint64_t)x->n)                                                                           \
+                continue;                                                                                                \
+            out[column ? count : j] = x->mean ? (real)(((double)data[k] - x->mean[j]) * x->scale[j]) : (real)data[k];    \
+            if (column)                                                                                                  \
+                column[count] = (int32_t)j;                                                                              \
+            count++;                                                                                                     \
+        }                                                                                                                \
+        return count;                                                                                                    \
     }
 FBP_NUMBERS(SPARSE_ROW)
 #undef SPARSE_ROW
@@ -110,8 +110,7 @@ void KERNEL(sparse_rows)(const fbp_sparse *out, const fbp_rows *x, const int64_t
 }
 
 /* The same with their zeros, which a map may make other numbers. */
-static void rows_with_zeros(real *out, const fbp_rows *x, const int64_t *order, ptrdiff_t first, ptrdiff_t rows,
-                            ptrdiff_t ld)
+static void rows_with_zeros(real *out, const fbp_rows *x, const int64_t *order, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t ld)
 {
     for (ptrdiff_t i = 0; i < rows; i++, out += ld) {
         const span s = span_of_row(x, order ? order[first + i] : first + i);

@@ -42,10 +42,10 @@ INLINE void sum_sparse_row(real *y, const real *value, const int32_t *column, pt
 static void sum_sparse_panel(real *y, const fbp_sparse *x, const real *w, const real *b, ptrdiff_t rows, ptrdiff_t ldy,
                              ptrdiff_t ldw, ptrdiff_t vecs)
 {
-#define WIDTH(n) \
-    case n:                                                                                                           \
+#define WIDTH(n)                                                                                                               \
+    case n:                                                                                                                    \
         sum_sparse_row(y + r * ldy, (const real *)x->value + at, x->column + at, x->start[r + 1] - at, x->start[rows] - at, w, \
-                       b, ldw, n);                                                                                    \
+                       b, ldw, n);                                                                                             \
         break;
     for (ptrdiff_t r = 0; r < rows; r++) {
         const ptrdiff_t at = x->start[r];
@@ -155,8 +155,8 @@ INLINE void update_features(real *w, real *m, real *v, const fbp_features *x, co
     }
 }
 
-void KERNEL(sparse_update)(void *w, fbp_state state, const fbp_features *x, const void *const *dy, ptrdiff_t column, ptrdiff_t n,
-                           ptrdiff_t ldw, const fbp_update *update)
+void KERNEL(sparse_update)(void *w, fbp_state state, const fbp_features *x, const void *const *dy, ptrdiff_t column,
+                           ptrdiff_t n, ptrdiff_t ldw, const fbp_update *update)
 {
     real *m = state.m ? state.m : w, *v = state.v ? state.v : w;
     const real *const *rows = (const real *const *)dy;

@@ -154,8 +154,10 @@ def squares(outputs, targets):
         {"metrics": ["f1"], "fit": {"validation_split": 0.3}},
         {"fit": {"sample_weight": np.arange(N) % 50 // 40.0}, "shuffle": False, "batch_size": 8},
         {"clip_norm": 0.1, "max_norm": 0.5, "l2": 0.01},
+        {"l2": 0.01},
+        {"clip_norm": 0.1},
     ],
-    ids=["custom", "lbfgs", "held out", "weights", "limits"],
+    ids=["custom", "lbfgs", "held out", "weights", "limits", "l2", "clip_norm"],
 )
 def test_other_ways_of_training(options):
     def both(x):
@@ -165,6 +167,19 @@ def test_other_ways_of_training(options):
         return net.parameters.tobytes(), history["loss"]
 
     assert both(scipy.sparse.csr_matrix(dense())) == both(dense())
+
+
+def test_steps_of_more_and_more_numbers():
+    """The workspace of a loop of steps has room for the numbers of each."""
+
+    def both(form):
+        net = network()
+        owner = trainer(net)
+        for density in (0.01, 0.02, 0.12, 0.05, 0.5, 0.03):
+            owner.step(form(dense(n=50, density=density)), labels(50))
+        return net.parameters.tobytes()
+
+    assert both(scipy.sparse.csr_array) == both(np.asarray)
 
 
 def test_split_rows_stay_sparse():
