@@ -333,7 +333,8 @@ class Trainer:
         ----------
         x : array_like
             Rows [n, n_inputs]; used in place when C-contiguous and of float32, float64, bool or
-            an integer type; a sparse matrix of SciPy is not made dense. Of a data frame the columns must be numbers or bools; their names
+            an integer type. A sparse matrix of SciPy is never made dense whole. Of a data frame the
+            columns must be numbers or bools; their names
             become `Network.columns`. Without a `y`, an iterable of batches ``(x, y)`` or
             ``(x, y, sample_weight)`` of any sizes, which is gone through once for each epoch, or
             a function that returns one for each epoch; a batch is a step, in the given order.

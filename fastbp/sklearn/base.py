@@ -555,9 +555,10 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             return y[:, column], gradient
 
         # The function has no targets; the mean over rows is undone.
-        targets = np.zeros((rows.shape[0], self.n_outputs_))
+        n: int = rows.shape[0]
+        targets = np.zeros((n, self.n_outputs_))
         _, _, found = self.network_.gradients(rows, targets, prediction, inputs=True)
-        return found * rows.shape[0]
+        return found * n
 
     def _slope_of(
         self, output: int | None
