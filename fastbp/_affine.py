@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _check, _frames
 from .engine.arrays import all_finite
 from .engine.model import Model
+from .engine.rows import Rows
 from .engine.runtime import get_num_threads
 from .errors import ConfigError, InputError, ShapeError, brief
 from .gates import Residual
@@ -260,7 +261,7 @@ class MappedRows:
         self, affine: Affine, x: ArrayLike, dtype: np.dtype[Any] | None, name: str
     ) -> None:
         self._affine, self._name = affine, name
-        self._x = _check.numbers(x, affine.n_inputs, name)
+        self._x = _check.raw_rows(x, affine.n_inputs, name)
         own = _check.DTYPES["float32" if self._x.dtype == np.float32 else "float64"]
         self.dtype = own if dtype is None else dtype
 
@@ -290,14 +291,15 @@ def rows_of(x: ArrayLike, n_inputs: int, name: str = "x") -> NDArray[Any]:
 
 
 def centred(
-    x: NDArray[Any], mean: NDArray[np.float64], least: int = 1
+    x: _check.AnyRows, mean: NDArray[np.float64], least: int = 1
 ) -> Iterator[tuple[slice, NDArray[Any]]]:
     """Iterate over blocks of rows, `least` or more: their place, and ``x - mean`` in float64."""
     rows = max(1, BLOCK // x.shape[1] // PASS_ROWS) * PASS_ROWS
     rows = max(rows, least)
     for first in range(0, len(x), rows):
         part = slice(first, first + rows)
-        yield part, x[part] - mean
+        block = x[part]
+        yield part, (block.unmapped() if isinstance(block, Rows) else block) - mean
 
 
 def first_layer_inputs(n_inputs: int, affine: Any) -> int:

@@ -15,10 +15,10 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _frames
+from . import _frames, _sparse
 from ._objects import numbers_of
 from .engine.arrays import all_finite, held, in_form
-from .engine.rows import Rows, usable
+from .engine.rows import Rows, SparseRows, usable
 from .errors import ConfigError, DTypeError, InputError, LabelError, ShapeError, brief
 
 INT64 = np.dtype(np.int64)
@@ -71,10 +71,13 @@ def rows(
 ) -> AnyRows:
     """Return `x` [n >= 1, n_inputs] as a network of `dtype` reads it; with `values`, finite there.
 
-    A C-contiguous, aligned array of a type that the engine converts is used in place.
+    A C-contiguous, aligned array of a type that the engine converts is used in place, and so is a
+    sparse matrix in CSR.
     """
     x = held(x)
     if not in_form(x, dtype, n_inputs):
+        if _sparse.is_sparse(x):
+            return sparse_rows(x, None, n_inputs, dtype, name, values)
         if usable(x) and not in_form(x, dtype):
             return checked_rows(x, None, n_inputs, dtype, name, values)
         return inputs(x, n_inputs, dtype, name, values)
@@ -95,7 +98,17 @@ def mapped_rows(
     What `rows` does not use in place becomes float64, or stays float32.
     """
     n_inputs = len(diagonal[0])
+    if _sparse.is_sparse(x):
+        return sparse_rows(x, diagonal, n_inputs, dtype, name, values)
     return checked_rows(_readable(x, n_inputs, name), diagonal, n_inputs, dtype, name, values)
+
+
+def raw_rows(x: Any, n_inputs: int, name: str) -> AnyRows:
+    """Return `x` as `numbers` does, or as sparse rows."""
+    if not _sparse.is_sparse(x):
+        return numbers(x, n_inputs, name)
+    kind = "float32" if x.dtype == np.float32 else "float64"
+    return sparse_rows(x, None, n_inputs, DTYPES[kind], name, True)
 
 
 def numbers(x: ArrayLike, n_inputs: int, name: str = "x", values: bool = True) -> NDArray[Any]:
@@ -133,6 +146,29 @@ def checked_rows(
     return found
 
 
+def sparse_rows(
+    x: Any,
+    diagonal: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
+    n_inputs: int,
+    dtype: np.dtype,
+    name: str,
+    values: bool,
+) -> SparseRows:
+    """Return the rows of a sparse matrix, checked as by `checked_rows`."""
+    shape = _sparse.shape_of(x, name)
+    if shape[1] != n_inputs or not shape[0]:
+        _reject_inputs(shape, n_inputs, name)
+    data = numeric(x.data, f"{name}.data")
+    if not usable(data):
+        own = diagonal is None or data.dtype == np.float32
+        data = _converted(data, dtype if own else DTYPES["float64"], name)
+    parts = _sparse.compressed(x, data, name)
+    found = SparseRows(*parts, n_inputs, *(diagonal or ()))
+    if values and not found.all_finite(dtype):
+        raise InputError(not_finite_row(found, dtype, name))
+    return found
+
+
 def not_finite_row(x: AnyRows, dtype: np.dtype, name: str) -> str:
     """Return the text of the error that names the first number that is not finite in `dtype`.
 
@@ -142,10 +178,12 @@ def not_finite_row(x: AnyRows, dtype: np.dtype, name: str) -> str:
         return not_finite(x, name)
     block = x.first_not_finite(dtype) or slice(0, 1)
     seen = x[block].converted(dtype)
-    if x.mean is not None and np.isfinite(x.data[block]).all():
-        name = f"preprocessed {name}"
-    elif x.mean is not None:
-        seen = x.data[block]
+    if x.mean is not None:
+        raw = x[block].unmapped()
+        if np.isfinite(raw).all():
+            name = f"preprocessed {name}"
+        else:
+            seen = raw
     return not_finite(seen, name, block.start)
 
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from . import _sparse
 from ._objects import array_kept
 from .errors import ConfigError, DTypeError, InputError, MissingDependencyError, ShapeError, brief
 
@@ -109,6 +110,8 @@ def taken(x: Any, rows: NDArray[np.int64]) -> Any:
     """Return some rows of what `rows_of` gave: of a frame, a series or an array, in its form."""
     if isinstance(x, np.ndarray):
         return x[rows]
+    if _sparse.is_sparse(x):
+        return _sparse.taken(x, rows)
     native = _narwhals().from_native(x, eager_only=True, allow_series=True, pass_through=True)
     # Not everything with a dtype is a series: a pandas Categorical is an array.
     return x[rows] if native is x else native[rows].to_native()

@@ -29,7 +29,7 @@ def forced(
 
     Parameters
     ----------
-    regime : {"batch-split", "wide", "streaming"}, optional
+    regime : {"batch-split", "wide", "streaming", "sparse"}, optional
         Default: the cost model's choice.
     packs_first_layer : bool, optional
         Whether the wide regime moves the first layer's weight to memory of its own. Default:
@@ -54,7 +54,7 @@ def forced(
     ConfigError
         The regime is unknown; within the block, it does not suit a step: "wide" wants a chain of
         two `Dense` layers or more, more than 8 rows and two threads, "streaming" a chain without
-        a frozen layer, at most 8 rows, and no limit on norms.
+        a frozen layer, at most 8 rows, and no limit on norms, "sparse" a sparse matrix and a chain.
     """
     if regime is not None:
         regime = _check.choice(regime, tuple(REGIMES), "regime")

@@ -18,7 +18,7 @@ from .datasets import split
 from .engine.contention import FITS
 from .engine.rows import Rows
 from .engine.runtime import get_num_threads
-from .errors import ConfigError, CorruptModelError, ShapeError, brief
+from .errors import ConfigError, CorruptModelError, brief
 from .formats import checkpoint, modelfile
 from .history import History
 from .losses import Loss, LossFunction, mean, total_weight
@@ -334,7 +334,8 @@ class Trainer:
         ----------
         x : array_like
             Rows [n, n_inputs]; used in place when C-contiguous and of float32, float64, bool or
-            an integer type. Of a data frame the columns must be numbers or bools; their names
+            an integer type. A sparse matrix of SciPy is never made dense whole. Of a data frame the
+            columns must be numbers or bools; their names
             become `Network.columns`. Without a `y`, an iterable of batches ``(x, y)`` or
             ``(x, y, sample_weight)`` of any sizes, which is gone through once for each epoch, or
             a function that returns one for each epoch; a batch is a step, in the given order.
@@ -755,13 +756,12 @@ class Trainer:
         if validation_data is not None:
             raise ConfigError("validation_split: got one beside validation_data, wanted either")
         x, y = split.rows(x, "x"), split.rows(y, "y")
-        if len(x) != len(y):
-            raise ShapeError(f"y: got {len(y)} rows, wanted {len(x)}, as many as x has")
+        n = split.count(x, y)
         # The seed of dropout never changes and is saved: rows held out once are so for good.
         seed = np.random.SeedSequence(self._state.dropout_seed, spawn_key=(0,))
         rng = np.random.Generator(np.random.PCG64(seed))
         strata = _labels.strata(y, self.network.n_outputs)
-        train, held = split.parts(len(x), fraction, rng, strata, "validation_split")
+        train, held = split.parts(n, fraction, rng, strata, "validation_split")
         (x, xv), (y, yv) = ([_frames.taken(a, rows) for rows in (train, held)] for a in (x, y))
         if sample_weight is None:
             return x, y, None, (xv, yv)
@@ -921,7 +921,7 @@ class Trainer:
         if not isinstance(rows, Rows):
             rows = model.apart(rows)
         elif (data := model.apart(rows.data)) is not rows.data:
-            rows = Rows(data, rows.mean, rows.scale)
+            rows = rows.of(data)
         return rows, model.apart(targets), None if weights is None else model.apart(weights)
 
     def _threads(self) -> int:

@@ -2,6 +2,8 @@
 #ifndef FBP_LAYOUT_H
 #define FBP_LAYOUT_H
 
+#include "fbp_rows.h"
+
 #include <stddef.h>
 
 enum {
@@ -39,6 +41,39 @@ static inline ptrdiff_t fbp_update_block(ptrdiff_t batch, size_t item)
 static inline ptrdiff_t fbp_update_scratch(ptrdiff_t batch, size_t item)
 {
     return fbp_update_block_rows(batch) * 4 * (FBP_LINE_BYTES / (ptrdiff_t)item);
+}
+
+static inline ptrdiff_t fbp_line_bytes(ptrdiff_t bytes)
+{
+    return (bytes + FBP_LINE_BYTES - 1) / FBP_LINE_BYTES * FBP_LINE_BYTES;
+}
+
+/* Bytes of sparse rows with room for so many numbers, and these in memory that begins at a line. */
+static inline ptrdiff_t fbp_sparse_bytes(ptrdiff_t rows, ptrdiff_t room, size_t item)
+{
+    return fbp_line_bytes(room * (ptrdiff_t)item) + fbp_line_bytes(room * 4) + fbp_line_bytes((rows + 1) * 8);
+}
+
+static inline fbp_sparse fbp_sparse_at(char *memory, ptrdiff_t room, size_t item)
+{
+    char *const column = memory + fbp_line_bytes(room * (ptrdiff_t)item), *const start = column + fbp_line_bytes(room * 4);
+    return (fbp_sparse){memory, (int32_t *)column, (ptrdiff_t *)start, room};
+}
+
+/* The same for the numbers of a batch by feature, of so many columns. */
+static inline ptrdiff_t fbp_features_bytes(ptrdiff_t columns, ptrdiff_t room, size_t item)
+{
+    const ptrdiff_t most = room < columns ? room : columns;
+    return fbp_line_bytes(room * (ptrdiff_t)item) + fbp_line_bytes(room * 4) + fbp_line_bytes(most * 4) +
+           fbp_line_bytes(most * 8) + fbp_line_bytes(columns * 4);
+}
+
+static inline fbp_features fbp_features_at(char *memory, ptrdiff_t columns, ptrdiff_t room, size_t item)
+{
+    const ptrdiff_t most = room < columns ? room : columns;
+    char *const row = memory + fbp_line_bytes(room * (ptrdiff_t)item), *const feature = row + fbp_line_bytes(room * 4);
+    char *const end = feature + fbp_line_bytes(most * 4), *const place = end + fbp_line_bytes(most * 8);
+    return (fbp_features){memory, (int32_t *)row, (int32_t *)feature, (ptrdiff_t *)end, 0, (int32_t *)place};
 }
 
 /* Elements of scratch for dense_delta: dy transposed, and a block of dx before it is transposed back. */

@@ -111,6 +111,28 @@ typedef struct {
     /* The same from rows of any type of number, which are centred and scaled in double and rounded once. */
     void (*convert_rows)(void *out, const fbp_rows *x, const int64_t *order, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t ld);
 
+    /* The same rows, sparse, without their zeros; what has no room in `out` is left out. */
+    void (*sparse_rows)(const fbp_sparse *out, const fbp_rows *x, const int64_t *order, ptrdiff_t first, ptrdiff_t rows);
+
+    /* dense_forward of sparse rows: the weights of a row's zeros are left out, which is exact while they are finite, but for
+     * the sign of a sum that is zero. */
+    void (*sparse_forward)(void *y, void *slope, const fbp_sparse *x, const void *w, const void *b, ptrdiff_t rows,
+                           ptrdiff_t n_out, ptrdiff_t ldy, ptrdiff_t ldw, fbp_activation activation);
+
+    /* The numbers of a batch by feature. `parts` has `rows` rows in each but the last, `batch` in all; their columns are lost.
+     */
+    void (*by_feature)(fbp_features *out, const fbp_sparse *parts, ptrdiff_t batch, ptrdiff_t rows);
+
+    /* g[rows][n] = the gradient of a block of a weight as in dense_gradient, of rows from `first` and columns from `column` on.
+     * dy[batch] are rows of deltas. */
+    void (*sparse_gradient)(void *g, const fbp_features *x, const void *const *dy, ptrdiff_t first, ptrdiff_t column,
+                            ptrdiff_t rows, ptrdiff_t n);
+
+    /* The same and apply_gradient for the rows of w[][ldw] that have a feature: those of the block's
+     * n columns, at which w and its state already point. */
+    void (*sparse_update)(void *w, fbp_state state, const fbp_features *x, const void *const *dy, ptrdiff_t column, ptrdiff_t n,
+                          ptrdiff_t ldw, const fbp_update *update);
+
     /* out[rows][ld] = 1 at labels[order[first + i]], 0 elsewhere. Returns whether all labels are in 0 .. n-1; the row of
      * another label is all zero. */
     int (*one_hot_rows)(void *out, const int64_t *labels, const int64_t *order, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t n,

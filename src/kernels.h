@@ -20,6 +20,7 @@
 #if FBP_PART == FBP_DENSE || !FBP_PART
 #include "kernels_activations.h"
 #include "kernels_dense.h"
+#include "kernels_sparse.h"
 #include "kernels_stream.h"
 #endif
 

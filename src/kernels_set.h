@@ -30,6 +30,11 @@
     OP(add_rows)         \
     OP(gather_rows)      \
     OP(convert_rows)     \
+    OP(sparse_rows)      \
+    OP(sparse_forward)   \
+    OP(by_feature)       \
+    OP(sparse_gradient)  \
+    OP(sparse_update)    \
     OP(one_hot_rows)     \
     OP(smooth_rows)      \
     OP(loss_delta)       \

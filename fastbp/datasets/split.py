@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import _check, _frames, _labels
+from .. import _check, _frames, _labels, _sparse
 from ..errors import InputError, ShapeError
 
 __all__ = ["folds", "parts", "rows", "train_test_split"]
@@ -54,13 +54,12 @@ def train_test_split(
         `stratify` holds something else than labels.
     """
     x, y = rows(x, "x"), rows(y, "y")
-    if len(x) != len(y):
-        raise ShapeError(f"y: got {len(y)} rows, wanted {len(x)}, as many as x has")
+    n = count(x, y)
     codes = None if stratify is None else _labels.numbered(stratify, "stratify")
-    if codes is not None and len(codes) != len(x):
-        raise ShapeError(f"stratify: got {len(codes)} rows, wanted {len(x)}, as many as x has")
+    if codes is not None and len(codes) != n:
+        raise ShapeError(f"stratify: got {len(codes)} rows, wanted {n}, as many as x has")
     rng = np.random.Generator(np.random.PCG64(_check.seed(seed)))
-    train, test = parts(len(x), test_fraction, rng, codes, "test_fraction")
+    train, test = parts(n, test_fraction, rng, codes, "test_fraction")
     taken = _frames.taken
     return taken(x, train), taken(x, test), taken(y, train), taken(y, test)
 
@@ -73,9 +72,26 @@ def rows(value: Any, name: str) -> Any:
     ShapeError
         It has no rows, or rows of different lengths.
     """
+    if _sparse.is_sparse(value):
+        _sparse.shape_of(value, name)
+        return value
     if not _frames.is_frame(value):
         _check.table(value, name)
     return _frames.rows_of(value)
+
+
+def count(x: Any, y: Any) -> int:
+    """Return how many rows `x` and `y` have, both from `rows`.
+
+    Raises
+    ------
+    ShapeError
+        One has more.
+    """
+    n, m = (a.shape[0] if _sparse.is_sparse(a) else len(a) for a in (x, y))
+    if n != m:
+        raise ShapeError(f"y: got {m} rows, wanted {n}, as many as x has")
+    return int(n)
 
 
 def parts(

@@ -26,5 +26,8 @@ cdef char *block_gradient(char *scratch, const Place *place, const fbp_part *par
                           const fbp_kernels *kernels, Py_ssize_t batch, Py_ssize_t ldx, Py_ssize_t ldy,
                           fbp_prefetch *prefetch) noexcept nogil
 
+cdef void apply_bias(char *bias, fbp_state bias_state, const char *gradient, const Block *block, const fbp_kernels *kernels,
+                     const fbp_update *update) noexcept nogil
+
 cdef void apply_block(const Place *place, char *bias, fbp_state bias_state, const char *gradient, const Block *block,
                       const fbp_kernels *kernels, const fbp_update *update) noexcept nogil

@@ -94,13 +94,17 @@ cdef char *block_gradient(char *scratch, const Place *place, const fbp_part *par
 cdef void apply_block(const Place *place, char *bias, fbp_state bias_state, const char *gradient, const Block *block,
                       const fbp_kernels *kernels, const fbp_update *update) noexcept nogil:
     """Update weights and biases of a block, and their state, by the result of block_gradient; `bias` is the node's whole bias."""
-    cdef size_t item = kernels.item
-    cdef Py_ssize_t column = block.column * item
-    cdef fbp_update of_bias
-    kernels.apply_gradient(place.weight, place.state, gradient + block.n * item, block.rows, block.n, place.ld, update)
+    kernels.apply_gradient(place.weight, place.state, gradient + block.n * kernels.item, block.rows, block.n, place.ld, update)
     if block.first == 0:
-        of_bias = fbp_bias_update(update)
-        kernels.apply_gradient(bias + column, fbp_state_at(bias_state, column), gradient, 1, block.n, block.n, &of_bias)
+        apply_bias(bias, bias_state, gradient, block, kernels, update)
+
+
+cdef void apply_bias(char *bias, fbp_state bias_state, const char *gradient, const Block *block, const fbp_kernels *kernels,
+                     const fbp_update *update) noexcept nogil:
+    """Update the biases of a block alone; `gradient` begins with theirs."""
+    cdef Py_ssize_t column = block.column * kernels.item
+    cdef fbp_update of_bias = fbp_bias_update(update)
+    kernels.apply_gradient(bias + column, fbp_state_at(bias_state, column), gradient, 1, block.n, block.n, &of_bias)
 
 
 cdef fbp_update update_of(rule, dict numbers):

@@ -8,6 +8,7 @@ cdef struct Partition:
     Regime regime
     Py_ssize_t rows         # of a slot
     bint interruptible      # whether a step is so long that it looks for signals itself
+    bint by_row             # in the SPARSE regime: whether only those rows of the first weight are updated that have a gradient
     bint holds              # whether gradients are held, so that a step can be dropped until all are known
 
 cdef struct Forced:
@@ -20,6 +21,6 @@ cdef struct Forced:
 
 cdef Forced forced() noexcept
 cdef Partition partition(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch, int n_threads, size_t item,
-                         bint may_stream, double l2) except *
+                         bint may_stream, bint sparse, bint by_row, double l2) except *
 cdef list phases_of(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch, Partition partition, size_t item)
 cdef list blocks_of_team(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch, Partition partition, size_t item)

@@ -7,12 +7,12 @@ from fastbp.engine.backward cimport blocks_of
 from fastbp.engine.forward cimport any_frozen, is_chain, lowest_trained
 from fastbp.engine.runtime cimport (FBP_FOLD_ROWS, FBP_LEAST_PART, FBP_LINE_BYTES, FBP_SOFTMAX, Memory, fbp_leading_dimension,
                                     fbp_update_block_lines)
-from fastbp.engine.plan cimport DELTA, FORWARD, LAST, SPLIT, STREAM, THROUGH, WIDE
+from fastbp.engine.plan cimport DELTA, FORWARD, LAST, SPARSE, SPLIT, STREAM, THROUGH, WIDE
 
 from fastbp.engine.cpus import l2_bytes
 from fastbp.errors import ConfigError
 
-REGIMES = {"batch-split": SPLIT, "wide": WIDE, "streaming": STREAM}
+REGIMES = {"batch-split": SPLIT, "wide": WIDE, "streaming": STREAM, "sparse": SPARSE}
 KINDS = {THROUGH: "through", FORWARD: "forward", LAST: "last", DELTA: "delta"}
 
 cdef enum:
@@ -53,12 +53,13 @@ def region_steps():
 
 
 cdef Partition partition(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch, int n_threads, size_t item,
-                         bint may_stream, double l2) except *:
+                         bint may_stream, bint sparse, bint by_row, double l2) except *:
     """Choose the partition of a step on cores whose L2 cache has `l2` bytes.
 
     Only chains are streamed or split by columns. A step that needs its whole gradient before an update cannot stream, nor one of a
     chain with a frozen node, because a streaming pass makes the delta below and the update at once. A network of one layer
-    is not split by columns, because the last layer is split by rows.
+    is not split by columns, because the last layer is split by rows. Rows that are `sparse` are left so,
+    and with `by_row` the update of the first weight is one of the rows that they need.
     """
     cdef Partition chosen
     cdef bint chain = is_chain(nodes, n_nodes), few = chain and batch <= FBP_FOLD_ROWS, wide
@@ -78,15 +79,21 @@ cdef Partition partition(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch
             chosen.team = 1
     wide = chain and not few and n_nodes > 1 and chosen.team > 1
     if now.regime >= 0:
-        require(wide if now.regime == WIDE else few and may_stream if now.regime == STREAM else True)
+        require(wide if now.regime == WIDE else few and may_stream if now.regime == STREAM
+                else sparse if now.regime == SPARSE else True)
         chosen.regime = <Regime>now.regime
+    elif sparse:
+        chosen.regime = SPARSE
     elif few and may_stream:
         chosen.regime = STREAM
     else:
         chosen.regime = WIDE if wide and narrows(nodes, n_nodes, batch, chosen.team, weights, item, l2) else SPLIT
+    if chosen.regime == SPARSE:
+        chosen.team = 1
     chosen.rows = batch if few or chosen.regime == WIDE else split_rows(batch, chosen.team)  # few: one slot for all
     chosen.interruptible = flops >= FLOPS_OF_A_LONG_STEP
-    chosen.holds = chosen.interruptible and batch >= ROWS_OF_A_HELD_STEP
+    chosen.by_row = chosen.regime == SPARSE and by_row
+    chosen.holds = chosen.interruptible and batch >= ROWS_OF_A_HELD_STEP and not chosen.by_row
     return chosen
 
 
@@ -183,6 +190,10 @@ cdef list blocks_of_team(const Node *nodes, Py_ssize_t n_nodes, Py_ssize_t batch
         if partition.regime == WIDE:
             parts = parts_of((nodes[l].n_out + line - 1) // line, partition.team, False)
         for part, first, rows, column, n in blocks_of(&nodes[l], batch, item, parts, most):
+            if partition.by_row and l == 0:  # a block has all rows of its columns
+                if first > 0:
+                    break
+                rows = nodes[l].n_in
             blocks.append((l, first, rows, column, n, part * partition.team // parts))
     if partition.regime == WIDE:
         return sorted(blocks, key=lambda block: block[5])
@@ -207,7 +218,7 @@ def describe(widths, Py_ssize_t batch, int n_threads, size_t item=4, l2=None):
         nodes[l].n_in, nodes[l].n_out = widths[l], widths[l + 1]
         nodes[l].ld_in = fbp_leading_dimension(nodes[l].n_in, item)
         nodes[l].ld = fbp_leading_dimension(nodes[l].n_out, item)
-    cdef Partition chosen = partition(nodes, n_nodes, batch, n_threads, item, True, l2_bytes() if l2 is None else l2)
+    cdef Partition chosen = partition(nodes, n_nodes, batch, n_threads, item, True, False, False, l2_bytes() if l2 is None else l2)
     blocks = blocks_of_team(nodes, n_nodes, batch, chosen, item)
     phases = phases_of(nodes, n_nodes, batch, chosen, item) if batch > FBP_FOLD_ROWS else []
     return {

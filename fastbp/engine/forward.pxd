@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint64_t
 
-from fastbp.engine.runtime cimport FBP_SAVED_SLOPE, FBP_LINEAR, fbp_activation, fbp_dropout, fbp_dropout_key, fbp_gate, fbp_kernels
+from fastbp.engine.runtime cimport FBP_SAVED_SLOPE, FBP_LINEAR, fbp_activation, fbp_dropout, fbp_dropout_key, fbp_gate, fbp_kernels, fbp_sparse
 
 cdef enum Op:
     DENSE                           # f(x W + b)
@@ -37,9 +37,9 @@ cdef struct Dropout:
     int64_t step
 
 cdef fbp_activation activation_of(value) except *
-cdef void forward_rows(char **outputs, char **slopes, const char *x, const char *arena, const fbp_kernels *kernels,
-                       const Node *nodes, Py_ssize_t first, Py_ssize_t n_nodes, Py_ssize_t rows, Py_ssize_t ldx,
-                       bint to_logits, const Dropout *dropout, Py_ssize_t row) noexcept nogil
+cdef void forward_rows(char **outputs, char **slopes, const char *x, const fbp_sparse *sparse, const char *arena,
+                       const fbp_kernels *kernels, const Node *nodes, Py_ssize_t first, Py_ssize_t n_nodes, Py_ssize_t rows,
+                       Py_ssize_t ldx, bint to_logits, const Dropout *dropout, Py_ssize_t row) noexcept nogil
 
 cdef inline bint is_chain(const Node *nodes, Py_ssize_t n_nodes) noexcept nogil:
     """Whether all nodes are dense, each above the one before."""

@@ -1,6 +1,6 @@
 """The forward pass through all nodes for a range of rows."""
 
-from fastbp.engine.runtime cimport code_of, fbp_activation, fbp_activation_code, fbp_kernels
+from fastbp.engine.runtime cimport code_of, fbp_activation, fbp_activation_code, fbp_kernels, fbp_sparse
 
 from fastbp.engine.runtime import ACTIVATIONS
 
@@ -14,16 +14,18 @@ cdef fbp_activation activation_of(value) except *:
     return fbp_activation(<fbp_activation_code>code_of(ACTIVATIONS, name, "activation"), parameter)
 
 
-cdef void forward_rows(char **outputs, char **slopes, const char *x, const char *arena, const fbp_kernels *kernels,
-                       const Node *nodes, Py_ssize_t first, Py_ssize_t n_nodes, Py_ssize_t rows, Py_ssize_t ldx,
-                       bint to_logits, const Dropout *dropout, Py_ssize_t row) noexcept nogil:
+cdef void forward_rows(char **outputs, char **slopes, const char *x, const fbp_sparse *sparse, const char *arena,
+                       const fbp_kernels *kernels, const Node *nodes, Py_ssize_t first, Py_ssize_t n_nodes, Py_ssize_t rows,
+                       Py_ssize_t ldx, bint to_logits, const Dropout *dropout, Py_ssize_t row) noexcept nogil:
     """Compute outputs[l][rows] of the nodes from `first` on from x [rows][ldx], and slopes[l] where a node saves them.
 
-    `slopes` is NULL if no backward pass follows. With to_logits the last node stops at z, because the loss applies its activation.
+    `sparse`, unless NULL, is the data in place of x, for a chain. `slopes` is NULL if no backward pass follows. With to_logits the last node stops at z, because the loss applies its activation.
     `dropout` may be NULL; `row` is the first row's index in the batch.
     """
     cdef const char *source
+    cdef char *slope
     cdef Py_ssize_t ld_source, l
+    cdef fbp_activation activation
     cdef const Node *node
     for l in range(first, n_nodes):
         node = &nodes[l]
@@ -31,9 +33,14 @@ cdef void forward_rows(char **outputs, char **slopes, const char *x, const char 
         if node.source >= 0:
             source, ld_source = outputs[node.source], node.ld_in
         if node.op == DENSE:
-            kernels.dense_forward(outputs[l], saved_slope(node, slopes[l], 0) if slopes != NULL else NULL, source,
-                                  arena + node.weight, arena + node.bias, rows, node.n_in, node.n_out, node.ld, ld_source,
-                                  node.ld, up_to(node, to_logits and l == n_nodes - 1))
+            slope = saved_slope(node, slopes[l], 0) if slopes != NULL else NULL
+            activation = up_to(node, to_logits and l == n_nodes - 1)
+            if sparse != NULL and node.source < 0:
+                kernels.sparse_forward(outputs[l], slope, sparse, arena + node.weight, arena + node.bias, rows, node.n_out,
+                                       node.ld, node.ld, activation)
+            else:
+                kernels.dense_forward(outputs[l], slope, source, arena + node.weight, arena + node.bias, rows, node.n_in,
+                                      node.n_out, node.ld, ld_source, node.ld, activation)
             drop(outputs[l], slopes[l] if slopes != NULL else NULL, kernels, node, l, row, rows, 0, node.n_out, dropout)
         elif node.op == GATE:
             kernels.gate_forward(outputs[l], source, rows, node.n_out, node.pieces, node.ld, ld_source, node.gate,

@@ -7,7 +7,7 @@ at after the update.
 """
 
 from fastbp.engine.forward cimport DENSE, Node
-from fastbp.engine.plan cimport Slot, batch_of, begin_update, row_blocks, slot_of
+from fastbp.engine.plan cimport SPARSE, Slot, batch_of, begin_update, row_blocks, slot_of, sparse_of
 from fastbp.engine.runtime cimport FBP_ADAGRAD, FBP_ADAM, FBP_MOMENTUM, FBP_NESTEROV, FBP_RMSPROP, FBP_SGD, fbp_update
 
 cdef struct Bounds:
@@ -92,7 +92,8 @@ cdef bint proved(Worker *w, Py_ssize_t step) noexcept nogil:
             if node.source < 0 and w.gathered == step:
                 inputs = w.slot.inputs
             # a sum, so that NaN is not lost
-            x += p.kernels.largest(inputs, rows * node.ld_in)
+            x += p.kernels.largest(inputs, sparse_of(p, slot).start[rows] if node.source < 0 and p.regime == SPARSE
+                                   else rows * node.ld_in)
             delta += p.kernels.largest(slot.deltas[l], rows * node.ld)
         gradient += batch * (1 + x) * delta
     w.proved = below_bounds(p, step, gradient, largest_penalised(p))

@@ -8,11 +8,12 @@ from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from fastbp.engine.forward cimport ADD, BRANCH, DENSE, GATE, Op, activation_of, forward_rows
-from fastbp.engine.rows cimport converts, rows_of
+from fastbp.engine.forward cimport ADD, BRANCH, DENSE, GATE, Op, activation_of, forward_rows, is_chain
+from fastbp.engine.rows cimport SparseRows, converts, rows_of
 from fastbp.engine.runtime cimport (FBP_CROSS_ENTROPY, FBP_F32, FBP_F64, FBP_SAVED_SLOPE, FBP_LINE_BYTES, bounded_threads, claim,
                                     code_of, fbp_count, fbp_counted, fbp_gate, fbp_leading_dimension, fbp_loss,
-                                    fbp_loss_from_logits, fbp_needs_slope, fbp_put_word, fbp_rows, fbp_swap, fbp_word,
+                                    fbp_loss_from_logits, fbp_needs_slope, fbp_put_word, fbp_rows, fbp_sparse, fbp_sparse_at, fbp_sparse_bytes,
+                                    fbp_swap, fbp_word,
                                     flush_denormals, kernels_of, offer_limits, pause, process, restore_denormals, team_run,
                                     threads_now)
 
@@ -319,7 +320,9 @@ cdef struct Pass:
     const Node *nodes
     const char *arena
     fbp_rows x
-    bint converts                   # whether a thread converts the rows of a block before it reads them
+    bint converts                   # whether a thread converts the rows of a block before it reads them,
+    bint sparse                     # and leaves out their zeros
+    Py_ssize_t room                 # for the numbers of a block then
     Py_ssize_t n_nodes, n, next_block, end_block
     bint check                      # whether to look for NaN and infinities in x
     int64_t not_finite, bad_label   # findings
@@ -387,8 +390,11 @@ cdef void pass_worker(void *data, int thread, int n_threads) noexcept nogil:
     cdef uint64_t mode = flush_denormals()
     rows = min(p.n, <Py_ssize_t>PASS_ROWS)
     cdef char *converted = end
+    cdef fbp_sparse sparse = fbp_sparse_at(converted, p.room, item)
+    cdef const fbp_sparse *of_block = &sparse if p.sparse else NULL
+    cdef Py_ssize_t n_numbers
     if p.converts:
-        end += rows * ldx * item
+        end += bytes_of_block(p, rows)
     for l in range(p.n_nodes):
         outputs[l] = end
         end += rows * p.nodes[l].ld * item
@@ -398,25 +404,36 @@ cdef void pass_worker(void *data, int thread, int n_threads) noexcept nogil:
         if block >= p.end_block:
             break
         rows = min(p.n - first, <Py_ssize_t>PASS_ROWS)
-        if p.converts:
+        x, n_numbers = converted, rows * ldx
+        if p.sparse:
+            p.kernels.sparse_rows(&sparse, &p.x, NULL, first, rows)
+            n_numbers = sparse.start[rows]
+        elif p.converts:
             p.kernels.convert_rows(converted, &p.x, NULL, first, rows, ldx)
-            x = converted
         else:
             x = <const char *>p.x.data + first * n_in * item
-        if p.check and not p.kernels.all_finite(x, rows * ldx):
+        if p.check and not p.kernels.all_finite(x, n_numbers):
             fbp_put_word(&p.not_finite, 1)
             break
         # outputs that are wanted stop the pass at y; the last node then goes to z once more
-        forward_rows(outputs, NULL, x, p.arena, p.kernels, p.nodes, 0, p.n_nodes, rows, ldx,
+        forward_rows(outputs, NULL, x, of_block, p.arena, p.kernels, p.nodes, 0, p.n_nodes, rows, ldx,
                      p.to_logits and p.copies[p.n_nodes - 1] == NULL, NULL, 0)
         for l in range(p.n_nodes):
             if p.copies[l] != NULL:
                 copy_rows(p.copies[l] + first * p.nodes[l].n_out * item, outputs[l], &p.nodes[l], rows, item)
         if p.with_loss:
             if p.to_logits and p.copies[p.n_nodes - 1] != NULL:
-                forward_rows(outputs, NULL, x, p.arena, p.kernels, p.nodes, p.n_nodes - 1, p.n_nodes, rows, ldx, True, NULL, 0)
+                forward_rows(outputs, NULL, x, of_block, p.arena, p.kernels, p.nodes, p.n_nodes - 1, p.n_nodes, rows, ldx, True, NULL,
+                             0)
             block_loss(p, outputs[p.n_nodes - 1], end, end + rows * last.ld * item, block, rows)
     restore_denormals(mode)
+
+
+cdef Py_ssize_t bytes_of_block(const Pass *p, Py_ssize_t rows) noexcept nogil:
+    """Bytes of the converted rows of a block."""
+    if p.sparse:
+        return fbp_sparse_bytes(rows, p.room, p.kernels.item)
+    return rows * p.nodes[0].ld_in * <Py_ssize_t>p.kernels.item
 
 
 cdef Py_ssize_t line_bytes(Py_ssize_t bytes) noexcept nogil:
@@ -477,8 +494,10 @@ cdef Pass new_pass(Model model, x):
     p.x, p.n_nodes, p.n = rows_of(x), model.n_nodes, len(x)
     p.converts = converts(&p.x, model.dtype_code)
     p.thread_bytes = p.n_nodes * sizeof(char *) + FBP_LINE_BYTES
+    if isinstance(x, SparseRows) and (<SparseRows>x).leaves_out_zeros and is_chain(p.nodes, p.n_nodes):
+        p.sparse, p.room = True, x.most(PASS_ROWS)
     if p.converts:
-        p.thread_bytes += min(p.n, <Py_ssize_t>PASS_ROWS) * p.nodes[0].ld_in * model.item
+        p.thread_bytes += bytes_of_block(&p, min(p.n, <Py_ssize_t>PASS_ROWS))
     for l in range(p.n_nodes):
         p.thread_bytes += min(p.n, <Py_ssize_t>PASS_ROWS) * p.nodes[l].ld * model.item
     return p

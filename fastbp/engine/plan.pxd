@@ -5,12 +5,12 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from fastbp.engine.backward cimport Block, Place
 from fastbp.engine.forward cimport Dropout, Node
 from fastbp.engine.model cimport Targets
-from fastbp.engine.runtime cimport (FBP_ADAM, fbp_activation, fbp_barrier, fbp_prefetch, fbp_kernels, fbp_look, fbp_loss, fbp_rows,
-                                    fbp_state, fbp_update)
+from fastbp.engine.runtime cimport (FBP_ADAM, fbp_activation, fbp_barrier, fbp_features, fbp_prefetch, fbp_kernels, fbp_look, fbp_loss,
+                                    fbp_rows, fbp_sparse, fbp_state, fbp_update)
 
 cdef struct Slot:
     # Buffers for a block of rows of a batch: inputs, targets, outputs, deltas, losses.
-    char *inputs                # [rows][ld_in]: the gathered rows
+    char *inputs                # [rows][ld_in]: the gathered rows; of sparse ones the numbers
     char *target                # [rows][ld of the last layer]
     double *row_loss
     double *weights             # of the rows, if the plan has row weights,
@@ -23,6 +23,7 @@ cdef struct Slot:
 cdef enum Regime:
     SPLIT                       # blocks of rows, then blocks of weights
     WIDE                        # threads own columns
+    SPARSE                      # batch-split on one thread, where the first layer leaves out the zeros of sparse rows
     STREAM                      # the weights are read twice a step, once forward and once backward
 
 cdef enum Fault:
@@ -82,6 +83,11 @@ cdef struct Plan:
     bint drops                  # whether there is dropout at all
     Slot *slots                 # one for each block of rows of a batch, and a spare one for each thread of a team
     Py_ssize_t n_slots
+    fbp_sparse *sparse          # of the SPARSE regime: the rows of each slot, with room for so many numbers,
+    Py_ssize_t room
+    bint by_row                 # whether only those rows of the first weight are updated that have a gradient
+    fbp_features features       # the numbers of a step by feature,
+    const void **delta_rows     # and its rows of the first node's deltas
     char *scratch               # per thread
     Py_ssize_t scratch_bytes
     fbp_loss loss
@@ -142,6 +148,10 @@ cdef struct Worker:
     fbp_update update
     Py_ssize_t scaled           # the step whose gradient scale is in `update`
     int proved                  # whether the first update is known to be finite; -1: not looked at
+
+cdef inline fbp_sparse *sparse_of(const Plan *p, const Slot *slot) noexcept nogil:
+    # The sparse rows of a slot; NULL if they are dense.
+    return p.sparse + (slot - p.slots) if p.regime == SPARSE else NULL
 
 cdef inline Slot *slot_of(const Plan *p, Py_ssize_t block) noexcept nogil:
     # The slot that holds a block of rows.

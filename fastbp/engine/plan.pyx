@@ -26,13 +26,18 @@ cdef bint gather(const Plan *p, const Slot *slot, Py_ssize_t step, Py_ssize_t fi
     cdef const Node *last = &p.nodes[p.n_nodes - 1]
     cdef const int64_t *order = p.order + (p.first_step + step) * p.batch + first
     if p.weights != NULL and p.stand_ins[step] < 0:
-        memset(slot.inputs, 0, rows * p.nodes[0].ld_in * p.kernels.item)
+        if p.regime == SPARSE:
+            memset(sparse_of(p, slot).start, 0, (rows + 1) * sizeof(Py_ssize_t))
+        else:
+            memset(slot.inputs, 0, rows * p.nodes[0].ld_in * p.kernels.item)
         memset(slot.target, 0, rows * last.ld * p.kernels.item)
         memset(slot.weights, 0, rows * sizeof(double))
         return True
     if p.weights != NULL:
         order = gather_weights(p, slot, order, p.stand_ins[step], rows)
-    if p.converts:
+    if p.regime == SPARSE:
+        p.kernels.sparse_rows(sparse_of(p, slot), &p.x, order, 0, rows)
+    elif p.converts:
         p.kernels.convert_rows(slot.inputs, &p.x, order, 0, rows, p.nodes[0].ld_in)
     else:
         p.kernels.gather_rows(slot.inputs, p.x.data, order, 0, rows, p.nodes[0].n_in, p.nodes[0].ld_in)

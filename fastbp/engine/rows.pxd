@@ -10,5 +10,10 @@ cdef class Rows:
     cdef readonly cnp.ndarray data
     cdef readonly object mean, scale
 
+cdef class SparseRows(Rows):
+    cdef readonly cnp.ndarray columns, starts
+    cdef readonly bint leaves_out_zeros
+    cdef Rows column_of_numbers(self)
+
 cdef fbp_rows rows_of(x) except *
 cdef bint converts(const fbp_rows *rows, int dtype_code) noexcept nogil

@@ -14,14 +14,14 @@ from numpy.random cimport bitgen_t
 
 from fastbp.engine.backward cimport update_of
 from fastbp.engine.costmodel cimport Forced, Partition, forced, partition
-from fastbp.engine.forward cimport DENSE, Dropout, Node, lowest_trained
+from fastbp.engine.forward cimport DENSE, Dropout, Node, is_chain, lowest_trained
 from fastbp.engine.guard cimport state_is_small
 from fastbp.engine.model cimport Model, targets_of, weights_or_null
-from fastbp.engine.plan cimport BAD_LABEL, STREAM, WIDE, Plan, Slot, slot_of
-from fastbp.engine.rows cimport converts, rows_of
-from fastbp.engine.runtime cimport (FBP_CROSS_ENTROPY, FBP_LINEAR, FBP_SGD, Memory, bounded_threads, code_of, fbp_activation,
+from fastbp.engine.plan cimport BAD_LABEL, SPARSE, STREAM, WIDE, Plan, Slot, slot_of
+from fastbp.engine.rows cimport SparseRows, converts, rows_of
+from fastbp.engine.runtime cimport (FBP_ADAGRAD, FBP_CROSS_ENTROPY, FBP_GRADIENT, FBP_LINEAR, FBP_SGD, Memory, bounded_threads, code_of, fbp_activation,
                                     fbp_delta_scratch, fbp_loss, fbp_loss_classifies, fbp_loss_from_logits, fbp_put_word,
-                                    fbp_rule_has_m, fbp_rule_has_v, fbp_swap, fbp_word, process, threads_now)
+                                    fbp_rule_has_m, fbp_rule_has_v, fbp_swap, fbp_update, fbp_word, process, threads_now)
 from fastbp.engine.signals cimport Interrupts
 from fastbp.engine.team cimport run_steps
 from fastbp.engine.wide cimport pack_first_layer, place_blocks, unpack_first_layer
@@ -108,6 +108,8 @@ cdef class Run:
     cdef Interrupts interrupts
     cdef StepCount count
     cdef cnp.ndarray rows_in_order
+    cdef bint sparse                # whether the workspace was made for rows that are left sparse
+    cdef bint wants_inputs          # whether the gathered rows are read once more, so that they must be dense
     cdef bint shuffled              # whether `rows_in_order` is not 0 .. n-1 any more
     cdef readonly object state, order
     cdef public object snapshot
@@ -189,8 +191,10 @@ cdef class Run:
     cdef int bind_rows(self, x, cnp.ndarray y, weights) except -1:
         cdef Plan *p = &self.plan
         cdef Py_ssize_t n = len(x), batch = min(self.batch_size, n)
-        if batch != p.batch:
-            self.make_workspace(batch)
+        cdef bint sparse = self.leaves_sparse(x)
+        if batch != p.batch or sparse != self.sparse or (p.regime == SPARSE and x.most(p.rows) > p.room):
+            self.make_workspace(batch, x if sparse else None)
+            self.sparse = sparse
         self.x, self.y, self.weights = x, y, weights
         if self.order is None or self.shuffled or cnp.PyArray_SIZE(self.rows_in_order) != n:
             self.rows_in_order = cnp.PyArray_Arange(0, n, 1, cnp.NPY_INT64)
@@ -202,11 +206,28 @@ cdef class Run:
         p.converts = converts(&p.x, self.model.dtype_code)
         p.counts_correct = p.targets.labels != NULL or fbp_loss_classifies(p.loss)
 
-    cdef int make_workspace(self, Py_ssize_t batch) except -1:
+    cdef bint leaves_sparse(self, x) except -1:
+        """Whether to leave the zeros of rows out of the first layer's sums."""
+        return isinstance(x, SparseRows) and x.leaves_out_zeros and is_chain(self.nodes, self.model.n_nodes) and not self.wants_inputs
+
+    cdef bint updates_by_row(self) noexcept:
+        """Whether an update by a gradient of zero changes nothing, neither weight nor state, so that it can be left out.
+
+        Gradients for the user are written to a model that is zero.
+        """
+        cdef Plan *p = &self.plan
+        cdef fbp_update *u = &p.update
+        cdef bint keeps = u.rule == FBP_GRADIENT or u.rule == FBP_SGD or u.rule == FBP_ADAGRAD
+        return keeps and u.l1 == 0 and u.l2 == 0 and p.clip_norm == 0 and p.max_norm == 0
+
+    cdef int make_workspace(self, Py_ssize_t batch, SparseRows sparse) except -1:
+        """Make the workspace for batches of so many rows, which are left sparse unless that is None."""
         cdef Plan *p = &self.plan
         cdef bint may_stream = self.updated is self.model and p.clip_norm == 0 and p.max_norm == 0
         cdef Partition chosen = partition(p.nodes, p.n_nodes, batch, self.n_threads, self.model.item, may_stream,
-                                            l2_bytes())
+                                        sparse is not None, self.updates_by_row(), l2_bytes())
+        if chosen.regime == SPARSE:
+            p.room = max(p.room, <Py_ssize_t>sparse.most(chosen.rows))
         if self.workspace is None:
             self.workspace, self.reuse_workspace = self.reuse_workspace or Memory(0), None
         try:
@@ -389,6 +410,7 @@ def gradients(Model model, loss, x, cnp.ndarray y, long long n_threads, bint inp
         units.append(model.nodes[l].n_out)
     gradient = Model(model.n_inputs, units, ["linear"] * model.n_nodes, model.dtype, wiring=model.wiring)
     cdef Run run = Run(model, loss, "gradient", 0, 0, n, n_threads, gradient, parameter)
+    run.wants_inputs = inputs
     run.bind(x, y, weights)
     total, _, done = run.steps(0, 1, np.zeros(1))
     if done == 0:

@@ -38,13 +38,25 @@ cdef extern from "fbp.h" nogil:
         const int64_t *order
         Py_ssize_t row, end, n, done
     ctypedef enum fbp_number:
-        FBP_FLOAT32, FBP_FLOAT64, FBP_N_NUMBERS
+        FBP_FLOAT32, FBP_FLOAT64, FBP_INT32, FBP_INT64, FBP_N_NUMBERS
     ctypedef struct fbp_rows:
         const void *data
         fbp_number type
         Py_ssize_t n
         const double *mean
         const double *scale
+        const void *starts
+        const void *columns
+        fbp_number index
+        Py_ssize_t n_values
+    ctypedef struct fbp_sparse:
+        void *value
+        int32_t *column
+        Py_ssize_t *start
+        Py_ssize_t room
+    ctypedef struct fbp_features:
+        Py_ssize_t n
+        int32_t *place
     ctypedef struct fbp_dropout:
         uint64_t key
         Py_ssize_t row, unit
@@ -89,6 +101,15 @@ cdef extern from "fbp.h" nogil:
                             Py_ssize_t n, Py_ssize_t ld) noexcept nogil
         void (*convert_rows)(void *out, const fbp_rows *x, const int64_t *order, Py_ssize_t first, Py_ssize_t rows,
                              Py_ssize_t ld) noexcept nogil
+        void (*sparse_rows)(const fbp_sparse *out, const fbp_rows *x, const int64_t *order, Py_ssize_t first,
+                            Py_ssize_t rows) noexcept nogil
+        void (*sparse_forward)(void *y, void *slope, const fbp_sparse *x, const void *w, const void *b, Py_ssize_t rows,
+                               Py_ssize_t n_out, Py_ssize_t ldy, Py_ssize_t ldw, fbp_activation activation) noexcept nogil
+        void (*by_feature)(fbp_features *out, const fbp_sparse *parts, Py_ssize_t batch, Py_ssize_t rows) noexcept nogil
+        void (*sparse_gradient)(void *g, const fbp_features *x, const void *const *dy, Py_ssize_t first, Py_ssize_t column,
+                                Py_ssize_t rows, Py_ssize_t n) noexcept nogil
+        void (*sparse_update)(void *w, fbp_state state, const fbp_features *x, const void *const *dy, Py_ssize_t column,
+                              Py_ssize_t n, Py_ssize_t ldw, const fbp_update *update) noexcept nogil
         int (*one_hot_rows)(void *out, const int64_t *labels, const int64_t *order, Py_ssize_t first,
                             Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld) noexcept nogil
         void (*smooth_rows)(void *target, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld,
@@ -115,6 +136,10 @@ cdef extern from "fbp.h" nogil:
     int fbp_rule_has_v(fbp_rule rule)
     fbp_state fbp_state_at(fbp_state state, Py_ssize_t bytes)
     Py_ssize_t fbp_leading_dimension(Py_ssize_t n, size_t item)
+    Py_ssize_t fbp_sparse_bytes(Py_ssize_t rows, Py_ssize_t room, size_t item)
+    fbp_sparse fbp_sparse_at(char *memory, Py_ssize_t room, size_t item)
+    Py_ssize_t fbp_features_bytes(Py_ssize_t columns, Py_ssize_t room, size_t item)
+    fbp_features fbp_features_at(char *memory, Py_ssize_t columns, Py_ssize_t room, size_t item)
     Py_ssize_t fbp_delta_scratch(Py_ssize_t n_out, Py_ssize_t rows, size_t item)
     Py_ssize_t fbp_update_block_rows(Py_ssize_t batch)
     Py_ssize_t fbp_update_block_lines(Py_ssize_t batch)

@@ -1,13 +1,13 @@
 """The batch-split regime: a phase of blocks of rows forward and backward, then one of blocks of weights."""
 
-from fastbp.engine.backward cimport Block, Place, apply_block, backward_rows, block_gradient
+from fastbp.engine.backward cimport Block, Place, apply_bias, apply_block, backward_rows, block_gradient
 from fastbp.engine.forward cimport Dropout, Node, forward_rows
 from fastbp.engine.guard cimport proved
 from fastbp.engine.limits cimport hold_gradient, limit_weights, note_weights, scale_of_gradient
-from fastbp.engine.runtime cimport fbp_prefetch, fbp_part, fbp_state_at, fbp_update
+from fastbp.engine.runtime cimport fbp_prefetch, fbp_part, fbp_state_at, fbp_update, fbp_update_scratch
 from fastbp.engine.signals cimport may_leave, signalled
-from fastbp.engine.plan cimport (BAD_LABEL, FINE, NOT_FINITE, UPDATE, Plan, add_losses, add_weights, batch_of, begin_update,
-                                 dropout_of, gather, losses, row_blocks, slot_of, snapshot_bytes, update_of_node)
+from fastbp.engine.plan cimport (BAD_LABEL, FINE, NOT_FINITE, SPARSE, UPDATE, Plan, add_losses, add_weights, batch_of, begin_update,
+                                 dropout_of, gather, losses, row_blocks, slot_of, snapshot_bytes, sparse_of, update_of_node)
 
 cdef enum:
     BYTES_AHEAD = 1 << 18   # of the next batch that a thread prefetches: as much as its L2 has room for
@@ -20,7 +20,7 @@ cdef Fault through(Worker *w, const Slot *slot, Py_ssize_t step, Py_ssize_t i) n
     cdef Dropout dropout = dropout_of(p, step)
     if not gather(p, slot, step, i * p.rows, rows):
         return BAD_LABEL
-    forward_rows(slot.outputs, slot.slopes, slot.inputs, p.arena, p.kernels, p.nodes, 0, p.n_nodes, rows, p.nodes[0].ld_in,
+    forward_rows(slot.outputs, slot.slopes, slot.inputs, sparse_of(p, slot), p.arena, p.kernels, p.nodes, 0, p.n_nodes, rows, p.nodes[0].ld_in,
                  p.to_logits, &dropout if p.drops else NULL, i * p.rows)
     cdef bint finite = losses(p, slot, step, 0, rows)
     backward_rows(slot.deltas, slot.slopes, p.arena, w.scratch, p.kernels, p.nodes, p.n_nodes, batch, rows)
@@ -44,6 +44,7 @@ cdef char *gradient_of(Worker *w, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
     cdef const Block *block = &p.blocks[i]
     cdef const Node *node = &p.nodes[block.node]
     cdef Py_ssize_t batch = batch_of(p, step), item = p.kernels.item, n = row_blocks(p, step), b
+    cdef char *gradient
     cdef fbp_part *parts = <fbp_part *>(w.scratch + p.scratch_bytes) - n  # at the end, because the gradient must begin at a line
     for b in range(n):
         slot = slot_of(p, b)
@@ -51,7 +52,23 @@ cdef char *gradient_of(Worker *w, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
                             dy=slot.deltas[block.node] + block.column * item, rows=min(p.rows, batch - b * p.rows))
     if node.source < 0 and w.gathered == step:
         parts[0].x = w.slot.inputs + block.first * item
+    if p.regime == SPARSE and block.node == 0:
+        gradient = w.scratch + fbp_update_scratch(batch, item) * item
+        if not p.by_row:
+            p.kernels.sparse_gradient(gradient + block.n * item, &p.features, p.delta_rows, block.first, block.column, block.rows,
+                                      block.n)
+        if block.first == 0:
+            p.kernels.bias_gradient(gradient, w.scratch, parts, n, block.n, node.ld)
+        return gradient
     return block_gradient(w.scratch, &p.places[i], parts, n, block, p.kernels, batch, node.ld_in, node.ld, &w.prefetch)
+
+
+cdef void list_features(Plan *p, Py_ssize_t step) noexcept nogil:
+    """Prepare the gradient of a weight above sparse rows, once the deltas of a step are known."""
+    cdef Py_ssize_t batch = batch_of(p, step), row = p.nodes[0].ld * <Py_ssize_t>p.kernels.item, b
+    p.kernels.by_feature(&p.features, p.sparse, batch, p.rows)
+    for b in range(batch):
+        p.delta_rows[b] = p.slots[b // p.rows].deltas[0] + b % p.rows * row
 
 
 cdef void update(Worker *w, const char *gradient, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
@@ -74,8 +91,13 @@ cdef void change_block(Worker *w, const char *gradient, Py_ssize_t step, Py_ssiz
         if i == 0:
             snapshot_frozen(p)
     begin_update(&w.update, p, step)
-    apply_block(&p.places[i], p.updated + bias, fbp_state_at(p.state, bias), gradient, block, p.kernels,
-                update_of_node(&room, &w.update, p, &p.nodes[block.node], step))
+    cdef const fbp_update *of_node = update_of_node(&room, &w.update, p, &p.nodes[block.node], step)
+    if p.by_row and block.node == 0:
+        p.kernels.sparse_update(p.places[i].weight, p.places[i].state, &p.features, p.delta_rows, block.column, block.n,
+                                p.places[i].ld, of_node)
+        apply_bias(p.updated + bias, fbp_state_at(p.state, bias), gradient, block, p.kernels, of_node)
+    else:
+        apply_block(&p.places[i], p.updated + bias, fbp_state_at(p.state, bias), gradient, block, p.kernels, of_node)
     if p.max_norm > 0:
         note_weights(p, i)
     if i == 0:
@@ -129,6 +151,8 @@ cdef void work_alone(Worker *w) noexcept nogil:
             if signalled(w):
                 return
         prefetch(w, step + 1)
+        if p.regime == SPARSE and not p.nodes[0].frozen:
+            list_features(p, step)
         for i in range(p.n_blocks):
             update(w, gradient_of(w, step, i), step, i)
             if may_leave(p, UPDATE) and signalled(w):

@@ -1,14 +1,15 @@
 """The memory of a run that depends on the batch: slots, scratch, phases and blocks, in one allocation of 64-byte aligned pieces."""
 
-from libc.stdint cimport int64_t, uint8_t, uintptr_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
 from libc.string cimport memset
 
 from fastbp.engine.backward cimport Block, Place
 from fastbp.engine.forward cimport Node
 from fastbp.engine.limits cimport squares_before
 from fastbp.engine.costmodel cimport blocks_of_team, phases_of
-from fastbp.engine.runtime cimport (FBP_SAVED_SLOPE, FBP_LINE_BYTES, fbp_delta_scratch, fbp_part, fbp_update_block, fbp_update_scratch)
-from fastbp.engine.plan cimport APPLY, LIMIT, UPDATE, WIDE, Kind, Phase, Slot, Streamed
+from fastbp.engine.runtime cimport (FBP_SAVED_SLOPE, FBP_LINE_BYTES, fbp_delta_scratch, fbp_features_at, fbp_features_bytes, fbp_part,
+                                    fbp_sparse, fbp_sparse_at, fbp_sparse_bytes, fbp_update_block, fbp_update_scratch)
+from fastbp.engine.plan cimport APPLY, LIMIT, SPARSE, UPDATE, WIDE, Kind, Phase, Slot, Streamed
 from fastbp.engine.wide cimport packed_bytes
 
 cdef enum:
@@ -31,12 +32,12 @@ cdef int make_workspace(Plan *p, Py_ssize_t batch, Partition partition, const ch
     """
     cdef size_t item = p.kernels.item
     cdef Py_ssize_t i, size, total = PAGE, n_states = 0, n_held = 0, n_squares
-    cdef Py_ssize_t[13] sizes
-    cdef char *pieces[13]
+    cdef Py_ssize_t[16] sizes
+    cdef char *pieces[16]
     phases = phases_of(p.nodes, p.n_nodes, batch, partition, item)
     blocks = blocks_of_team(p.nodes, p.n_nodes, batch, partition, item)
     p.batch, p.rows, p.team, p.regime = batch, partition.rows, partition.team, partition.regime
-    p.interruptible = partition.interruptible
+    p.interruptible, p.by_row = partition.interruptible, partition.by_row
     cdef bint holds = p.clip_norm > 0 or partition.holds
     for kind in last_phases(p, holds):
         phases.append((kind, 0, len(blocks)))
@@ -53,12 +54,15 @@ cdef int make_workspace(Plan *p, Py_ssize_t batch, Partition partition, const ch
     sizes[:] = [p.n_slots * lay_out(p, NULL, 0), partition.team * p.scratch_bytes, p.n_slots * sizeof(Slot),
                 p.n_slots * sizeof(void *), p.n_blocks * sizeof(Block), p.n_phases * sizeof(Phase), n_states * sizeof(int64_t),
                 partition.team * sizeof(int), n_held * item, n_squares * sizeof(double) if p.clip_norm > 0 else 0,
-                n_squares * sizeof(double) if p.max_norm > 0 else 0, p.n_blocks * sizeof(Place), packed_bytes(p)]
+                n_squares * sizeof(double) if p.max_norm > 0 else 0, p.n_blocks * sizeof(Place), packed_bytes(p), 0, 0, 0]
+    if p.regime == SPARSE:
+        sizes[13], sizes[14] = p.n_slots * sizeof(fbp_sparse), p.batch * sizeof(void *)
+        sizes[15] = fbp_features_bytes(p.nodes[0].n_in, p.n_slots * p.room, item)
     for size in sizes:
         total += line_bytes(size)
     memory.renew(total)
     cdef char *end = memory.data + (<uintptr_t>follow - <uintptr_t>memory.data) % PAGE
-    for i in range(13):
+    for i in range(16):
         pieces[i] = end
         end += line_bytes(sizes[i])
     p.scratch = <char *>pieces[1]
@@ -72,6 +76,12 @@ cdef int make_workspace(Plan *p, Py_ssize_t batch, Partition partition, const ch
     p.gradient_squares, p.weight_squares = <double *>pieces[9], <double *>pieces[10]
     p.places, p.packed = <Place *>pieces[11], NULL
     p.packing_room = <char *>pieces[12] if p.regime == WIDE else NULL
+    if p.regime == SPARSE:
+        p.sparse, p.delta_rows = <fbp_sparse *>pieces[13], <const void **>pieces[14]
+        for i in range(p.n_slots):
+            p.sparse[i] = fbp_sparse_at(p.slots[i].inputs, p.room, item)
+        p.features = fbp_features_at(pieces[15], p.nodes[0].n_in, p.n_slots * p.room, item)
+        memset(p.features.place, 0, p.nodes[0].n_in * sizeof(int32_t))
     return 0
 
 
@@ -91,7 +101,8 @@ cdef Py_ssize_t lay_out(const Plan *p, Slot *slot, uintptr_t end) noexcept:
     cdef const Node *last = &p.nodes[p.n_nodes - 1]
     cdef uintptr_t begin = end
     cdef Slot made
-    made.inputs, end = <char *>end, end + line_bytes(p.rows * p.nodes[0].ld_in * item)
+    made.inputs, end = <char *>end, end + line_bytes(fbp_sparse_bytes(p.rows, p.room, item) if p.regime == SPARSE
+                                                     else p.rows * p.nodes[0].ld_in * item)
     made.target, end = <char *>end, end + line_bytes(p.rows * last.ld * item)
     made.row_loss, end = <double *>end, end + line_bytes(p.rows * sizeof(double))
     made.weights, end = <double *>end, end + line_bytes(p.rows * sizeof(double))

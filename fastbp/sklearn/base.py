@@ -171,7 +171,7 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array_like, sparse matrix or frame of shape (n_samples, n_features)
-            float32 is trained in float32, all else in float64. Sparse rows become dense.
+            float32 is trained in float32, all else in float64. Sparse rows stay sparse, as CSR.
         y : array_like of shape (n_samples,) or (n_samples, n_outputs)
             Labels, or targets.
         sample_weight : array_like of shape (n_samples,), optional
@@ -224,9 +224,9 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             self._begin(self._assigned(X, head), head)
         X, y, weights, held = self._held_out(X, y, weights, X_val, y_val, random_state)
         if not incremental or not hasattr(self, "_trainer"):
-            self._make_trainer(head, len(X), random_state)
+            self._make_trainer(head, X.shape[0], random_state)
         self._metric, self._scaling = head.metric, (head.scale, head.offset)
-        self._set_options(len(X), weights)
+        self._set_options(X.shape[0], weights)
         with self._continued(incremental, held is not None):
             self._train(X, y, weights, held, incremental)
         return self
@@ -268,13 +268,13 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         if X_val is not None:
             rows = validated(self, X_val, reset=False)
             targets = self._validation_targets(y_val)
-            if len(targets) != len(rows):
-                raise ValueError(f"y_val: got {len(targets)} rows, wanted {len(rows)}")
+            if len(targets) != rows.shape[0]:
+                raise ValueError(f"y_val: got {len(targets)} rows, wanted {rows.shape[0]}")
             return X, y, weights, (rows, targets)
         if not self.early_stopping or isinstance(self._optimizer_kind, LBFGS):
             return X, y, weights, None
         train, held = train_test_split(
-            np.arange(len(X)),
+            np.arange(X.shape[0]),
             random_state=random_state,
             test_size=self.validation_fraction,
             stratify=self._strata(y),
@@ -372,7 +372,7 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=5)
             self._restore(callbacks)
-        self._note(first, len(X), score, failed)
+        self._note(first, X.shape[0], score, failed)
         self._no_improvement_count = self._rules[score][0].wait
         if not incremental:
             self._warn_unless_converged()
@@ -555,9 +555,10 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             return y[:, column], gradient
 
         # The function has no targets; the mean over rows is undone.
-        targets = np.zeros((len(rows), self.n_outputs_))
+        n: int = rows.shape[0]
+        targets = np.zeros((n, self.n_outputs_))
         _, _, found = self.network_.gradients(rows, targets, prediction, inputs=True)
-        return found * len(rows)
+        return found * n
 
     def _slope_of(
         self, output: int | None

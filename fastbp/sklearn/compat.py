@@ -19,7 +19,7 @@ __all__ = ["available_if", "dense", "validated"]
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 # What rows may be given as, and what dtypes they become.
-ROWS = {"accept_sparse": ["csr", "csc"], "dtype": (np.float64, np.float32)}
+ROWS = {"accept_sparse": "csr", "dtype": (np.float64, np.float32)}
 
 
 def available_if(check: Callable[[Any], bool]) -> Callable[[Method], Method]:
@@ -29,16 +29,16 @@ def available_if(check: Callable[[Any], bool]) -> Callable[[Method], Method]:
 
 
 def validated(estimator: Any, X: Any, *y: Any, **options: Any) -> Any:
-    """Return `X`, or `X` and `y`, as scikit-learn checks them; dense."""
+    """Return `X`, or `X` and `y`, as scikit-learn checks them; sparse rows as CSR."""
     options = ROWS | options
     if validate_data is None:
         found = estimator._validate_data(X, *y, **options)
     else:
         found = validate_data(estimator, X, *y, **options)
-    return (dense(found[0]), dense(found[1])) if y else dense(found)
+    return (found[0], dense(found[1])) if y else found
 
 
-def dense(X: Any) -> NDArray[Any]:
-    """Return sparse rows as an array of all their numbers, others as they are."""
-    rows: NDArray[Any] = X.toarray() if hasattr(X, "toarray") else X
-    return rows
+def dense(y: Any) -> NDArray[Any]:
+    """Return sparse targets as an array of all their numbers, others as they are."""
+    targets: NDArray[Any] = y.toarray() if hasattr(y, "toarray") else y
+    return targets

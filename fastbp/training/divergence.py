@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._check import AnyRows
+from ..engine.arrays import largest
 from ..engine.rows import Rows
 from ..errors import DivergenceError
 from ..layers import Layer
@@ -41,8 +42,8 @@ def diverged(
     updated : bool
         Whether the loss was finite, and what the update has made is not.
     """
-    rows = x.converted(network.dtype) if isinstance(x, Rows) else x
-    what, layer = _made(network) if updated else _culprit(network, rows, y)
+    most = x.largest(network.dtype) if isinstance(x, Rows) else largest(x)
+    what, layer = _made(network) if updated else _culprit(network, x, most, y)
     where = f"step {step}" if epoch is None else f"epoch {epoch}, step {step}"
     last = len(network.layers) - 1
     named = {
@@ -51,7 +52,7 @@ def diverged(
     }.get(what, f"the {what}" if what in ("loss", "optimizer state") else f"one of the {what}")
     return DivergenceError(
         f"training diverged in {where} at learning rate {learning_rate:g}: {named} is not finite; "
-        f"{_advice(what, rows, y)}",
+        f"{_advice(what, most, y)}",
         epoch,
         step,
         learning_rate,
@@ -73,9 +74,12 @@ def _is_finite(layer: Layer) -> bool:
     return all(np.isfinite(array).all() for array in arrays)
 
 
-def _culprit(network: Network, x: NDArray[Any], y: NDArray[Any]) -> tuple[str, int]:
-    """Return the first of what is not finite in a loss, and of weights and outputs the layer."""
-    if not np.isfinite(x).all():
+def _culprit(network: Network, x: AnyRows, most: float, y: NDArray[Any]) -> tuple[str, int]:
+    """Return the first of what is not finite in a loss, and of weights and outputs the layer.
+
+    `most` is the largest absolute value of `x`.
+    """
+    if not np.isfinite(most):
         return "inputs", 0
     outputs = network._model.activations(x, 1)
     for i, (layer, output) in enumerate(zip(network.layers, outputs, strict=True)):
@@ -86,16 +90,16 @@ def _culprit(network: Network, x: NDArray[Any], y: NDArray[Any]) -> tuple[str, i
     return ("loss" if np.isfinite(y).all() else "targets"), 0
 
 
-def _advice(what: str, x: NDArray[Any], y: NDArray[Any]) -> str:
+def _advice(what: str, of_x: float, y: NDArray[Any]) -> str:
     """Return what helps: numbers that are too large are scaled, else the steps are made smaller."""
     if what in ("inputs", "targets"):
         return "they were when the call began: do not write to them while it trains"
+    of_y = float(np.abs(y).max()) if y.dtype.kind == "f" else 0.0
     large = []
-    for name, values, how in (
-        ("inputs", x, "fastbp.preprocess"),
-        ("targets", y, "and the predictions back"),
+    for name, most, how in (
+        ("inputs", of_x, "fastbp.preprocess"),
+        ("targets", of_y, "and the predictions back"),
     ):
-        most = float(np.abs(values).max()) if values.dtype.kind == "f" else 0.0
         if most >= LARGE:
             large.append(f"scale the {name}, which reach {most:.3g} ({how})")
     smaller = "try a smaller learning rate or clip_norm"

@@ -17,6 +17,7 @@ from odd_options import BAD, same_as
 from specifications import (
     ARRAYS,
     MORE,
+    SPARSE,
     SPECIFICATIONS,
     is_inner,
     nothing,
@@ -125,6 +126,8 @@ def expected(specification, argument, name, form):
         by_column = "column" in name and given.clean.ndim == 2
         sure = specification.make is not nothing if by_column else others > 1
         return "error" if sure else "either"
+    if name in SPARSE and given.kind == "rows" and argument == "x":
+        return given.expects.get(name, "same")
     return given.expects.get(name) or OF_KIND.get(given.kind, {}).get(name) or form.expect
 
 

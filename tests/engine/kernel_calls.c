@@ -369,6 +369,85 @@ static const size_t number_bytes[FBP_N_NUMBERS] = {
 #undef BYTES
 };
 
+/* Rows with every second number, as sparse_rows gives them. */
+static fbp_sparse sparse_rows_of(const fbp_kernels *k, ptrdiff_t batch, ptrdiff_t n_in)
+{
+    const ptrdiff_t each = (n_in + 1) / 2, room = batch * each;
+    const fbp_sparse rows = {plain(k, batch, each), take(room, sizeof(int32_t)), take(batch + 1, sizeof(ptrdiff_t)), room};
+    for (ptrdiff_t i = 0; i < room; i++)
+        rows.column[i] = (int32_t)(n_in - 1 - 2 * (each - 1 - i % each));
+    for (ptrdiff_t i = 0; i <= batch; i++)
+        rows.start[i] = i * each;
+    return rows;
+}
+
+static void call_sparse(const fbp_kernels *k, ptrdiff_t batch, ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t extra)
+{
+    const ptrdiff_t ldy = whole_lines(k, n_out) + extra, n = whole_lines(k, n_out), item = (ptrdiff_t)k->item;
+    for (int code = 0; code < FBP_N_ACTIVATIONS; code++) {
+        const fbp_activation f = {now.code = code, 0.1};
+        const fbp_sparse rows = sparse_rows_of(k, batch, n_in);
+        void *slope = code == FBP_SOFTMAX ? NULL : blank(k, batch, ldy);
+        CALL(sparse_forward, blank(k, batch, ldy), slope, &rows, padded(k, n_in, n_out, ldy), padded(k, 1, n_out, n), batch,
+             n_out, ldy, ldy, f);
+        release();
+    }
+    for (int code = 0; code < 2 * FBP_N_RULES; code++) { /* each rule without and with clipping and the l1 penalty */
+        const fbp_update update = update_of(now.code = code / 2, code % 2);
+        const fbp_sparse rows = sparse_rows_of(k, batch, n_in);
+        const ptrdiff_t most = (n_in + 1) / 2; /* features */
+        fbp_features features = {
+            take(rows.room, k->item), take(rows.room, 4), take(most, 4), take(most, sizeof(ptrdiff_t)), 0, take(n_in, 4)};
+        const void **dy = scratch(batch * (ptrdiff_t)sizeof *dy);
+        const char *deltas = padded(k, batch, n_out, ldy);
+        for (ptrdiff_t b = 0; b < batch; b++)
+            dy[b] = deltas + b * ldy * item;
+        memset(features.place, 0, (size_t)n_in * 4);
+        CALL(by_feature, &features, &rows, batch, batch);
+        CALL(sparse_gradient, blank(k, n_in, n), &features, dy, 0, 0, n_in, n);
+        CALL(sparse_update, padded(k, n_in, n_out, ldy), state_of(k, update.rule, n_in, n_out, ldy), &features, dy, 0, n, ldy,
+             &update);
+        release();
+    }
+}
+
+static void put_index(void *array, ptrdiff_t bytes, ptrdiff_t at, ptrdiff_t value)
+{
+    if (bytes == 4)
+        ((int32_t *)array)[at] = (int32_t)value;
+    else
+        ((int64_t *)array)[at] = value;
+}
+
+/* Rows of a matrix with every second number, whose last start and last column another thread has put out of range. */
+static void call_sparse_rows(const fbp_kernels *k, ptrdiff_t batch, ptrdiff_t n)
+{
+    const ptrdiff_t each = (n + 1) / 2, room = batch * each, ld = whole_lines(k, n);
+    for (int code = 0; code < 4 * FBP_N_NUMBERS; code++) { /* each type without and with a map, of either index */
+        const ptrdiff_t bytes = room * (ptrdiff_t)number_bytes[code / 4], index = code & 2 ? 8 : 4;
+        const double *mean = code & 1 ? doubles(n) : NULL, *scale = code & 1 ? doubles(n) : NULL;
+        void *starts = take(batch + 1, (size_t)index), *columns = take(room, (size_t)index);
+        for (ptrdiff_t i = 0; i <= batch; i++)
+            put_index(starts, index, i, i < batch ? i * each : INT32_MAX);
+        for (ptrdiff_t i = 0; i < room; i++)
+            put_index(columns, index, i, i < room - 1 ? i % each * 2 : -1);
+        const fbp_rows x = {.data = memset(take(bytes, 1), 1, (size_t)bytes),
+                            .type = code / 4,
+                            .n = n,
+                            .mean = mean,
+                            .scale = scale,
+                            .starts = starts,
+                            .columns = columns,
+                            .index = index == 8 ? FBP_INT64 : FBP_INT32,
+                            .n_values = room};
+        const fbp_sparse rows = {take(room, k->item), take(room, 4), take(batch + 1, sizeof(ptrdiff_t)), room};
+        now.code = code / 4;
+        CALL(convert_rows, blank(k, batch, ld), &x, NULL, 0, batch, ld);
+        CALL(sparse_rows, &rows, &x, NULL, 0, batch);
+        release();
+    }
+}
+
 /* Kernels on the memory of the user. */
 static void call_inputs(const fbp_kernels *k, ptrdiff_t batch, ptrdiff_t n, ptrdiff_t extra)
 {
@@ -386,12 +465,14 @@ static void call_inputs(const fbp_kernels *k, ptrdiff_t batch, ptrdiff_t n, ptrd
         for (int code = 0; code < 2 * FBP_N_NUMBERS; code++) { /* each type without and with a map */
             const ptrdiff_t bytes = batch * n * (ptrdiff_t)number_bytes[code / 2];
             const double *mean = code % 2 ? doubles(n) : NULL, *scale = code % 2 ? doubles(n) : NULL;
-            const fbp_rows x = {memset(take(bytes, 1), 1, (size_t)bytes), code / 2, n, mean, scale};
+            const fbp_rows x = {
+                .data = memset(take(bytes, 1), 1, (size_t)bytes), .type = code / 2, .n = n, .mean = mean, .scale = scale};
             now.code = code / 2;
             CALL(convert_rows, blank(k, few, ld), &x, ordered ? indices(batch, batch) : NULL, batch - few, few, ld);
             release();
         }
     }
+    call_sparse_rows(k, batch, n);
     NOTE(all_finite, plain(k, batch, n), batch * n);
     release();
     NOTE(largest, plain(k, batch, n), batch * n);
@@ -417,6 +498,7 @@ static void call_all(const fbp_kernels *k, ptrdiff_t most, int every)
             const ptrdiff_t batch = BATCHES[(n + i) % N_BATCHES];
             now.batch = batch, now.n_in = n_in, now.n_out = n;
             call_dense(k, batch, n_in, n, extra);
+            call_sparse(k, batch, n_in, n, extra);
             if (batch <= FBP_FOLD_ROWS)
                 call_streaming(k, batch, n_in, n, extra);
             if (i <= N_BATCHES) { /* these have one width alone */

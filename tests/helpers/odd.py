@@ -271,7 +271,7 @@ FORMS: dict[str, Odd] = {
 
 def plain_of(odd: Any) -> Any:
     """The values of a form as a plain array: C-contiguous, float64, int64 or bool, or strings."""
-    a = np.array(np.asarray(odd), order="C")
+    a = np.array(odd.toarray() if hasattr(odd, "toarray") else np.asarray(odd), order="C")
     kind = {"f": np.float64, "i": np.int64, "u": np.int64, "b": bool, "T": object, "U": object}
     if a.dtype == np.float32:  # what is of float32 stays so
         return a

@@ -37,6 +37,10 @@ OUTPUTS = np.array([[0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.125, 0.75, 0.125]] 
 
 ARRAYS = ("rows", "labels", "targets", "weights", "parameter", "any rows", "any labels")
 
+# Forms that the rows of a network may have, and where x may not.
+SPARSE = ("sparse matrix", "sparse array")
+DENSE = dict.fromkeys(SPARSE, "error")
+
 
 @dataclasses.dataclass
 class Given:
@@ -342,7 +346,10 @@ def calls() -> dict[str, Specification]:
     """Functions, and methods of networks, trainers and maps."""
     x, y, sample_weight = rows(), labels(), weights()
     one = {
-        "x": rows(X[0], expects={"one axis": "either", "three axes": "either", "no rows": "error"}),
+        "x": rows(
+            X[0],
+            expects={"one axis": "either", "three axes": "either", "no rows": "error"} | DENSE,
+        ),
         "y": Given(
             "labels", np.array(2), expects={"no axes": "same", "one row backwards": "either"}
         ),
@@ -509,7 +516,7 @@ def calls() -> dict[str, Specification]:
         ),
         "labels": function(fb.labels, rows=rows()),
         "preprocess.polynomial_features": function(
-            preprocess.polynomial_features, x=rows(), degree=option("count", 2)
+            preprocess.polynomial_features, x=rows(expects=DENSE), degree=option("count", 2)
         ),
         "preprocess.Affine": construct(
             preprocess.Affine, mean=Given("parameter", X[0]), matrix=Given("parameter", X[:3])
@@ -521,13 +528,13 @@ def calls() -> dict[str, Specification]:
         ),
         **{
             f"preprocess.{name}.fit": Specification(
-                {"x": rows()}, lambda owner, x, kind=kind: kind().fit(x)
+                {"x": rows(expects=DENSE)}, lambda owner, x, kind=kind: kind().fit(x)
             )
             for name, kind in fits.items()
         },
         "datasets.train_test_split": function(
             datasets.train_test_split,
-            x=Given("any rows", X),
+            x=Given("any rows", X, expects=dict.fromkeys(SPARSE, "either")),
             y=Given("any labels", Y),
             test_fraction=option("share", 0.5),
             seed=option("seed", 2),

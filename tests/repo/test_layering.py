@@ -56,7 +56,7 @@ FLOORS = [
     _labels
     _check
     _frames
-    _objects
+    _objects _sparse
     engine.builder engine.config
     engine.run engine.probe
     engine.workspace engine.team
@@ -256,7 +256,8 @@ def test_the_arrows_of_the_core():
 def test_an_unknown_code_is_no_other_ones_default():
     """The compiler warns of a code without a case only where there is no default."""
     users = {path.name for path in C_FILES if re.search(r"\bdefault\s*:", c_code(path))}
-    assert users == {"kernels_tile.h"}  # a switch over shapes, whose default is an assert
+    # Switches over shapes, whose default is an assert.
+    assert users == {"kernels_tile.h", "kernels_sparse.h"}
 
 
 def test_only_dispatch_knows_the_list_of_isas():

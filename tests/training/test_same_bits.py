@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import gate_networks
 import numpy as np
 import pytest
+import scipy.sparse
 from loss_cases import LOSSES, needed, targets
 
 import fastbp as fb
@@ -64,6 +65,7 @@ class Scenario(NamedTuple):
         wide = self.is_chain and self.batch > 8 and len(self.layers) > 1
         found = [("batch-split", None)]
         found += [("wide", 0 not in self.frozen), ("wide", False)] if wide else []
+        found += [("sparse", None)] if self.is_chain and self.rows[0] == "csr" else []
         return found + ([("streaming", None)] if self.streams else [])
 
 
@@ -131,12 +133,17 @@ def of_every_size(size) -> Iterator[tuple[str, Scenario]]:
     yield "all limits", of(size, optimizer=RULES["nesterov"], options=LIMITS)
     for name, affine in ROWS.items():
         yield f"of {name}", of(size, rows=(name, affine))
+    yield "sparse", of(size, drop=0.2, weights=True, rows=("csr", None), **CLASSES)
+    yield "sparse limits", of(size, optimizer=RULES["adam"], options=LIMITS, rows=("csr", None))
 
 
 def of_other_sizes() -> Iterator[tuple[str, Scenario]]:
     yield "narrow", Scenario(2, chain((8, 1), ("tanh", "sigmoid")), 4, "binary_cross_entropy")
     yield "softmax within", Scenario(9, chain((33, 4), ("softmax", "tanh")), 8, "mse", MOMENTUM)
     yield "two blocks", Scenario(5, chain((18, 4), ("sigmoid", "softmax")), 300, "mse", MOMENTUM)
+    blocks = Scenario(20, chain((18, 4), ("sigmoid", "softmax")), 300, optimizer=RULES["adagrad"])
+    yield "two sparse blocks", blocks._replace(rows=("csr", None))
+    yield "sparse one layer", Scenario(40, chain((3,), ("linear",)), 30, rows=("csr", None))
     yield "odd batch", Scenario(33, chain((65, 17, 3), ("relu", "tanh", "linear")), 31)
     yield "many lines", Scenario(70, chain((150, 10), ("relu", "linear")), 4)
     for n_inputs, n_outputs, batch in [(92, 7, 94), (14, 150, 44), (63, 59, 14), (37, 21, 4)]:
@@ -168,7 +175,10 @@ SCENARIOS = dict(named())
 
 
 def random_rows(dtype: str, shape: tuple[int, int], rng) -> np.ndarray:
-    """Numbers over a wide part of the range of integers; otherwise a third of them zero."""
+    """Numbers over a wide part of the range of integers; otherwise a third zero, or most."""
+    if dtype == "csr":
+        values = rng.standard_normal(shape) * (rng.random(shape) < 0.1)
+        return scipy.sparse.csr_matrix(values.astype(np.float32))
     kind = np.dtype(dtype).kind
     if kind in "iu":
         return rng.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, shape, dtype, endpoint=True)
