@@ -80,8 +80,8 @@ INLINE span span_of_row(const fbp_rows *x, ptrdiff_t row)
 
 enum { ROWS_AHEAD = 4 }; /* sparse rows are short, and scattered in memory */
 
-/* Prefetches the numbers of a row, and the start of a later one. */
-static void fetch_row(const fbp_rows *x, ptrdiff_t row, ptrdiff_t later)
+/* Prefetches the numbers of a row. */
+static void fetch_row(const fbp_rows *x, ptrdiff_t row)
 {
     const ptrdiff_t item = CONVERSIONS[x->type].item, index = x->index == FBP_INT64 ? 8 : 4;
     const span s = span_of_row(x, row);
@@ -89,7 +89,6 @@ static void fetch_row(const fbp_rows *x, ptrdiff_t row, ptrdiff_t later)
         __builtin_prefetch((const char *)x->data + at);
     for (ptrdiff_t at = s.first * index; at < s.end * index; at += FBP_LINE_BYTES)
         __builtin_prefetch((const char *)x->columns + at);
-    __builtin_prefetch((const char *)x->starts + later * index);
 }
 
 void KERNEL(sparse_rows)(const fbp_sparse *out, const fbp_rows *x, const int64_t *order, ptrdiff_t first, ptrdiff_t rows)
@@ -97,10 +96,9 @@ void KERNEL(sparse_rows)(const fbp_sparse *out, const fbp_rows *x, const int64_t
     ptrdiff_t count = 0;
     assert(x->type < FBP_N_NUMBERS && x->starts);
     for (ptrdiff_t i = 0; i < rows; i++) {
-        const ptrdiff_t at = first + i, next = first + smaller(i + ROWS_AHEAD, rows - 1),
-                        later = first + smaller(i + 2 * ROWS_AHEAD, rows - 1);
+        const ptrdiff_t at = first + i, next = first + smaller(i + ROWS_AHEAD, rows - 1);
         span s = span_of_row(x, order ? order[at] : at);
-        fetch_row(x, order ? order[next] : next, order ? order[later] : later);
+        fetch_row(x, order ? order[next] : next);
         out->start[i] = count;
         if (s.end - s.first > out->room - count)
             s.end = s.first + out->room - count;

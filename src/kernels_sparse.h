@@ -114,19 +114,31 @@ void KERNEL(by_feature)(fbp_features *out, const fbp_sparse *parts, ptrdiff_t ba
             }
 }
 
-/* One vector of the gradient of a weight's row, from the numbers first .. end - 1: a chain for each FBP_UPDATE_ROWS rows of the
- * batch, and their sums in ascending order. */
-INLINE vec feature_gradient(const fbp_features *x, const real *const *dy, ptrdiff_t first, ptrdiff_t end, ptrdiff_t column)
+/* Some vectors of the gradient of a weight's row, from the numbers first .. end - 1: a chain for each FBP_UPDATE_ROWS rows of
+ * the batch, and their sums in ascending order. */
+INLINE void feature_gradient(vec *total, const fbp_features *x, const real *const *dy, ptrdiff_t first, ptrdiff_t end,
+                             ptrdiff_t column, const int vecs)
 {
-    vec total = v_set1(0);
+    vec sum[2 * LINE_VECS];
+#pragma GCC unroll 32
+    for (int v = 0; v < vecs; v++)
+        total[v] = v_set1(0);
     for (ptrdiff_t i = first; i < end;) {
-        const int32_t block = x->row[i] / FBP_UPDATE_ROWS;
-        vec sum = v_set1(0);
-        for (; i < end && x->row[i] / FBP_UPDATE_ROWS == block; i++)
-            sum = v_fma(v_set1(((const real *)x->value)[i]), v_load(dy[x->row[i]] + column), sum);
-        total = total + sum;
+        const int32_t next_block = (x->row[i] | (FBP_UPDATE_ROWS - 1)) + 1; /* a power of two */
+#pragma GCC unroll 32
+        for (int v = 0; v < vecs; v++)
+            sum[v] = v_set1(0);
+        for (; i < end && x->row[i] < next_block; i++) {
+            const vec value = v_set1(((const real *)x->value)[i]);
+            const real *const d = dy[x->row[i]] + column;
+#pragma GCC unroll 32
+            for (int v = 0; v < vecs; v++)
+                sum[v] = v_fma(value, v_load(d + v * LANES), sum[v]);
+        }
+#pragma GCC unroll 32
+        for (int v = 0; v < vecs; v++)
+            total[v] = total[v] + sum[v];
     }
-    return total;
 }
 
 void KERNEL(sparse_gradient)(void *g_, const fbp_features *x, const void *const *dy, ptrdiff_t first, ptrdiff_t column,
@@ -135,9 +147,25 @@ void KERNEL(sparse_gradient)(void *g_, const fbp_features *x, const void *const 
     real *g = g_;
     for (ptrdiff_t r = 0; r < rows; r++, g += n) {
         const ptrdiff_t f = x->place[first + r] - 1, begin = f > 0 ? x->end[f - 1] : 0, end = f < 0 ? 0 : x->end[f];
-        for (ptrdiff_t j = 0; j < n; j += LANES)
-            v_store(g + j, feature_gradient(x, (const real *const *)dy, begin, end, column + j));
+        for (ptrdiff_t j = 0; j < n; j += LINE) {
+            vec sums[LINE_VECS];
+            feature_gradient(sums, x, (const real *const *)dy, begin, end, column + j, LINE_VECS);
+            for (int v = 0; v < LINE_VECS; v++)
+                v_store(g + j + v * LANES, sums[v]);
+        }
     }
+}
+
+/* Updates some vectors of a row of a weight at `at`, which are at `column` of the deltas. */
+INLINE void update_feature(real *w, real *m, real *v, const fbp_features *x, const real *const *dy, ptrdiff_t first,
+                           ptrdiff_t end, ptrdiff_t at, ptrdiff_t column, const rule_vecs *c, const fbp_rule rule,
+                           const int extras, const int vecs)
+{
+    vec sums[2 * LINE_VECS];
+    feature_gradient(sums, x, dy, first, end, column, vecs);
+#pragma GCC unroll 32
+    for (int i = 0; i < vecs; i++)
+        apply_rule(w + at + i * LANES, m + at + i * LANES, v + at + i * LANES, sums[i], c, rule, extras);
 }
 
 INLINE void update_features(real *w, real *m, real *v, const fbp_features *x, const real *const *dy, ptrdiff_t column,
@@ -145,13 +173,14 @@ INLINE void update_features(real *w, real *m, real *v, const fbp_features *x, co
 {
     const rule_vecs c = rule_constants(u);
     assert(n % LINE == 0);
-    for (ptrdiff_t f = 0, first = 0; f < x->n; first = x->end[f++]) {
+    for (ptrdiff_t f = 0, first = 0, j; f < x->n; first = x->end[f++]) {
         const ptrdiff_t row = x->feature[f] * ldw, ahead = x->feature[smaller(f + WEIGHT_ROWS_AHEAD, x->n - 1)] * ldw;
-        for (ptrdiff_t j = 0; j < n; j += LINE)
+        for (j = 0; j < n; j += LINE)
             __builtin_prefetch(w + ahead + j, 1);
-        for (ptrdiff_t j = 0; j < n; j += LANES)
-            apply_rule(w + row + j, m + row + j, v + row + j, feature_gradient(x, dy, first, x->end[f], column + j), &c, rule,
-                       extras);
+        for (j = 0; j + 2 * LINE <= n; j += 2 * LINE) /* two lines at once: half the reading of lists */
+            update_feature(w, m, v, x, dy, first, x->end[f], row + j, column + j, &c, rule, extras, 2 * LINE_VECS);
+        if (j < n)
+            update_feature(w, m, v, x, dy, first, x->end[f], row + j, column + j, &c, rule, extras, LINE_VECS);
     }
 }
 
