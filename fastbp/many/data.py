@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _check, _frames
+from .. import _check, _frames, _sparse
 from ..datasets import split
-from ..errors import ConfigError, ShapeError, brief
+from ..errors import ConfigError, brief
 from ..preprocess import _n_columns
 from .configs import Targets
 
@@ -93,7 +93,8 @@ class Fold:
 def data_of(x: Any, y: Any, sample_weight: Any, validation_data: Any, part: Any) -> Data:
     """Return the data in a form that each network can use as it is."""
     x, columns = _rows(x, None, "x")
-    _n_columns(x)
+    if not _sparse.is_sparse(x):
+        _n_columns(x)
     if isinstance(validation_data, tuple | list) and validation_data:
         first, _ = _rows(validation_data[0], columns, "validation x")
         validation_data = (first, *validation_data[1:])
@@ -103,6 +104,9 @@ def data_of(x: Any, y: Any, sample_weight: Any, validation_data: Any, part: Any)
 
 
 def _rows(x: Any, columns: _frames.Columns, name: str) -> tuple[Any, _frames.Columns]:
+    if _sparse.is_sparse(x):
+        _sparse.shape_of(x, name)
+        return x, columns
     if _frames.is_frame(x):
         x, columns = _frames.by_name(x, columns, name)
     array = _check.array_of(x, name)
@@ -124,9 +128,8 @@ def folds_of(folds: Any, data: Data, n_networks: int) -> list[Fold]:
     for name in ("validation_data", "validation_split"):
         if getattr(data, name) is not None:
             raise ConfigError(f"{name}: got one beside folds, wanted either")
-    y, n = split.rows(data.y, "y"), len(data.x)
-    if len(y) != n:
-        raise ShapeError(f"y: got {len(y)} rows, wanted {n}, as many as x has")
+    y = split.rows(data.y, "y")
+    n = split.count(data.x, y)
     data = data._replace(y=y)
     pairs: Iterable[Any]
     if isinstance(folds, int | np.integer) and not isinstance(folds, bool):

@@ -126,3 +126,14 @@ def test_no_network_keeps_its_workspace():
 def live_bytes():
     gc.collect()
     return runtime.live_bytes()
+
+
+@pytest.mark.parametrize("options", [{}, {"folds": 3}, {"validation_split": 0.2}], ids=repr)
+def test_sparse_rows_are_taken_as_they_are(options):
+    sparse = pytest.importorskip("scipy.sparse")
+    x = sparse.random(60, 40, 0.05, format="csr", random_state=0)
+    y = np.arange(60) % 3
+    configs = [{"hidden": [4], "seed": seed} for seed in (0, 1)]
+    found = fb.train_many(configs, x, y, epochs=2, **options)
+    wanted = fb.train_many(configs, x.toarray(), y, epochs=2, **options)
+    assert [entry.history["loss"] for entry in found] == [e.history["loss"] for e in wanted]
