@@ -1,11 +1,12 @@
 /* team.c: the team of a build. It alone knows of OpenMP, whose library runs the team if FBP_OPENMP is defined; with FBP_PTHREAD
  * it is threads of our own, and otherwise nobody but the caller.
  *
- * A library of OpenMP keeps a team for each thread that calls it, ends a process that it cannot give a thread, and hangs in a child
- * of a process whose threads have used it; a second one beside that of another library may end the process. Our own threads are a
- * pool of idle workers. A caller takes those that it needs, starts those that are missing and brings all back, so two trainers have
- * two teams, and callers that end leave nothing. A worker lives on its stack; nothing is allocated. It takes over its caller's
- * affinity: else one that a pinned thread had started would stay on that core. A child of a fork forgets the pool. */
+ * A library of OpenMP keeps a team for each thread that calls it, ends a process that it cannot give a thread, and hangs in a
+ * child of a process whose threads have used it; a second one beside that of another library may end the process. Our own
+ * threads are a pool of idle workers. A caller takes those that it needs, starts those that are missing and brings all back, so
+ * two trainers have two teams, and callers that end leave nothing. A worker lives on its stack; nothing is allocated. It takes
+ * over its caller's affinity: else one that a pinned thread had started would stay on that core. A child of a fork forgets the
+ * pool. */
 #define _GNU_SOURCE
 #include "fbp.h"
 
