@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 
+pytest.importorskip("setuptools")  # whose flags tools/cross.py asks for
 ROOT = Path(__file__).parents[2]
 COMPILER = (sysconfig.get_config_var("CC") or "cc").split()[0]
 

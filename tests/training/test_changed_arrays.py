@@ -19,6 +19,9 @@ from fastbp.errors import FastbpError
 
 ROUNDS = 10
 
+# NumPy 2.5 warns of what the other thread does.
+pytestmark = pytest.mark.filterwarnings("ignore:Setting the (shape|dtype) on:DeprecationWarning")
+
 
 def values(a):
     """Write numbers that are not finite, no classes and no weights, then others."""
