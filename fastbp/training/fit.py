@@ -223,7 +223,25 @@ class NoBar:
         """Show how far many networks are."""
 
 
-class ProgressBar(NoBar):
+class _TqdmBar(NoBar):
+    """A bar on stderr."""
+
+    def __init__(self, total: int | None, unit: str) -> None:
+        from tqdm import tqdm  # type: ignore[import-untyped]
+
+        self._bar = tqdm(total=total, unit=unit, dynamic_ncols=True)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the bar as it is and go to the next line."""
+        self._bar.close()
+
+
+class ProgressBar(_TqdmBar):
     """A tqdm bar that names the epoch and shows its loss and accuracy.
 
     Parameters
@@ -235,22 +253,10 @@ class ProgressBar(NoBar):
     """
 
     def __init__(self, epochs: int, steps: int | None) -> None:
-        from tqdm import tqdm  # type: ignore[import-untyped]
-
+        super().__init__(None if steps is None else epochs * steps, "step")
         self._epochs, self._epoch = epochs, 1
         self._shown: dict[str, float] = {}
-        total = None if steps is None else epochs * steps
-        self._bar = tqdm(total=total, unit="step", dynamic_ncols=True)
         self._name_epoch()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Leave the bar as it is and go to the next line."""
-        self._bar.close()
 
     def advance(self, steps: int, **values: float) -> None:
         """Move by `steps` inside an epoch; the validation values are the last epoch's."""
@@ -274,7 +280,7 @@ class ProgressBar(NoBar):
         self._bar.set_description(f"epoch {self._epoch}/{self._epochs}", refresh=False)
 
 
-class NetworksBar(NoBar):
+class NetworksBar(_TqdmBar):
     """A tqdm bar over the epochs of many networks that counts those that are done.
 
     Parameters
@@ -284,20 +290,9 @@ class NetworksBar(NoBar):
     """
 
     def __init__(self, networks: int, epochs: int) -> None:
-        from tqdm import tqdm
-
+        super().__init__(epochs, "epoch")
         self._networks = networks
-        self._bar = tqdm(total=epochs, unit="epoch", dynamic_ncols=True)
         self.show(0, 0, 0)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Leave the bar as it is and go to the next line."""
-        self._bar.close()
 
     def show(self, epochs: int, done: int, failed: int) -> None:
         """Show how many epochs and networks are done, and how many of these failed."""
