@@ -53,7 +53,8 @@ MSVC = {
 # And team.c, which has flags of its own.
 CORE = ["src/dispatch.c", "src/fma.c", "src/memory.c", "src/threads.c"]
 # What the modules include; the compiler lists what goes into a kernel object.
-HEADERS = ["src/phases.h", "src/platform.h", *map(str, sorted(Path("src").glob("fbp*.h")))]
+HEADERS = ["src/phases.h", "src/platform.h", "src/x86.h"]
+HEADERS += map(str, sorted(Path("src").glob("fbp*.h")))
 RUNTIME = "fastbp.engine.runtime"  # the only extension that links the core
 MODULES = [f"fastbp.engine.{path.stem}" for path in sorted(Path("fastbp/engine").glob("*.pyx"))]
 # What every processor of the machine has, whatever CFLAGS say, and what a kernel set adds. Scalar
