@@ -77,6 +77,6 @@ def _pyplot() -> ModuleType:
         import matplotlib.pyplot as pyplot
     except ImportError as error:
         raise MissingDependencyError(
-            "plotting needs matplotlib: python -m pip install matplotlib"
+            'plotting needs matplotlib, which is not installed: pip install "fastbp[plot]"'
         ) from error
     return pyplot
