@@ -136,8 +136,8 @@ def importances(found: Sequence[Importance], measure: str) -> Figure:
     return figure
 
 
-def reliability(bins: Sequence[Bin], of: str) -> Figure:
-    """Draw the share of right answers over the probability, above the number of rows."""
+def reliability(bins: Sequence[Bin], event: str, share: str) -> Figure:
+    """Draw the share of rows in which an event came true over its probability, and their number."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, WIDTH))
@@ -146,12 +146,12 @@ def reliability(bins: Sequence[Bin], of: str) -> Figure:
     middles, shares = [b.probability for b in bins], np.array([b.share for b in bins])
     lines = np.abs(np.array([(b.low, b.high) for b in bins]).T - shares)
     above.errorbar(middles, shares, lines, fmt="o-", color=BLUE, ecolor=INK, elinewidth=1)
-    above.set(ylabel=f"share that is {of}", ylim=(-0.03, 1.03))
+    above.set(ylabel=share, ylim=(-0.03, 1.03))
     above.legend(loc="upper left")
     below.bar(
         [b.start for b in bins], [b.n_rows for b in bins], bins[0].width, align="edge", color=BLUE
     )
-    below.set(xlabel=f"predicted probability of {of}", ylabel="rows", xlim=(-0.03, 1.03))
+    below.set(xlabel=f"predicted probability of {event}", ylabel="rows", xlim=(-0.03, 1.03))
     below.locator_params("y", nbins=3, integer=True)
     return figure
 

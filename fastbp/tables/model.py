@@ -461,9 +461,7 @@ class TableModel:
         n = len(table)
         table, values = self._rows_with_target(table)
         if len(table) < n:
-            self.notes += (
-                f"{n - len(table)} of {n} rows have no {self.target_name!r}: left out",
-            )
+            self.notes += (f"{n - len(table)} of {n} rows have no {self.target_name!r}: left out",)
         if len(table) < 2:
             raise InputError(
                 f"{table.name}: got {len(table)} rows with a {self.target_name!r}, wanted 2 or more"
@@ -538,9 +536,11 @@ class TableModel:
         Without names to go by, a column less than in training is the target's.
         """
         inputs = set(self.columns.inputs)
-        if self.columns.has_header or inputs <= set(table.columns) and len(
-            table.columns
-        ) >= len(self._names):
+        if (
+            self.columns.has_header
+            or inputs <= set(table.columns)
+            and len(table.columns) >= len(self._names)
+        ):
             return table
         rest = tuple(name for name in self._names if name != self.target_name)
         for names in (self._names, rest):

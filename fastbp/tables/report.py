@@ -69,10 +69,11 @@ class _Report:
 
     def __init__(self, model: TableModel, parts: dict[str, Table]) -> None:
         self.model, self.parts = model, parts
-        self.target = shown(model.target_name)
+        self.scores = {part: model.evaluate(table) for part, table in parts.items()}
+        assert model.target is not None  # or there would be no scores
+        self.target, self.has_log = shown(model.target_name), model.target.log
         self.classes = model.target.classes if model.target.task == "classification" else ()
         self.labels = [shown(label, LONGEST_LABEL) for label in self.classes]
-        self.scores = {part: model.evaluate(table) for part, table in parts.items()}
         self.rows, self.y = {}, {}
         for part, table in parts.items():
             self.rows[part], self.y[part] = model.truth(table)
@@ -125,7 +126,7 @@ class _Report:
         if not len(y):
             return page.paragraph("None of the predicted values is finite.")
         # Where the logarithm was learned, it is what spreads the values over the figure.
-        log = self.model.target.log and bool((y > 0).all() and (values > 0).all())
+        log = self.has_log and bool((y > 0).all() and (values > 0).all())
         rows, left_out = f"{number(len(y))} test rows", int((~self.usable).sum())
         found = page.beside(
             self.figure(
@@ -167,21 +168,22 @@ class _Report:
         if not self.usable.any():
             return ""
         bins = reliability_bins(self.y["test"][self.usable], self.outputs[self.usable])
-        of = self.labels[1] if len(self.classes) == 2 else "right"
-        lines = [["probability", "rows", "mean probability", f"share that is {of}", "95% interval"]]
+        binary = len(self.classes) == 2
+        event = isolated(self.labels[1]) if binary else "the answer"
+        share = f"share that is {event if binary else 'right'}"
+        lines = [["probability", "rows", "mean probability", share, "95% interval"]]
         for b in bins:
             span = f"{b.start:.1f} to {b.start + b.width:.1f}"
             ends = f"{percent(b.low)} to {percent(b.high)}"
             lines.append([span, number(b.n_rows), percent(b.probability), percent(b.share), ends])
-        what = f"of {isolated(of)}" if len(self.classes) == 2 else "of the class that is answered"
         caption = (
-            f"How often rows with a probability {what} are so, with 95% intervals, and how many "
-            "rows there are. On the diagonal probabilities mean what they say."
+            f"How often rows with a predicted probability of {event} are so, with 95% intervals, "
+            "and how many rows there are. On the diagonal probabilities mean what they say."
         )
         gap = sum(b.n_rows * abs(b.share - b.probability) for b in bins)
         error = percent(gap / sum(b.n_rows for b in bins))
         return (
-            self.figure(figures.reliability(bins, of), "reliability", caption)
+            self.figure(figures.reliability(bins, event, share), "reliability", caption)
             + page.small(f"Mean distance from the diagonal (expected calibration error): {error}.")
             + page.folded("In numbers", page.table(lines, "Calibration"))
         )
@@ -190,7 +192,7 @@ class _Report:
         rows = np.flatnonzero(self.usable)
         if not len(rows):
             return ""
-        drawn, seed = len(rows) > IMPORTANCE_ROWS, self.model.seed
+        drawn, seed = len(rows) > IMPORTANCE_ROWS, self.model.seed or 0
         if drawn:
             rng = np.random.default_rng(seed)
             rows = np.sort(rng.choice(rows, IMPORTANCE_ROWS, replace=False))
