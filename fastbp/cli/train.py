@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "a .npz file, digits or mnist")  # fmt: skip
     add("--out", metavar="FILE", help="the model (DATASET.safetensors, in this folder)")
     add("--force", action="store_true", help="replace an output that is no model")
-    add("--quiet", action="store_true", help="no progress, no decisions: the scores alone")
+    add("--quiet", action="store_true", help="no progress and no table of the columns")
     add("--config", metavar="FILE", help="a TOML file whose keys are these options, such as "
         "learning-rate = 0.01; the command line wins")  # fmt: skip
     _add_data(parser)
