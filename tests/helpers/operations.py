@@ -107,6 +107,7 @@ MAKERS: dict[str, Callable[[World], Any]] = {
     "History": lambda w: w.trainer.history,
     "InverseTime": lambda w: fb.InverseTime(0.1, 0.1),
     "LBFGS": lambda w: fb.LBFGS(1e-6),
+    "LogCosine": lambda w: fb.LogCosine(0.1, 10),
     "Maxout": lambda w: fb.Network(3, [fb.Maxout(4)], seed=0).layers[0],
     "Network": lambda w: fb.Network(5, dense(), seed=0),
     "NoImprovement": lambda w: fb.NoImprovement(3, 0.1, monitor="loss"),

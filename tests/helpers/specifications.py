@@ -248,6 +248,9 @@ def constructors() -> dict[str, Specification]:
             power=option("positive", 0.5),
             end=option("number", 0.25),
         ),
+        "LogCosine": construct(
+            fb.LogCosine, **PER, total=option("count", 2), cycles=option("count", 2)
+        ),
         "Cosine": construct(fb.Cosine, **PER, total=option("count", 2), end=option("number", 0.25)),
         "Warmup": construct(fb.Warmup, after=option("number", 0.5), total=option("count", 2)),
         "ReduceOnPlateau": construct(
