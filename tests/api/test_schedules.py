@@ -255,8 +255,8 @@ def test_bad_options(make, match):
 def test_repr_is_the_call():
     for schedule in (
         fb.Step(0.1, 5), fb.Exponential(0.1, 0.9, "epoch"), fb.InverseTime(0.1, 2),
-        fb.Polynomial(0.1, 5), fb.Cosine(0.1, 5), fb.LogCosine(0.1, 5), fb.ReduceOnPlateau(0.1, patience=3),
-        fb.Warmup(fb.Cosine(0.1, 5), 3), fb.Warmup(0.2, 3),
+        fb.Polynomial(0.1, 5), fb.Cosine(0.1, 5), fb.LogCosine(0.1, 5),
+        fb.ReduceOnPlateau(0.1, patience=3), fb.Warmup(fb.Cosine(0.1, 5), 3), fb.Warmup(0.2, 3),
     ):  # fmt: skip
         again = eval(repr(schedule), vars(fb))
         assert repr(again) == repr(schedule)
