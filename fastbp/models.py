@@ -441,3 +441,54 @@ def _single_layer(
         return Trainer(network, loss, **{"batch_size": None, **options})
     except TypeError as error:
         raise ConfigError(f"options: got {sorted(options)}, wanted those of Trainer") from error
+
+
+def tabular_epochs(n_rows: int) -> int:
+    """Return how many epochs suit a table."""
+    return 30
+
+
+def tabular(
+    n_inputs: int,
+    n_outputs: int,
+    task: str,
+    *,
+    n_rows: int,
+    epochs: int | None = None,
+    hidden: Any = None,
+    activation: str | None = None,
+    dropout: float | None = None,
+    loss: Any = None,
+    optimizer: Any = None,
+    learning_rate: float | None = None,
+    rate_factor: float = 1.0,
+    momentum: float | None = None,
+    batch_size: int | None = None,
+    l2: float | None = None,
+    seed: int = 0,
+    n_threads: int | None = None,
+    preprocessing: Affine | None = None,
+) -> Trainer:
+    """Return a plain trainer with Adam."""
+    from .optimizers import AdamW
+    from .schedules import Cosine
+
+    classes = task == "classification"
+    layers = [Dense(units, activation or "relu", dropout=dropout or 0) for units in hidden or [128]]
+    layers.append(Dense(n_outputs, "softmax" if classes else "linear"))
+    network = Network(n_inputs, layers, seed=seed, preprocessing=preprocessing)
+    batch = batch_size or 32
+    rate = (0.003 if learning_rate is None else learning_rate) * rate_factor
+    steps = (epochs or tabular_epochs(n_rows)) * -(-n_rows // batch)
+    schedule = Cosine(rate, steps)
+    kind = {"sgd": SGD, None: AdamW, "adamw": AdamW}[optimizer]
+    more = {"momentum": momentum or 0.9} if kind is SGD else {}
+    return Trainer(
+        network,
+        loss or ("cross_entropy" if classes else "mse"),
+        kind(schedule, **more),
+        batch_size=batch,
+        l2=l2 or 0.0,
+        seed=seed,
+        n_threads=n_threads,
+    )

@@ -1,0 +1,7 @@
+"""Tables from files of any kind, ready for a model."""
+
+from .columns import Columns, Decision
+from .table import Table
+from .target import Target
+
+__all__ = ["Columns", "Decision", "Table", "Target"]
