@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 import fastbp as fb
 
 from ..errors import ConfigError
+from ..tables.wording import aligned, number
 
 __all__ = ["EXAMPLES", "add_arguments", "run"]
 
@@ -30,7 +31,7 @@ busy for all, and the median of a turn counts. bench/README.md has more shapes a
 RATE = 0.01
 TURNS = 9
 # Steps that all do without a look at the clock; so many rows are an epoch of fastbp.
-ROUND = 32
+ROUND = 8
 
 
 class Shape(NamedTuple):
@@ -71,16 +72,17 @@ def run(arguments: argparse.Namespace) -> None:
     if not 0 < arguments.seconds < np.inf:
         raise ConfigError(f"--seconds: got {arguments.seconds}, wanted a number > 0")
     fb.show_config()
-    print("\nmicroseconds of a step, median of turns; (n x): so many times as long as fastbp")
+    print("\nmicroseconds of a step: the median of turns; in brackets, how many times as long\n")
     share = arguments.seconds / len(SHAPES)
+    lines: list[list[str]] = []
     for shape in SHAPES:
         problem = _problem(shape)
-        contestants = {name: make(problem) for name, make in _makers()}
-        times = _times(contestants, share)
+        times = _times({name: make(problem) for name, make in _makers()}, share)
         own = times["fastbp"]
-        cells = [f"{name} {t * 1e6:.3g}" + (f" ({t / own:.3g} x)" if name != "fastbp" else "")
-                 for name, t in times.items()]  # fmt: skip
-        print(f"{shape!s:<26}{', '.join(cells)}", flush=True)
+        cells = [f"{number(t * 1e6)} ({number(t / own)} x)" for t in times.values()]
+        lines = lines or [["", *times]]
+        lines.append([str(shape), number(own * 1e6), *cells[1:]])
+    print("\n".join(aligned(lines)))
 
 
 def _problem(shape: Shape) -> Problem:

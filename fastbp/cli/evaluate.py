@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 
 from ..errors import ConfigError
 from .networkmodel import NetworkModel
@@ -11,7 +10,7 @@ from .options import add_reading, reading_of
 from .problem import is_arrays, load_arrays
 from .saved import load_model
 from .tablerows import network_rows, read_for
-from .train import MOST_COLUMNS
+from .train import screen_width
 
 __all__ = ["EXAMPLES", "add_arguments", "run"]
 
@@ -33,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Print the scores beside those of the simplest answer in training."""
     model, source = load_model(arguments.model), arguments.data
-    width = min(shutil.get_terminal_size().columns, MOST_COLUMNS)
+    width = screen_width()
     if isinstance(model, NetworkModel):
         if is_arrays(source):
             task = "classification" if model.has_classes else "regression"

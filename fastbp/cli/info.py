@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 from typing import Any
 
 import fastbp as fb
@@ -13,7 +12,7 @@ from ..tables.wording import shown
 from . import selfcheck
 from .networkmodel import NetworkModel
 from .saved import load_model
-from .train import MOST_COLUMNS, size_of
+from .train import screen_width, size_of
 
 __all__ = ["EXAMPLES", "add_arguments", "run"]
 
@@ -66,7 +65,7 @@ def _of_table(model: Any) -> None:
     print(f"target: {shown(model.target_name)}, {model.target.task}")
     if model.target.task == "classification":
         print(f"classes: {_some(model.target.classes)}")
-    print(model.columns.summary(min(shutil.get_terminal_size().columns, MOST_COLUMNS)))
+    print(model.columns.summary(screen_width()))
 
 
 def _of_training(model: Any) -> None:

@@ -42,7 +42,7 @@ class NetworkModel:
     def __init__(
         self,
         seed: int = 0,
-        validation_fraction: float = 0.15,
+        validation_fraction: float = 0.2,
         epochs: int | None = None,
         patience: int | None = None,
         n_threads: int | None = None,
@@ -150,8 +150,11 @@ class NetworkModel:
         """End training after the step that is running."""
         self._stopping.stop(reason)
 
-    def evaluate(self, rows: Arrays) -> Scores:
-        """Return the scores of rows; the baseline is that of the training, if it is known."""
+    def evaluate(self, rows: Arrays, strict: bool = True) -> Scores:
+        """Return the scores of rows; the baseline is that of the training, if it is known.
+
+        `strict` is as for a table; arrays have no cells of other kinds.
+        """
         if not self.has_classes:
             outputs = np.asarray(self.network.predict(rows.x), np.float64)
             if rows.classes:
@@ -190,7 +193,7 @@ class NetworkModel:
             raise ConfigError(f"model: got {last} outputs, wanted softmax or one sigmoid output")
         return outputs
 
-    def summary(self) -> str:
+    def summary(self, width: int = 100) -> str:
         """Return nothing: arrays need no decisions."""
         return ""
 

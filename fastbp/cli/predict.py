@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from numpy.typing import NDArray
 
+from ..datasets.table import position
 from ..errors import ConfigError
 from ..formats import atomicfile
 from .networkmodel import NetworkModel
@@ -93,9 +94,7 @@ def _first(table: Any, arguments: argparse.Namespace) -> list[Column]:
     if arguments.append:
         names = list(table.columns)
     elif arguments.ids is not None:
-        from ..tables.model import position_of
-
-        names = [table.columns[position_of(table, arguments.ids, "--ids")]]
+        names = [table.columns[position(table.columns, arguments.ids, table.name, "--ids")]]
     else:
         return []
     return [(name, _cells(table.frame[name])) for name in names]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, ShapeError
+from ..datasets.table import numbers, words
+from ..errors import ShapeError
 from ..network import Network
 from .networkmodel import NetworkModel
 from .problem import Arrays, array_inputs
@@ -25,9 +26,8 @@ def read_for(model: Any, source: str, reading: dict[str, Any]) -> Table:
     wanted: tuple[str, ...] = ()
     if isinstance(model, NetworkModel):
         wanted = tuple(model.network.columns or ())
-    elif model.columns.has_header:
-        wanted = tuple(model.columns.inputs)
-    if not isinstance(model, NetworkModel):
+    else:
+        wanted = tuple(model.columns.inputs) if model.record["header"] else ()
         reading = reading | {"missing": reading["missing"] or tuple(model.record["missing"])}
     return Table.read(source, column=wanted[0] if wanted else None, **reading)
 
@@ -38,10 +38,12 @@ def table_of_arrays(source: str, model: Any) -> Table:
 
     x = array_inputs(source, len(model.columns.inputs))
     frame = {str(i): column for i, column in enumerate(x.T.astype(np.float64))}
-    return Table(frame, source)
+    table = Table(frame, source)
+    table.has_header = False
+    return table
 
 
-def network_inputs(network: Network, table: Table) -> NDArray[np.float64]:
+def network_inputs(network: Network, table: Table) -> NDArray[Any]:
     """Return the columns of a table that a network takes: by their names, or as they lie.
 
     Raises
@@ -51,20 +53,7 @@ def network_inputs(network: Network, table: Table) -> NDArray[np.float64]:
     InputError
         A cell is missing or is no number.
     """
-    from ..tables.cells import numbers_of
-
-    names = _inputs_of(network, table)
-    found = np.empty((len(table), len(names)))
-    for i, name in enumerate(names):
-        numbers = numbers_of(table.frame[name], table.decimal)
-        missing = np.flatnonzero(table.frame[name].isna()) if numbers is not None else []
-        if numbers is None or len(missing):
-            what = "text" if numbers is None else f"nothing in row {missing[0] + 1}"
-            raise InputError(
-                f"{table.name}: column {name!r}: got {what}, wanted numbers without gaps"
-            )
-        found[:, i] = numbers[0]
-    return found
+    return numbers(table, _inputs_of(network, table))
 
 
 def _inputs_of(network: Network, table: Table) -> list[str]:
@@ -102,8 +91,7 @@ def network_rows(model: NetworkModel, table: Table) -> Arrays:
             raise ShapeError(f"{table.name}: got {len(rest)} columns that may be the target, wanted one")
         name = rest[0]
     x = network_inputs(network, table)
-    labels = table.frame[name].to_numpy()
     if model.has_classes:
-        classes, codes = np.unique(labels.astype(str), return_inverse=True)
+        classes, codes = np.unique(words(table, name), return_inverse=True)
         return Arrays(table.name, x, codes, tuple(classes.tolist()))
-    return Arrays(table.name, x, labels.astype(np.float32).reshape(-1, 1))
+    return Arrays(table.name, x, numbers(table, [name]))

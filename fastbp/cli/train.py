@@ -24,7 +24,7 @@ from .problem import files_of, require_table, is_arrays
 from .progress import Lines, draws_bar
 from .work import TEST_FRACTION, Work, work_of
 
-__all__ = ["EXAMPLES", "MOST_COLUMNS", "add_arguments", "run", "size_of"]
+__all__ = ["EXAMPLES", "add_arguments", "run", "screen_width", "size_of"]
 
 EXAMPLES = """examples:
   fastbp train digits
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "a .npz file, digits or mnist")  # fmt: skip
     add("--out", metavar="FILE", help="the model (DATASET.safetensors, in this folder)")
     add("--force", action="store_true", help="replace an output that is no model")
-    add("--quiet", action="store_true", help="no progress, no decisions: the scores alone")
+    add("--quiet", action="store_true", help="no progress and no table of the columns")
     add("--config", metavar="FILE", help="a TOML file whose keys are these options, such as "
         "learning-rate = 0.01; the command line wins")  # fmt: skip
     _add_data(parser)
@@ -212,7 +212,7 @@ class _Training:
             if interrupts.stopped:
                 print(f"interrupted in fold {i} of {k}: the model is that of this fold")
                 return
-            self._folds.append(self.model.evaluate(self.test))
+            self._folds.append(self.model.evaluate(self.test, strict=False))
 
     def _fit(
         self,
@@ -241,15 +241,15 @@ class _Training:
 
     def print_scores(self) -> None:
         """Print the scores of the test and the training rows beside the baseline."""
-        model, width = self.model, min(shutil.get_terminal_size().columns, MOST_COLUMNS)
-        train = model.evaluate(self.train)
+        model, width = self.model, screen_width()
+        train = model.evaluate(self.train, strict=False)
         model.record["scores"] = {"training": train.to_json()}
         if self._folds:
             print(_of_folds(self._folds))
         if self.test is None:
             print(train.text(width, name="training"))
             return
-        test = model.evaluate(self.test)
+        test = model.evaluate(self.test, self._arguments.test is not None)
         model.record["scores"]["test"] = test.to_json()
         print(test.text(width, training=train))
 
@@ -262,7 +262,7 @@ class Decisions:
 
     def on_fit_begin(self, trainer: Any, x: Any, y: Any, validation_data: Any) -> None:
         """Print, once."""
-        text = self._model.summary() if self._wanted else ""
+        text = self._model.summary(screen_width()) if self._wanted else ""
         self._wanted = False
         if text:
             print(text, flush=True)
@@ -294,6 +294,11 @@ def _draw(arguments: argparse.Namespace, training: _Training) -> None:
         page = report(model, training.train, training.test, command=arguments.line)
         atomicfile.write(arguments.report, page.encode())
         print(f"report written to {arguments.report}")
+
+
+def screen_width() -> int:
+    """Return how many columns what is printed may take."""
+    return min(shutil.get_terminal_size().columns, MOST_COLUMNS)
 
 
 def size_of(path: str | Path) -> str:

@@ -98,7 +98,8 @@ def _parts(n: int, codes: NDArray[Any] | None, arguments: argparse.Namespace) ->
     """Return the rows to train on and those to score on."""
     fraction = TEST_FRACTION if arguments.test_fraction is None else arguments.test_fraction
     rng = np.random.Generator(np.random.PCG64(arguments.seed))
-    return split.parts(n, fraction, rng, codes, "test_fraction")
+    # In the order of the file: whether numbers rise with the rows tells what they are.
+    return map(np.sort, split.parts(n, fraction, rng, codes, "test_fraction"))
 
 
 def _of_arrays(arguments: argparse.Namespace) -> Work:
@@ -156,11 +157,11 @@ def _counted(rows: Any, test: Any) -> str:
 
 def _of_table(arguments: argparse.Namespace) -> Work:
     from ..tables import Columns, Table, TableModel, Target
-    from ..tables.model import position_of
+    from ..datasets.table import position
 
     reading = reading_of(arguments)
     table = Table.read(arguments.dataset, column=arguments.target, **reading)
-    name = table.columns[position_of(table, arguments.target, "--target")]
+    name = table.columns[position(table.columns, arguments.target, table.name)]
     table, values, notes = _with_target(table, name)
     kind = Target(arguments.task, decimal=table.decimal).fit(values)
     classes = kind.task == "classification"
@@ -202,9 +203,9 @@ def _of_table(arguments: argparse.Namespace) -> Work:
 def _with_target(table: Any, name: str) -> tuple[Any, Any, tuple[str, ...]]:
     """Return the rows that have a target, the target, and how many have none."""
     from ..tables import Target
-    from ..tables.model import position_of
+    from ..datasets.table import position
 
-    column = table.columns[position_of(table, name)]
+    column = table.columns[position(table.columns, name, table.name)]
     there = np.asarray(Target.rows(table.frame[column]))
     n, n_there = len(table), int(there.sum())
     if n_there == n:
@@ -220,9 +221,9 @@ def _by_time(table: Any, arguments: argparse.Namespace) -> tuple[Any, Any, Any, 
     """Return the rows to train on, the later ones to validate on, the latest to score on."""
     from ..tables.cells import numbers_of
     from ..tables.dates import dates_of
-    from ..tables.model import position_of
+    from ..datasets.table import position
 
-    name = table.columns[position_of(table, arguments.time_column, "--time-column")]
+    name = table.columns[position(table.columns, arguments.time_column, table.name, "--time-column")]
     series = table.frame[name]
     numbers = numbers_of(series, table.decimal)
     times = dates_of(series) if numbers is None else numbers[0]
@@ -237,9 +238,9 @@ def _by_time(table: Any, arguments: argparse.Namespace) -> tuple[Any, Any, Any, 
     n = len(rows)
     fraction = TEST_FRACTION if arguments.test_fraction is None else arguments.test_fraction
     n_test = min(max(round(fraction * n), 1), n - 1)
-    n_held = round(0.15 * (n - n_test)) if n - n_test >= 10 else 0
+    n_held = round(0.2 * (n - n_test)) if n - n_test >= 10 else 0
     ends = n - n_test - n_held, n - n_test
-    parts = [table.take(part) for part in np.split(rows, ends)]
+    parts = [table.take(np.sort(part)) for part in np.split(rows, ends)]
     notes = [f"the test rows are the latest by {name!r}; the best epoch is told by those before"]
     if n < len(table):
         notes.append(f"{len(table) - n} rows have no {name!r}: left out")

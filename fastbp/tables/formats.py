@@ -114,8 +114,8 @@ def _json_frame(source: Source) -> Any:
         return library.DataFrame(found) if found and columns else library.DataFrame([found])
     if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
         raise InputError(
-            f"{source.name}: got a JSON {type(found).__name__}, wanted an object in each line, a list "
-            "of objects, or an object with a list for each column"
+            f"{source.name}: got a JSON {type(found).__name__}, wanted an object in each line, a "
+            "list of objects, or an object with a list for each column"
         )
     frame = library.json_normalize(found) if found else library.DataFrame()
     for name in frame.columns:

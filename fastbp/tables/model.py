@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from .. import _check, models
 from .._labels import numbered
 from ..callbacks import Callback
 from ..datasets import split
+from ..datasets.table import position
 from ..engine.config import __version__
 from ..errors import ConfigError, CorruptModelError, InputError, ShapeError, brief
 from ..formats import modelfile
@@ -110,7 +110,7 @@ class TableModel:
         ensemble: int = 1,
         seed: int = 0,
         *,
-        validation_fraction: float = 0.15,
+        validation_fraction: float = 0.2,
         epochs: int | None = None,
         patience: int | None = None,
         n_threads: int | None = None,
@@ -189,8 +189,7 @@ class TableModel:
         table, values = self._with_target(_table(train))
         self.target = Target(self._task, decimal=table.decimal).fit(values)
         self.columns.fit(table, self.target_name)
-        self._names = table.columns
-        self.notes += (self.target.note, *self.target.warnings)
+        self.notes += self.target.warnings
         held = None
         if validation is not None:
             held = self._known_rows(*self._with_target(_table(validation)))
@@ -269,8 +268,16 @@ class TableModel:
             )
         return self._of_rows(_table(table))
 
-    def evaluate(self, table: Any) -> Scores:
+    def evaluate(self, table: Any, strict: bool = True) -> Scores:
         """Return the scores of the rows that have a target.
+
+        Parameters
+        ----------
+        table : Table, frame or dict
+            With the column of the target.
+        strict : bool
+            As for `Columns.transform`: False for rows that were cut from the file of the training
+            rows.
 
         Raises
         ------
@@ -280,7 +287,7 @@ class TableModel:
             As for `predict`.
         """
         target, (table, y) = self._fitted(), self.truth(table)
-        outputs = self._of_rows(table)
+        outputs = self._of_rows(table, _check.flag(strict, "strict"))
         if target.task == "regression":
             return regression_scores(y, outputs, self.record["mean"])
         return classification_scores(y, outputs, target.classes, np.array(self.record["shares"]))
@@ -297,7 +304,7 @@ class TableModel:
             The model is not fitted, or the table has no column of the target.
         """
         target = self._fitted()
-        table, values = self._rows_with_target(self._named(_table(table)))
+        table, values = self._rows_with_target(_table(table))
         if target.task == "regression":
             return table, np.asarray(target.values(values), np.float64)
         codes = np.full(len(table), -1, np.int64)
@@ -306,17 +313,17 @@ class TableModel:
             codes[known] = target.transform(values.iloc[known])
         return table, codes
 
-    def summary(self) -> str:
-        """Return what becomes of each column, and what the target is.
+    def summary(self, width: int = 100) -> str:
+        """Return what becomes of each column, as a table of text of at most `width` columns.
+
+        What the target is says ``target.note``.
 
         Raises
         ------
         ConfigError
             `fit` has not got so far.
         """
-        if self.target is None:
-            raise ConfigError("model: got one without columns and target, wanted fit first")
-        return f"{self.columns.summary()}\n{self.target.note}"
+        return self.columns.summary(width)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a safetensors file; `TableModel.load` reads it back.
@@ -340,11 +347,10 @@ class TableModel:
             architectures.append(architecture)
             tensors |= {f"networks.{i}.{name}": array for name, array in of_network.items()}
             tensors |= {f"histories.{i}.{name}": np.array(c) for name, c in history.items()}
-        tensors |= {f"columns.{name}": array for name, array in self.columns.tensors().items()}
+        tensors |= self.columns.tensors()
         table = {
             "version": VERSION,
             "columns": self.columns.to_json(),
-            "names": list(self._names),
             "target": target.to_json(),
             "target_name": self.target_name,
             "stopped": [history.stopped for history in self.histories],
@@ -400,20 +406,19 @@ class TableModel:
         parts = _Parts(tensors)
         record = table["record"]
         model = cls(table["target_name"], ensemble=len(architecture["networks"]))
-        model.columns = Columns.from_json(table["columns"], parts.of("columns"))
+        model.columns = Columns.from_json(table["columns"], parts.of("columns."))
         model.target = Target.from_json(table["target"])
         model.target_name = str(table["target_name"])
         model.seed = int(record["seed"])
-        model._names = tuple(map(str, table["names"]))
         model.notes, model.record = tuple(map(str, table["notes"])), dict(record)
         model.best_epochs = tuple(map(int, table["best_epochs"]))
         described = architecture["networks"]
         for i, (each, stopped) in enumerate(zip(described, table["stopped"], strict=True)):
-            network = _rebuilt(each, parts.of(f"networks.{i}"))
+            network = _rebuilt(each, parts.of("networks.", i))
             wanted = model.columns.n_outputs, model._n_outputs
             if (network.n_inputs, network.n_outputs) != wanted:
                 raise ValueError(f"networks[{i}] does not fit columns and target")
-            columns = {name: c.tolist() for name, c in parts.of(f"histories.{i}").items()}
+            columns = {name: c.tolist() for name, c in parts.of("histories.", i).items()}
             epochs = max(map(len, columns.values()), default=0)
             if any(len(column) != epochs for column in columns.values()):
                 raise ValueError(f"histories[{i}] has columns of different lengths")
@@ -457,11 +462,13 @@ class TableModel:
     def _with_target(self, table: Table) -> tuple[Table, Any]:
         """Return the rows of a table to train on that have a target, and the target of these."""
         if self.target_name is None:
-            self.target_name = table.columns[position_of(table, self._wanted)]
+            self.target_name = table.columns[position(table.columns, self._wanted, table.name)]
         n = len(table)
         table, values = self._rows_with_target(table)
         if len(table) < n:
-            self.notes += (f"{n - len(table)} of {n} rows have no {self.target_name!r}: left out",)
+            self.notes += (
+                f"{n - len(table)} of {n} rows have no {self.target_name!r}: left out",
+            )
         if len(table) < 2:
             raise InputError(
                 f"{table.name}: got {len(table)} rows with a {self.target_name!r}, wanted 2 or more"
@@ -469,7 +476,7 @@ class TableModel:
         return table, values
 
     def _rows_with_target(self, table: Table) -> tuple[Table, Any]:
-        name = table.columns[position_of(table, self.target_name)]
+        name = table.columns[position(table.columns, self.target_name, table.name)]
         there = np.asarray(Target.rows(table.frame[name]))
         if not there.all():
             table = table.take(np.flatnonzero(there))
@@ -481,7 +488,7 @@ class TableModel:
         if target.task == "classification":
             known = np.flatnonzero(np.asarray(target.known(values)))
             table, values = table.take(known), values.iloc[known]
-        return self.columns.transform(table), target.transform(values)
+        return self.columns.transform(table, strict=False), target.transform(values)
 
     def _examples(
         self, x: NDArray[Any], y: NDArray[Any], held: tuple[NDArray[Any], NDArray[Any]] | None
@@ -491,7 +498,8 @@ class TableModel:
             return (x, y), held if held is not None and len(held[1]) else None
         rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self._seed(), 0])))
         codes = numbered(y, "y") if self._classes else None
-        train, out = split.parts(len(y), self._fraction, rng, codes, "validation_fraction")
+        parts = split.parts(len(y), self._fraction, rng, codes, "validation_fraction")
+        train, out = map(np.sort, parts)
         return (x[train], y[train]), (x[out], y[out])
 
     def _seed(self) -> int:
@@ -510,6 +518,7 @@ class TableModel:
             "rows": n,
             "validation_rows": 0 if held is None else len(held[1]),
             "seed": self.seed,
+            "header": table.has_header,
             "missing": list(table.options.get("missing", ())),
             "options": {name: _plain(value) for name, value in self._options.items()},
             "versions": {"fastbp": __version__, "numpy": np.__version__},
@@ -527,31 +536,8 @@ class TableModel:
         self.notes += tuple(dict.fromkeys(note for trained in found for note in trained.notes))
         self.record["epochs"] = [history.epochs for history in self.histories]
 
-    def _of_rows(self, table: Table) -> NDArray[np.float64]:
-        return self.outputs(self.columns.transform(self._named(table)))
-
-    def _named(self, table: Table) -> Table:
-        """Return the table with the names of the training, if neither has names of its own.
-
-        Without names to go by, a column less than in training is the target's.
-        """
-        inputs = set(self.columns.inputs)
-        if (
-            self.columns.has_header
-            or inputs <= set(table.columns)
-            and len(table.columns) >= len(self._names)
-        ):
-            return table
-        rest = tuple(name for name in self._names if name != self.target_name)
-        for names in (self._names, rest):
-            if len(names) == len(table.columns):
-                frame = table.frame.copy()
-                frame.columns = list(names)
-                return Table(frame, table.name)
-        raise ShapeError(
-            f"{table.name}: got {len(table.columns)} columns without names, wanted {len(rest)}, "
-            f"or {len(self._names)} with that of the target"
-        )
+    def _of_rows(self, table: Table, strict: bool = True) -> NDArray[np.float64]:
+        return self.outputs(self.columns.transform(table, strict))
 
 
 class _Parts:
@@ -560,45 +546,12 @@ class _Parts:
     def __init__(self, tensors: Mapping[str, NDArray[Any]]) -> None:
         self.left = dict(tensors)
 
-    def of(self, prefix: str) -> dict[str, NDArray[Any]]:
-        """Take out those below a prefix."""
-        names = [name for name in self.left if name.startswith(f"{prefix}.")]
-        return {name[len(prefix) + 1 :]: self.left.pop(name) for name in names}
-
-
-def position_of(table: Table, column: str | int | None, option: str = "target") -> int:
-    """Return where a column is, given by name or position; None is the last one.
-
-    `option` is what errors call it.
-
-    Raises
-    ------
-    ConfigError
-        There is no such column.
-    """
-    names = table.columns
-    if column is None:
-        return len(names) - 1
-    if isinstance(column, bool) or not isinstance(column, str | int):
-        raise ConfigError(f"{option}: got {brief(column)}, wanted the name or position of a column")
-    if str(column) in names:
-        return names.index(str(column))
-    try:
-        position = int(column)
-    except ValueError:
-        position = len(names)
-    if not -len(names) <= position < len(names):
-        near = difflib.get_close_matches(str(column), names, 3)
-        hint = f"near it: {', '.join(map(repr, near))}" if near else f"there are: {_some(names)}"
-        raise ConfigError(
-            f"{option}: got {brief(column)}, wanted a column of {table.name} by name or position; "
-            f"{hint}"
-        )
-    return position % len(names)
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    def of(self, prefix: str, index: int | None = None) -> dict[str, NDArray[Any]]:
+        """Take out those whose names begin so; with an index without this beginning."""
+        begin = prefix if index is None else f"{prefix}{index}."
+        names = [name for name in self.left if name.startswith(begin)]
+        cut = 0 if index is None else len(begin)
+        return {name[cut:]: self.left.pop(name) for name in names}
 
 
 def _table(value: Any) -> Table:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import _check
 from ..errors import ConfigError, DTypeError, InputError, brief
 from .formats import kind_of, rows_as_text, typed_frame
 from .libraries import pandas
-from .reading import TextOptions, read_text
+from .reading import TextOptions, TextTable, read_text
 from .source import Source
 
 __all__ = ["Table"]
@@ -56,6 +58,8 @@ class Table:
         self.options: dict[str, Any] = {}
         self.decimal = "."
         self.has_header = True
+        self._text: TextTable | None = None
+        self._rows: Any = None
         self.frame, notes = _with_plain_names(_as_pandas(frame))
         self.notes = tuple(notes)
 
@@ -147,6 +151,7 @@ class Table:
         table = cls(found.frame.set_axis(list(layout.names), axis=1), source.name)
         table.notes = (*notes, *found.notes, *table.notes)
         table.decimal, table.has_header = layout.decimal, layout.has_header
+        table._text = found
         table.options = {"decimal": layout.decimal, "header": layout.has_header}
         if options.missing:
             table.options["missing"] = options.missing
@@ -175,13 +180,31 @@ class Table:
         rows : array_like or slice
             Their numbers, or a bool for each row.
         """
-        import numpy as np
-
         chosen = rows if isinstance(rows, slice) else np.asarray(rows)
-        table = Table.__new__(Table)
-        table.__dict__.update(self.__dict__)
+        table = copy.copy(self)
         table.frame = self.frame.iloc[chosen].reset_index(drop=True)
+        before = np.arange(len(self)) if self._rows is None else self._rows
+        table._rows = before[chosen]
         return table
+
+    def place(self, row: int) -> str:
+        """Return where a row stands in the file, for a message.
+
+        Parameters
+        ----------
+        row : int
+            Its number, from 0.
+
+        Returns
+        -------
+        str
+            Such as "data.csv, line 3"; for what is no text "data.parquet, row 1", from 0.
+        """
+        if self._rows is not None:
+            row = int(self._rows[row])
+        if self._text is None:
+            return f"{self.name}, row {row}"
+        return f"{self.name}, line {self._text.line(row)}"
 
     def __repr__(self) -> str:
         """Return the name and the size."""

@@ -107,6 +107,7 @@ MAKERS: dict[str, Callable[[World], Any]] = {
     "History": lambda w: w.trainer.history,
     "InverseTime": lambda w: fb.InverseTime(0.1, 0.1),
     "LBFGS": lambda w: fb.LBFGS(1e-6),
+    "LogCosine": lambda w: fb.LogCosine(0.1, 10),
     "Maxout": lambda w: fb.Network(3, [fb.Maxout(4)], seed=0).layers[0],
     "Network": lambda w: fb.Network(5, dense(), seed=0),
     "NoImprovement": lambda w: fb.NoImprovement(3, 0.1, monitor="loss"),
@@ -180,6 +181,8 @@ FUNCTIONS: dict[str, Callable[[World], Any]] = {
     "metrics.resolve": lambda w: fb.metrics.resolve(["f1"]),
     "metrics.rmse": lambda w: fb.metrics.rmse(w.numbers, w.numbers),
     "metrics.top_k": lambda w: fb.metrics.top_k(w.y, w.numbers, k=2),
+    "models.tabular": lambda w: fb.models.tabular(5, 3, "classification", n_rows=40),
+    "models.tabular_epochs": lambda w: fb.models.tabular_epochs(40),
     "preprocess.labels": lambda w: fb.preprocess.labels(w.numbers),
     "preprocess.one_hot": lambda w: fb.preprocess.one_hot(w.y),
     "preprocess.polynomial_features": lambda w: fb.preprocess.polynomial_features(w.numbers, 2),
@@ -190,7 +193,7 @@ FUNCTIONS |= {
 } | {
     f"models.{name}": lambda w, name=name: getattr(fb.models, name)(5, 3)
     for name in fb.models.__all__
-    if name != "NoMistakes"
+    if name not in ("NoMistakes", "tabular", "tabular_epochs")
 }
 
 METHODS: dict[str, Callable[[Any, World], Any]] = {

@@ -248,6 +248,9 @@ def constructors() -> dict[str, Specification]:
             power=option("positive", 0.5),
             end=option("number", 0.25),
         ),
+        "LogCosine": construct(
+            fb.LogCosine, **PER, total=option("count", 2), cycles=option("count", 2)
+        ),
         "Cosine": construct(fb.Cosine, **PER, total=option("count", 2), end=option("number", 0.25)),
         "Warmup": construct(fb.Warmup, after=option("number", 0.5), total=option("count", 2)),
         "ReduceOnPlateau": construct(
@@ -605,6 +608,31 @@ def calls() -> dict[str, Specification]:
             {"value": option("number", 0.5, named="learning_rate")},
             lambda _, value, kind=kind: setattr(kind(), "learning_rate", value),
         )
+    found["models.tabular_epochs"] = construct(models.tabular_epochs, n_rows=option("count", 2))
+    tabular = {name: option("count", 2, optional=True) for name in ("epochs", "batch_size")}
+    tabular |= {name: option("number", 0.5, optional=True) for name in ("learning_rate", "l2")}
+    tabular |= {name: option("count", 2) for name in ("n_inputs", "n_outputs", "n_rows")}
+
+    def both(_, loss, label_smoothing, **arguments):  # which exclude each other
+        models.tabular(**arguments, label_smoothing=label_smoothing)
+        return models.tabular(**arguments, loss=loss)
+
+    tabular |= dict(
+        task=option("name", "classification"),
+        hidden=option("object", [2], optional=True, expects={"empty": "either"}),
+        activation=option("name", "tanh", optional=True),
+        dropout=option("below one", 0.5, optional=True),
+        loss=option("name", "cross_entropy", optional=True),
+        label_smoothing=option("below one", 0.5, optional=True),
+        optimizer=option("name", "sgd", optional=True),
+        rate_factor=option("positive", 0.5),
+        momentum=option("below one", 0.5, optional=True),
+        clip_norm=option("positive", 0.5, optional=True),
+        dtype=option("dtype", "float64"),
+        preprocessing=option("object", preprocess.Center().fit(X[:, :2]), optional=True),
+        seed=option("seed", 2),
+    )
+    found["models.tabular"] = Specification(tabular, both)
     for name in (
         "linear_regression",
         "logistic_regression",
