@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import pairwise
 from statistics import median
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -56,7 +57,12 @@ class Problem(NamedTuple):
     weights: list[tuple[NDArray[Any], NDArray[Any]]]
 
 
-SHAPES = [Shape(8, 16, 3, 8), Shape(64, 64, 10, 32), Shape(784, 128, 10, 64), Shape(784, 512, 10, 256)]  # fmt: skip
+SHAPES = [
+    Shape(8, 16, 3, 8),
+    Shape(64, 64, 10, 32),
+    Shape(784, 128, 10, 64),
+    Shape(784, 512, 10, 256),
+]
 # Does so many rounds of steps.
 Steps = Callable[[int], None]
 
@@ -91,7 +97,7 @@ def _problem(shape: Shape) -> Problem:
     y = rng.integers(0, shape.outputs, shape.batch)
     widths = shape.inputs, shape.hidden, shape.outputs
     weights = []
-    for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
+    for n_in, n_out in pairwise(widths):
         scale = np.float32(np.sqrt(2 / n_in))
         weight = rng.standard_normal((n_in, n_out), np.float32) * scale
         weights.append((weight, np.zeros(n_out, np.float32)))
@@ -194,7 +200,8 @@ def _sklearn(problem: Problem) -> Steps:
 def _torch(problem: Problem) -> Steps:
     torch = import_module("torch")
     x, y = torch.from_numpy(problem.x), torch.from_numpy(problem.y)
-    parameters = [torch.from_numpy(a.copy()).requires_grad_() for pair in problem.weights for a in pair]  # fmt: skip
+    arrays = [array.copy() for pair in problem.weights for array in pair]
+    parameters = [torch.from_numpy(array).requires_grad_() for array in arrays]
     w1, b1, w2, b2 = parameters
     optimizer = torch.optim.SGD(parameters, RATE)
 

@@ -19,7 +19,7 @@ EXAMPLES = """examples:
   fastbp demo
   fastbp demo --seed 3 --show 8
 """
-LESSON = '''The same in Python:
+LESSON = """The same in Python:
 
     x, y = fb.datasets.load_digits()
     network = fb.Network(64, [fb.Dense(64, "relu"), fb.Dense(10, "softmax")], seed=0)
@@ -27,7 +27,7 @@ LESSON = '''The same in Python:
 
 and from the command line:
 
-    fastbp train digits'''
+    fastbp train digits"""
 # From paper to ink; in plain ASCII where the terminal has no blocks.
 BLOCKS, ASCII = " ░▒▓█", " .:*#"
 PICTURES_IN_A_ROW = 4

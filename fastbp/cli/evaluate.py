@@ -44,7 +44,9 @@ def run(arguments: argparse.Namespace) -> None:
         print(model.evaluate(rows).text(width, name="rows"))
         return
     if is_arrays(source):
-        raise ConfigError(f"data: got {source}, wanted a table with the column {model.target_name!r}")
+        raise ConfigError(
+            f"data: got {source}, wanted a table with the column {model.target_name!r}"
+        )
     table = read_for(model, source, reading_of(arguments))
     scores = model.evaluate(table)
     without = len(table) - scores.n_rows

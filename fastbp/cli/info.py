@@ -45,7 +45,10 @@ def run(arguments: argparse.Namespace) -> None:
         return
     model = load_model(arguments.model)
     print(f"{arguments.model}: {size_of(arguments.model)}")
-    (_of_network if isinstance(model, NetworkModel) else _of_table)(model)
+    if isinstance(model, NetworkModel):
+        _of_network(model)
+    else:
+        _of_table(model)
     _of_training(model)
 
 

@@ -15,8 +15,10 @@ __all__ = ["require_output", "require_outputs"]
 def _is_picture(path: Path) -> bool:
     with open(path, "rb") as file:
         head = file.read(256)
-    return head.startswith((b"\x89PNG", b"%PDF", b"\xff\xd8\xff")) or b"<svg" in head or (
-        head.startswith(b"<?xml")
+    return (
+        head.startswith((b"\x89PNG", b"%PDF", b"\xff\xd8\xff"))
+        or b"<svg" in head
+        or (head.startswith(b"<?xml"))
     )
 
 

@@ -32,7 +32,7 @@ EXAMPLES = """examples:
       all columns of the input, then the prediction
 """
 
-Column = tuple[str, Sequence[Any]]
+Column = tuple[str, Iterable[Any]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +77,10 @@ def _columns(model: Any, arguments: argparse.Namespace) -> list[Column]:
         table = read_for(model, arguments.data, reading_of(arguments))
         first = _first(table, arguments)
         if isinstance(model, NetworkModel):
-            return [*first, *_of_network(model, network_inputs(model.network, table), arguments.proba)]
+            return [
+                *first,
+                *_of_network(model, network_inputs(model.network, table), arguments.proba),
+            ]
     taken = {name for name, _ in first}
     if arguments.proba:
         shares = model.predict_proba(table)

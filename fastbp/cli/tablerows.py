@@ -88,7 +88,9 @@ def network_rows(model: NetworkModel, table: Table) -> Arrays:
     rest = [column for column in table.columns if column not in features]
     if name not in rest:
         if len(rest) != 1:
-            raise ShapeError(f"{table.name}: got {len(rest)} columns that may be the target, wanted one")
+            raise ShapeError(
+                f"{table.name}: got {len(rest)} columns that may be the target, wanted one"
+            )
         name = rest[0]
     x = network_inputs(network, table)
     if model.has_classes:

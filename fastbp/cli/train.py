@@ -6,7 +6,6 @@ import argparse
 import io
 import shutil
 import time
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from ..history import History
 from .interrupts import Interrupts, stoppable
 from .options import add_reading, positive, widths
 from .output import require_outputs
-from .problem import files_of, require_table, is_arrays
+from .problem import files_of
 from .progress import Lines, draws_bar
 from .work import TEST_FRACTION, Work, work_of
 
@@ -60,7 +59,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("what is learnt from what").add_argument
     add("--target", metavar="COLUMN", help="to predict: a name or a position (the last column)")
     add("--task", choices=TASKS, help="what the target is (text and few integers are classes)")
-    several = {"action": "append", "default": [], "metavar": "COLUMNS"}
+    several: dict[str, Any] = {"action": "append", "default": [], "metavar": "COLUMNS"}
     add("--drop", **several, help="leave these out: names with commas between; may be repeated")
     add("--features", **several, help="use these alone (all but the target)")
     add("--categorical", **several, help="take these for categories")
@@ -87,7 +86,9 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     add("--momentum", type=float, metavar="X", help="of sgd")
     add("--l2", type=float, metavar="X", help="penalty on weights")
     add("--dropout", type=float, metavar="X", help="share of hidden units left out of each step")
-    patience = "end after N epochs without an improvement; the best epoch counts in any case (never)"
+    patience = (
+        "end after N epochs without an improvement; the best epoch counts in any case (never)"
+    )
     add("--patience", type=positive, metavar="N", help=patience)
     ensemble = "networks of different seeds, averaged (%(default)s)"
     add("--ensemble", type=positive, default=1, metavar="N", help=ensemble)
@@ -134,7 +135,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def default_out(source: str) -> str:
-    """Return the name of the model of a data set: in this folder, without the suffixes of tables."""
+    """Return the name of a data set's model: in this folder, without the suffixes of tables."""
     if source == "-":
         return "model.safetensors"
     path = Path(source)

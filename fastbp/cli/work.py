@@ -123,9 +123,7 @@ def _of_arrays(arguments: argparse.Namespace) -> Work:
     kind = f"{len(rows.classes)} classes" if rows.classes else "regression"
     features = f"{rows.x.shape[1]} features"
     title = f"{source}: {_counted(rows, test)}, {features}, {kind}"
-    return Work(
-        title, (), lambda: NetworkModel(**options), rows, None, test, codes
-    )
+    return Work(title, (), lambda: NetworkModel(**options), rows, None, test, codes)
 
 
 def require_alone(arguments: argparse.Namespace, source: str) -> None:
@@ -150,14 +148,16 @@ def _test_arrays(path: str, rows: Arrays, task: str | None) -> Arrays:
 
 
 def _counted(rows: Any, test: Any) -> str:
-    return f"{len(rows)} training rows" if test is None else (
-        f"{len(rows)} training and {len(test)} test rows"
+    return (
+        f"{len(rows)} training rows"
+        if test is None
+        else (f"{len(rows)} training and {len(test)} test rows")
     )
 
 
 def _of_table(arguments: argparse.Namespace) -> Work:
-    from ..tables import Columns, Table, TableModel, Target
     from ..datasets.table import position
+    from ..tables import Columns, Table, TableModel, Target
 
     reading = reading_of(arguments)
     table = Table.read(arguments.dataset, column=arguments.target, **reading)
@@ -178,7 +178,7 @@ def _of_table(arguments: argparse.Namespace) -> Work:
         a, b = _parts(len(table), codes, arguments)
         table, test = table.take(a), table.take(b)
         codes = None if codes is None else codes[a]
-    chosen = {
+    chosen: dict[str, Any] = {
         option: names_of(getattr(arguments, argument), table.columns)
         for option, argument in (
             ("drop", "drop"),
@@ -202,8 +202,8 @@ def _of_table(arguments: argparse.Namespace) -> Work:
 
 def _with_target(table: Any, name: str) -> tuple[Any, Any, tuple[str, ...]]:
     """Return the rows that have a target, the target, and how many have none."""
-    from ..tables import Target
     from ..datasets.table import position
+    from ..tables import Target
 
     column = table.columns[position(table.columns, name, table.name)]
     there = np.asarray(Target.rows(table.frame[column]))
@@ -219,11 +219,13 @@ def _with_target(table: Any, name: str) -> tuple[Any, Any, tuple[str, ...]]:
 
 def _by_time(table: Any, arguments: argparse.Namespace) -> tuple[Any, Any, Any, tuple[str, ...]]:
     """Return the rows to train on, the later ones to validate on, the latest to score on."""
+    from ..datasets.table import position
     from ..tables.cells import numbers_of
     from ..tables.dates import dates_of
-    from ..datasets.table import position
 
-    name = table.columns[position(table.columns, arguments.time_column, table.name, "--time-column")]
+    name = table.columns[
+        position(table.columns, arguments.time_column, table.name, "--time-column")
+    ]
     series = table.frame[name]
     numbers = numbers_of(series, table.decimal)
     times = dates_of(series) if numbers is None else numbers[0]

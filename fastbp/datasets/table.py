@@ -104,9 +104,7 @@ def position(
     if target is None:
         return len(columns) - 1
     if isinstance(target, bool | np.bool_) or not isinstance(target, str | int | np.integer):
-        raise ConfigError(
-            f"{option}: got {brief(target)}, wanted the name or position of a column"
-        )
+        raise ConfigError(f"{option}: got {brief(target)}, wanted the name or position of a column")
     if isinstance(target, str) and target in columns:
         return columns.index(target)
     try:
@@ -116,7 +114,9 @@ def position(
     if not -len(columns) <= place < len(columns):
         near = difflib.get_close_matches(str(target), columns, 3)
         names = ", ".join(columns[:12]) + (", ..." if len(columns) > 12 else "")
-        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"wanted one of: {names}"
+        hint = (
+            f"did you mean {' or '.join(map(repr, near))}?" if near else f"wanted one of: {names}"
+        )
         raise ConfigError(f"{path}: {option}: got no column {brief(target)}, {hint}")
     return place % len(columns)
 

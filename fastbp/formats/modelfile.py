@@ -3,8 +3,9 @@
 Knows files, and layers as JSON describes them, not networks. The metadata holds ``format``
 ("fastbp"), ``format_version``, ``architecture`` (JSON), in a checkpoint ``training`` (JSON), in a
 model of a table ``table`` (JSON), and ``sha256``, a SHA-256 over the others, the names, dtypes and
-shapes of the tensors and their bytes, so any changed byte is found. Nothing is unpickled. The library safetensors is imported when a file
-is read or written; `tensorfile` stands in for it where that fails.
+shapes of the tensors and their bytes, so any changed byte is found. Nothing is unpickled. The
+library safetensors is imported when a file is read or written; `tensorfile` stands in for it where
+that fails.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def is_number(cell: str, decimal: str = ".") -> bool:
 
 def is_nothing(cell: str) -> bool:
     """Return whether a cell stands for nothing in a column of numbers: a dash, a dot, infinity."""
-    return bool(re.fullmatch(_NO_NUMBER, cell))
+    return bool(re.fullmatch(NO_NUMBER, cell))
 
 
 def is_missing(series: Any) -> NDArray[np.bool_]:

@@ -17,7 +17,7 @@ from ..callbacks import Callback
 from ..datasets import split
 from ..datasets.table import position
 from ..engine.config import __version__
-from ..errors import ConfigError, CorruptModelError, InputError, ShapeError, brief
+from ..errors import ConfigError, CorruptModelError, InputError, brief
 from ..formats import modelfile
 from ..history import History
 from ..network import Network, _rebuilt
@@ -71,8 +71,8 @@ class TableModel:
     ----------
     columns : Columns
         Fitted by `fit`.
-    target : Target or None
-        Fitted by `fit`; None before.
+    target : Target
+        Fitted by `fit`.
     target_name : str or None
         The column that is predicted.
     networks : tuple of Network
@@ -121,9 +121,10 @@ class TableModel:
         if columns is not None and not isinstance(columns, Columns):
             raise ConfigError(f"columns: got {brief(columns)}, wanted a Columns, or None")
         self._wanted, self._task = target, task
-        self.seed = _check.seed(seed)
-        if self.seed is None:
+        found = _check.seed(seed)
+        if found is None:
             raise ConfigError("seed: got None, wanted an integer >= 0, from which all follows")
+        self.seed = found
         self._ensemble = _check.positive_int(ensemble, "ensemble")
         self._fraction = _check.share(validation_fraction, "validation_fraction")
         self._wanted_epochs = _check.optional_int(epochs, "epochs")
@@ -136,7 +137,7 @@ class TableModel:
 
     def _forget(self) -> None:
         self.epochs = self._wanted_epochs
-        self.target: Target | None = None
+        self.target = Target(self._task)
         self.target_name: str | None = None
         self.networks: tuple[Network, ...] = ()
         self.histories: tuple[History, ...] = ()
@@ -196,13 +197,14 @@ class TableModel:
         y = self.target.transform(values)
         x, xy = self._examples(self.columns.transform(table), y, held)
         self._note_training(table, y, xy)
-        self.epochs = self._wanted_epochs or models.tabular_epochs(len(x[1]))
+        epochs = self._wanted_epochs or models.tabular_epochs(len(x[1]))
+        self.epochs = epochs
         networks = Networks(
             self._n_outputs,
             self.target.task,
             self._ensemble,
             self.seed,
-            self.epochs,
+            epochs,
             self._patience,
             self._n_threads,
             self._options,
@@ -230,7 +232,8 @@ class TableModel:
             What ``columns.transform`` returns.
         """
         target = self._fitted()
-        outputs = np.mean([network.predict(x) for network in self.networks], axis=0, dtype=float)
+        found = [network.predict(x) for network in self.networks]
+        outputs: NDArray[np.float64] = np.mean(found, axis=0, dtype=np.float64)
         if target.task == "classification":
             return outputs
         return np.asarray(target.in_units(outputs[:, 0]), np.float64)
@@ -341,7 +344,8 @@ class TableModel:
 
     def _packed(self) -> tuple[dict[str, Any], modelfile.Tensors, None, dict[str, Any]]:
         """Return what `modelfile.write` takes."""
-        target, tensors, architectures = self._fitted(), {}, []
+        target, architectures = self._fitted(), []
+        tensors: modelfile.Tensors = {}
         for i, (network, history) in enumerate(zip(self.networks, self.histories, strict=True)):
             architecture, of_network = network._packed()
             architectures.append(architecture)
@@ -440,24 +444,18 @@ class TableModel:
 
     @property
     def _classes(self) -> tuple[str, ...]:
-        target = self._target()
+        target = self.target
         return tuple(target.classes) if target.task == "classification" else ()
 
     @property
     def _n_outputs(self) -> int:
         return len(self._classes) or 1
 
-    def _target(self) -> Target:
-        if self.target is None:
-            raise ConfigError("model: got one that is not fitted, wanted fit first")
-        return self.target
-
     def _fitted(self) -> Target:
         """Return the target of a model that has networks."""
-        target = self._target()
         if not self.networks:
             raise ConfigError("model: got one without networks, wanted fit first")
-        return target
+        return self.target
 
     def _with_target(self, table: Table) -> tuple[Table, Any]:
         """Return the rows of a table to train on that have a target, and the target of these."""
@@ -466,9 +464,7 @@ class TableModel:
         n = len(table)
         table, values = self._rows_with_target(table)
         if len(table) < n:
-            self.notes += (
-                f"{n - len(table)} of {n} rows have no {self.target_name!r}: left out",
-            )
+            self.notes += (f"{n - len(table)} of {n} rows have no {self.target_name!r}: left out",)
         if len(table) < 2:
             raise InputError(
                 f"{table.name}: got {len(table)} rows with a {self.target_name!r}, wanted 2 or more"
@@ -484,7 +480,7 @@ class TableModel:
 
     def _known_rows(self, table: Table, values: Any) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return rows and targets of a table to validate on, without classes that are not known."""
-        target = self._target()
+        target = self.target
         if target.task == "classification":
             known = np.flatnonzero(np.asarray(target.known(values)))
             table, values = table.take(known), values.iloc[known]
@@ -496,15 +492,11 @@ class TableModel:
         """Return rows and targets to train on, and those that tell the best epoch."""
         if held is not None or len(y) < FEW_ROWS:
             return (x, y), held if held is not None and len(held[1]) else None
-        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self._seed(), 0])))
+        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed, 0])))
         codes = numbered(y, "y") if self._classes else None
         parts = split.parts(len(y), self._fraction, rng, codes, "validation_fraction")
         train, out = map(np.sort, parts)
         return (x[train], y[train]), (x[out], y[out])
-
-    def _seed(self) -> int:
-        assert self.seed is not None
-        return self.seed
 
     def _note_training(self, table: Table, y: NDArray[Any], held: Any) -> None:
         """Note what the scores need of the training rows, and what made the model."""
@@ -527,7 +519,7 @@ class TableModel:
             counts = np.bincount(y, minlength=len(self._classes))
             self.record["shares"] = (counts / n).tolist()
         else:
-            self.record["mean"] = float(np.mean(self._target().in_units(np.asarray(y, float))))
+            self.record["mean"] = float(np.mean(self.target.in_units(np.asarray(y, float))))
 
     def _take(self, found: Sequence[Trained]) -> None:
         self.networks = tuple(trained.network for trained in found)

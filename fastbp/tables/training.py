@@ -300,7 +300,9 @@ class _Run:
     def _name(self, trainer: Trainer) -> str:
         """Return what tells this run from others: a digest of the data and of all options."""
         trainer.n_threads = None
-        found = hashlib.sha256(repr((trainer, self._networks._replace(n=0, n_threads=None))).encode())
+        found = hashlib.sha256(
+            repr((trainer, self._networks._replace(n=0, n_threads=None))).encode()
+        )
         trainer.n_threads = self._networks.n_threads
         for array in (self._x, self._y, *(self._validation or ())):
             found.update(repr(array.shape).encode())
@@ -312,5 +314,3 @@ class _Run:
         if losses is None or np.isnan(losses).all():
             return history.epochs
         return int(np.nanargmin(losses)) + 1
-
-
