@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import metrics
+from .. import _check, metrics
 from ..engine.config import __version__
+from ..errors import ConfigError, brief
 from ..plot import panel_names
 from . import figures, page
 from .importance import importances
+from .model import TableModel
 from .page import isolated
 from .reliability import reliability_bins
 from .scores import LONGEST_LABEL, MOST_CLASSES, ClassificationScores, surprises
+from .table import Table
 from .wording import number, percent, shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from .model import TableModel
-    from .table import Table
 
 __all__ = ["report"]
 
@@ -37,7 +37,7 @@ QUANTILES = {
 LIBRARIES = "numpy", "pandas", "pyarrow"
 
 
-def report(model: TableModel, train: Table, test: Table, *, command: str | None = None) -> str:
+def report(model: TableModel, train: Any, test: Any, *, command: str | None = None) -> str:
     """Return a page of HTML about a model, which loads nothing and runs nothing.
 
     It has the scores beside those of the simplest answer, the confusion table or predicted against
@@ -48,20 +48,36 @@ def report(model: TableModel, train: Table, test: Table, *, command: str | None 
     ----------
     model : TableModel
         That was fitted.
-    train, test : Table
+    train, test : Table, frame or dict
         The rows that it was fitted to, and others.
     command : str, optional
         That makes the model again; it is shown.
 
+    Returns
+    -------
+    str
+        The page, which ``pathlib.Path("report.html").write_text(page, "utf-8")`` writes.
+
     Raises
     ------
+    ConfigError
+        The model is none, or not fitted, or a table has no column of the target.
+    InputError, ShapeError
+        A table has no rows with a target, or lacks a column.
     MissingDependencyError
         matplotlib is not installed.
-    InputError
-        A table has no rows with a target.
     """
+    text = None if command is None else _check.text(command)
+    if text is None and command is not None:
+        raise ConfigError(f"command: got {brief(command)}, wanted a string, or None")
+    if not isinstance(model, TableModel):
+        raise ConfigError(f"model: got {brief(model)}, wanted a TableModel")
+    given = {"training": train, "test": test}
+    tables = {
+        part: table if isinstance(table, Table) else Table(table) for part, table in given.items()
+    }
     with figures.drawing():
-        return _Report(model, {"training": train, "test": test}).page(command)
+        return _Report(model, tables).page(text)
 
 
 class _Report:

@@ -30,6 +30,8 @@ FLOORS = [
     cli
     __init__
     tables
+    tables.page tables.figures
+    tables.importance tables.reliability
     sklearn
     sklearn.classifier sklearn.regressor
     sklearn.base
@@ -52,6 +54,7 @@ FLOORS = [
     losses testing activations initializers
     optimizers schedules
     _monitor
+    tables.scores
     metrics
     datasets datasets.split
     tables.table
@@ -60,7 +63,7 @@ FLOORS = [
     tables.layout
     tables.source tables.dates
     tables.cells
-    tables.libraries
+    tables.libraries tables.wording
     _labels
     _check
     _frames
@@ -80,7 +83,7 @@ FLOORS = [
     """.strip().splitlines()
 ]
 FACES = {  # the files that may import each optional or slow library
-    "matplotlib": "plot",
+    "matplotlib": "plot tables.figures",
     "mpi4py": "mpi",
     "narwhals": "_frames",
     "onnx": "onnx",

@@ -6,6 +6,7 @@ import html
 import re
 import shutil
 import subprocess
+import sys
 from html.parser import HTMLParser
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 pytest.importorskip("matplotlib")
 pytest.importorskip("pandas")
 
+from fastbp import errors
 from fastbp.tables.importance import importances
 from fastbp.tables.model import TableModel
 from fastbp.tables.reliability import reliability_bins
@@ -67,7 +69,9 @@ def of_classes():
 
 @pytest.fixture(scope="module")
 def values():
-    return made(quantity(1400, np.random.default_rng(1)), 200, ensemble=2)
+    """A model of values, and frames."""
+    model, train, test = made(quantity(1400, np.random.default_rng(1)), 200, ensemble=2)
+    return model, train.frame, test.frame
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +213,28 @@ def test_rows_without_a_target_and_labels_that_training_lacks(of_classes):
     assert "Training did not have the label of 10 rows: counted as wrong." in of_classes
     cells = "</bdi></td><td><bdi>".join(["of them without a target, left out", "0", "10<"])
     assert cells in of_classes
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "error", "message"),
+    [
+        ("model", None, errors.ConfigError, "model: got None, wanted a TableModel"),
+        ("model", TableModel(), errors.ConfigError, "fit"),
+        ("command", 3, errors.ConfigError, "command: got 3, wanted a string"),
+        ("test", {"a": [1.0]}, errors.FastbpError, "price in"),
+        ("train", 3, errors.FastbpError, "wanted a frame"),
+    ],
+)
+def test_an_argument_that_cannot_be_is_named(values, argument, value, error, message):
+    arguments = dict(zip(("model", "train", "test"), values, strict=True)) | {argument: value}
+    with pytest.raises(error, match=message):
+        report(**arguments)
+
+
+def test_without_matplotlib_it_says_what_to_install(monkeypatch, values):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(errors.MissingDependencyError, match="pip install matplotlib"):
+        report(*values)
 
 
 def test_importance_is_that_of_shuffled_columns():
