@@ -30,6 +30,7 @@ __all__ = ["report"]
 
 MOST_COLUMNS = 100  # in a table of columns
 MOST_BARS = 20
+LARGEST = 1e150  # of values whose squares are finite, and that matplotlib can draw
 IMPORTANCE_ROWS, IMPORTANCE_REPEATS = 2000, 5
 QUANTILES = {
     "least": 0, "lower quarter": 0.25, "median": 0.5, "upper quarter": 0.75, "largest": 1
@@ -95,9 +96,12 @@ class _Report:
             self.rows[part], self.y[part] = model.truth(table)
         self.x = model.columns.transform(self.rows["test"])
         self.outputs = model.outputs(self.x)
-        finite = np.isfinite(self.outputs)
         # Test rows that have a true and a predicted value, or class.
-        self.usable = finite.all(axis=1) & (self.y["test"] >= 0) if self.classes else finite
+        y, outputs = self.y["test"], self.outputs
+        if self.classes:
+            self.usable = np.isfinite(outputs).all(axis=1) & (y >= 0)
+        else:  # also false of what is no number
+            self.usable = (np.abs(outputs) < LARGEST) & (np.abs(y) < LARGEST)
 
     def page(self, command: str | None) -> str:
         scores = self.scores["test"]
@@ -140,9 +144,9 @@ class _Report:
     def of_errors(self) -> str:
         y, values = self.y["test"][self.usable], self.outputs[self.usable]
         if not len(y):
-            return page.paragraph("None of the predicted values is finite.")
+            return page.paragraph("None of the predicted values is finite and can be squared.")
         # Where the logarithm was learned, it is what spreads the values over the figure.
-        log = self.has_log and bool((y > 0).all() and (values > 0).all())
+        log = self.has_log and bool(min(y.min(), values.min()) > 1 / LARGEST)
         rows, left_out = f"{number(len(y))} test rows", int((~self.usable).sum())
         found = page.beside(
             self.figure(
@@ -157,7 +161,9 @@ class _Report:
             ),
         )
         if left_out:
-            found += page.small(f"Left out: {number(left_out)} predicted values, not finite.")
+            found += page.small(
+                f"Left out: {number(left_out)} rows, with values too large to draw."
+            )
         ends = map(number, np.quantile(np.abs(y - values), (0.5, 0.9, 1)))
         lines = [["", "half of the rows", "90% of them", "all"], ["error of at most", *ends]]
         return found + page.table(lines, "Errors")
@@ -216,7 +222,9 @@ class _Report:
 
         def loss(x: NDArray[Any]) -> float:
             outputs = self.model.outputs(x)
-            return float(surprises(y, outputs).mean()) if self.classes else metrics.rmse(y, outputs)
+            if self.classes:
+                return float(surprises(y, outputs).mean())
+            return metrics.rmse(y, np.clip(outputs, -LARGEST, LARGEST))
 
         sources = self.model.columns.sources_out
         found = importances(loss, self.x[rows], sources, IMPORTANCE_REPEATS, seed)
@@ -249,7 +257,7 @@ class _Report:
             self.figure(
                 figures.curve(name, histories, best), f"curve{i}", f"{shown(name)} over the epochs."
             )
-            for i, name in enumerate(panel_names(histories))
+            for i, name in enumerate(panel_names(histories) if any(best) else ())
         ]
         used = ", ".join(
             f"{epoch} of {history.epochs}" for epoch, history in zip(best, histories, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import html
 import re
 import shutil
@@ -15,7 +16,7 @@ import pytest
 pytest.importorskip("matplotlib")
 pytest.importorskip("pandas")
 
-from fastbp import errors
+from fastbp import History, errors
 from fastbp.tables.importance import importances
 from fastbp.tables.model import TableModel
 from fastbp.tables.reliability import reliability_bins
@@ -229,6 +230,36 @@ def test_an_argument_that_cannot_be_is_named(values, argument, value, error, mes
     arguments = dict(zip(("model", "train", "test"), values, strict=True)) | {argument: value}
     with pytest.raises(error, match=message):
         report(**arguments)
+
+
+def test_no_epoch_has_ended(values):
+    model, train, test = values
+    stopped = copy.copy(model)
+    stopped.histories, stopped.best_epochs = (History(), History()), (0, 0)
+    text = report(stopped, train, test)
+    assert "The weights are those of epoch 0 of 0, 0 of 0." in text
+    assert text.count("<svg") == 3
+
+
+def test_values_that_cannot_be_squared_or_drawn(values):
+    model, train, _ = values
+    test = {
+        "a": [0.0, 1.0, 1.0],
+        "b": [0.0] * 3,
+        "c": [0.0] * 3,
+        "price in $": [100, 1e200, -1e200],
+    }
+    text = report(model, train, test)
+    assert "RMSE, R2: not defined: errors are too large." in text
+    assert "Left out: 2 rows, with values too large to draw." in text
+
+
+def test_rows_that_are_all_of_unknown_labels():
+    model, train, _ = made(hostile(60, 2, np.random.default_rng(6)), 40)
+    test = hostile(20, 2, np.random.default_rng(7)) | {"<u>target</u> & $y$": ["other"] * 20}
+    text = report(model, train, test)
+    assert "no row has a label that training had" in text
+    assert not {"Calibration", "Columns that matter"} & set(re.findall("<h2>(.*?)</h2>", text))
 
 
 def test_without_matplotlib_it_says_what_to_install(monkeypatch, values):
