@@ -13,9 +13,9 @@ from .. import _check
 from .._labels import Classes, Label
 from ..datasets import DIGITS, load_digits, load_mnist, train_test_split
 from ..datasets.arrayfile import as_features, pick_xy, read_arrays
-from ..datasets.csv import CsvFile
-from ..datasets.table import encode_target, load_csv
+from ..datasets.table import encode_target, load_csv, numbers
 from ..errors import ConfigError, LabelError, ShapeError
+from ..tables.table import Table
 
 _DIGITS = tuple(range(10))
 
@@ -110,7 +110,7 @@ def load_inputs(source: str, n_inputs: int, features: tuple[str, ...], target: s
     """
     kind = _kind(source)
     if kind == "csv":
-        return _csv_inputs(CsvFile(source), n_inputs, features, target)
+        return _csv_inputs(Table.read(source), n_inputs, features, target)
     if kind == "npz":
         arrays = read_arrays(source)
         x = arrays.get("x", arrays.get("X"))
@@ -161,16 +161,16 @@ def _labelled(y: np.ndarray, classes: tuple[Label, ...]) -> np.ndarray:
     return Classes(classes).array[y] if classes else y
 
 
-def _csv_inputs(file: CsvFile, n_inputs: int, features: tuple[str, ...], target: str) -> np.ndarray:
+def _csv_inputs(file: Table, n_inputs: int, features: tuple[str, ...], target: str) -> np.ndarray:
     n_columns = len(file.columns)
     if file.has_header and features:
         missing = [name for name in features if name not in file.columns]
         if missing:
-            raise ShapeError(f"{file.path}: got no column {missing[0]!r}, the model wants it")
-        return file.numbers([file.columns.index(name) for name in features])
+            raise ShapeError(f"{file.name}: got no column {missing[0]!r}, the model wants it")
+        return numbers(file, features)
     if n_columns == n_inputs:
-        return file.numbers(range(n_columns))
+        return numbers(file, file.columns)
     # Without names to go by, one column more than features is the target where training had it.
     if n_columns == n_inputs + 1 and target.isdecimal() and int(target) < n_columns:
-        return file.numbers([i for i in range(n_columns) if i != int(target)])
-    raise ShapeError(f"{file.path}: got {n_columns} columns, the model wants {n_inputs} features")
+        return numbers(file, [c for i, c in enumerate(file.columns) if i != int(target)])
+    raise ShapeError(f"{file.name}: got {n_columns} columns, the model wants {n_inputs} features")

@@ -17,6 +17,7 @@ from .libraries import pandas, text_dtype
 
 __all__ = [
     "MISSING",
+    "NO_NUMBER",
     "is_missing",
     "is_nothing",
     "is_number",
@@ -28,8 +29,8 @@ __all__ = [
 # As they are written, in small letters. "None" is a level in its own right in many tables.
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "?", "#n/a", "<na>"})
 # Nothing, if it stands in a column of numbers.
-_NO_NUMBER = r"(?:\.|-|--|–|—|[+-]?(?i:inf|infinity))"
 _INFINITE = r"[+-]?(?i:inf|infinity)"
+NO_NUMBER = re.compile(rf"\.|-|--|–|—|{_INFINITE}")
 
 _CURRENCY = (
     r"(?:[A-Z]{0,2}\$|€|£|¥|₹|₽|₩|₺|₪|฿|"
@@ -173,7 +174,7 @@ class _Numbers:
         return self._dressed()
 
     def _dressed(self) -> tuple[NDArray[np.float64], str] | None:
-        nothing = self._fits(self.text, _NO_NUMBER)
+        nothing = self._fits(self.text, NO_NUMBER.pattern)
         if nothing.all():
             return None
         bare = self._undressed(self.text.where(~nothing, None).dropna())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from ..errors import InputError
-from .cells import MISSING, is_number
+from .cells import MISSING, NO_NUMBER, is_number
 from .dates import is_date
 
 __all__ = ["BLANKS", "Dialect", "Layout", "Record", "look", "records"]
@@ -385,8 +385,8 @@ def _looks_like_header(rows: list[Record], width: int | None = None) -> float:
 
 def _vote(cell: str, below: list[str]) -> float:
     """Return how much a cell looks like the name of the cells below it."""
-    there = [value for value in below if value.lower() not in MISSING]
-    if cell.lower() in MISSING or not there:
+    there = [value for value in below if not _is_nothing(value)]
+    if _is_nothing(cell) or not there:
         return 0.0
     for is_kind in (_is_any_number, is_date):
         if sum(map(is_kind, there)) >= _AGREEING * len(there):
@@ -398,6 +398,11 @@ def _vote(cell: str, below: list[str]) -> float:
         return 1.5
     shapes = {_shape(value) for value in levels}
     return 1.0 if len(shapes) <= len(levels) / 4 and _shape(cell) not in shapes else 0.0
+
+
+def _is_nothing(cell: str) -> bool:
+    """Return whether a cell stands for nothing, or for no finite number, among numbers."""
+    return cell.lower() in MISSING or NO_NUMBER.fullmatch(cell) is not None
 
 
 def _is_any_number(cell: str) -> bool:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 from ..errors import MissingDependencyError
 
-__all__ = ["arff_reader", "pandas", "pyarrow", "require_openpyxl", "svmlight_reader", "text_dtype"]
+__all__ = ["pandas", "pyarrow", "require_openpyxl", "svmlight_reader", "text_dtype"]
 
 
 def pandas() -> Any:
@@ -37,15 +36,6 @@ def require_openpyxl(path: str) -> None:
         import openpyxl  # type: ignore[import-untyped] # noqa: F401
     except ImportError as error:
         raise _missing(f"{path}: workbooks need", "openpyxl", error) from error
-
-
-def arff_reader(path: str) -> ModuleType:
-    """Return SciPy's reader of ARFF files."""
-    try:
-        from scipy.io import arff  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise _missing(f"{path}: ARFF files need", "SciPy", error) from error
-    return arff  # type: ignore[no-any-return]
 
 
 def svmlight_reader(path: str) -> Any:

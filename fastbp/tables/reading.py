@@ -63,6 +63,12 @@ class TextTable:
     layout: Layout
     encoding: str
     notes: tuple[str, ...]
+    source: Source
+
+    def line(self, row: int) -> int:
+        """Return the number of the line, from 1, with which a row ends."""
+        with _opened(self.source, self.encoding) as lines:
+            return next(islice(_rows(lines, self.layout), row, None))[0]
 
 
 def read_text(source: Source, options: TextOptions) -> TextTable:
@@ -136,7 +142,7 @@ def _read(source: Source, options: TextOptions, encoding: str) -> TextTable:
     frame = _without_empty_end(frame)
     if len(frame) < n_rows:
         notes.append(f"{n_rows - len(frame)} empty rows at the end: left out")
-    return TextTable(frame, layout, encoding, (*notes, *layout.notes))
+    return TextTable(frame, layout, encoding, (*notes, *layout.notes), source)
 
 
 def _opened(source: Source, encoding: str) -> io.TextIOWrapper:

@@ -66,6 +66,15 @@ class Source:
             inner = inner.with_suffix("")
         self.suffix = inner.suffix.lower()
 
+    @classmethod
+    def of_text(cls, name: str, text: str) -> Source:
+        """Return lines of separated text, made of the file of this name, as what is read."""
+        source = cls.__new__(cls)
+        source.name, source._content = name, text.encode("utf-8", "replace")
+        source.packed = source._member = ""
+        source.suffix = ".csv"
+        return source
+
     @property
     def is_workbook(self) -> bool:
         """Whether the file is one of a spreadsheet program, which is a zip archive too."""
@@ -76,7 +85,7 @@ class Source:
         raw = self._raw()
         if not self.packed:
             return raw
-        return io.BufferedReader(_Unpacked(self.name, self.packed, self._unpacking(raw)), 1 << 20)
+        return io.BufferedReader(_Unpacked(self, raw), 1 << 20)
 
     def head(self, n: int) -> bytes:
         """Return the first bytes."""
@@ -93,7 +102,8 @@ class Source:
     def _raw(self) -> BinaryIO:
         return open(self.name, "rb") if self._content is None else io.BytesIO(self._content)
 
-    def _unpacking(self, raw: BinaryIO) -> Any:
+    def unpacking(self, raw: BinaryIO) -> Any:
+        """Return a reader of what the bytes of the file are packed from."""
         if self.packed == "gz":
             return gzip.GzipFile(fileobj=raw)
         if self.packed == "bz2":
@@ -123,8 +133,8 @@ class Source:
         if len(tables) != 1:
             shown = ", ".join(i.filename for i in files[:12]) + (", ..." if len(files) > 12 else "")
             raise InputError(
-                f"{self.name}: got an archive of {len(files)} files ({shown or 'none'}), wanted one "
-                "with one table: unpack it and name the table"
+                f"{self.name}: got an archive of {len(files)} files ({shown or 'none'}), wanted "
+                "one with one table: unpack it and name the table"
             )
         if tables[0].flag_bits & 1:
             raise InputError(
@@ -156,9 +166,10 @@ def _content_once(name: str) -> bytes | None:
 class _Unpacked(io.RawIOBase):
     """The bytes of an archive; a fault of it is an error that names the file."""
 
-    def __init__(self, name: str, packed: str, file: Any) -> None:
+    def __init__(self, source: Source, raw: BinaryIO) -> None:
         super().__init__()
-        self._name, self._packed, self._file = name, packed, file
+        self._source, self._raw = source, raw
+        self._file = source.unpacking(raw)
 
     def readable(self) -> bool:
         return True
@@ -178,11 +189,13 @@ class _Unpacked(io.RawIOBase):
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise InputError(
-                f"{self._name} is no whole {self._packed} file: {error}; copy or download it again"
+                f"{self._source.name} is no whole {self._source.packed} file: {error}; copy or "
+                "download it again"
             ) from None
         buffer[: len(found)] = found
         return len(found)
 
     def close(self) -> None:
         self._file.close()
+        self._raw.close()
         super().close()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import _check
 from ..errors import ConfigError, DTypeError, InputError, brief
-from .formats import read_typed
+from .formats import kind_of, rows_as_text, typed_frame
 from .libraries import pandas
-from .reading import TextOptions, read_text
+from .reading import TextOptions, TextTable, read_text
 from .source import Source
 
 __all__ = ["Table"]
@@ -55,6 +58,8 @@ class Table:
         self.options: dict[str, Any] = {}
         self.decimal = "."
         self.has_header = True
+        self._text: TextTable | None = None
+        self._rows: Any = None
         self.frame, notes = _with_plain_names(_as_pandas(frame))
         self.notes = tuple(notes)
 
@@ -123,35 +128,39 @@ class Table:
         )
         pandas()  # before a pipe is read
         source = Source(path)
-        typed = read_typed(source)
-        if typed is not None:
-            return cls._made(source.name, typed.frame, typed.notes)
-        found = read_text(source, options)
-        layout = found.layout
-        frame = found.frame.set_axis(list(layout.names), axis=1)
-        table = cls._made(source.name, frame, found.notes, options.missing)
-        table.decimal, table.has_header = layout.decimal, layout.has_header
-        table.options = {
-            "separator": layout.dialect.separator,
-            "decimal": layout.decimal,
-            "header": layout.has_header,
-        }
-        if encoding is not None:
-            table.options["encoding"] = options.encoding
-        if options.missing:
-            table.options["missing"] = options.missing
-        if comment is not None:
-            table.options["comment"] = options.comment
-        return table
+        kind = kind_of(source)
+        if kind not in ("text", "xlsx", "arff"):
+            frame = typed_frame(source, kind)
+            if not frame.size:
+                raise InputError(f"{source.name}: got no rows of cells, wanted one or more")
+            return cls(frame, source.name)
+        notes: list[str] = []
+        if kind != "text":
+            source, notes = rows_as_text(source, kind)
+            options = replace(options, separator=",", encoding="utf-8", comment="")
+        if kind == "arff":
+            options = replace(options, header=True)
+        return cls._of_text(source, options, notes, separated=kind == "text")
 
     @classmethod
-    def _made(
-        cls, name: str, frame: Any, notes: Sequence[str], missing: tuple[str, ...] = ()
+    def _of_text(
+        cls, source: Source, options: TextOptions, notes: Sequence[str], separated: bool
     ) -> Table:
-        if not len(frame.columns) or not len(frame):
-            raise InputError(f"{name}: got no rows of cells, wanted one or more")
-        table = cls(frame, name)
-        table.notes = (*notes, *table.notes)
+        found = read_text(source, options)
+        layout = found.layout
+        table = cls(found.frame.set_axis(list(layout.names), axis=1), source.name)
+        table.notes = (*notes, *found.notes, *table.notes)
+        table.decimal, table.has_header = layout.decimal, layout.has_header
+        table._text = found
+        table.options = {"decimal": layout.decimal, "header": layout.has_header}
+        if options.missing:
+            table.options["missing"] = options.missing
+        if separated:
+            table.options["separator"] = layout.dialect.separator
+            if options.encoding is not None:
+                table.options["encoding"] = options.encoding
+            if options.comment is not None:
+                table.options["comment"] = options.comment
         return table
 
     def __len__(self) -> int:
@@ -171,13 +180,31 @@ class Table:
         rows : array_like or slice
             Their numbers, or a bool for each row.
         """
-        import numpy as np
-
         chosen = rows if isinstance(rows, slice) else np.asarray(rows)
-        table = Table.__new__(Table)
-        table.__dict__.update(self.__dict__)
+        table = copy.copy(self)
         table.frame = self.frame.iloc[chosen].reset_index(drop=True)
+        before = np.arange(len(self)) if self._rows is None else self._rows
+        table._rows = before[chosen]
         return table
+
+    def place(self, row: int) -> str:
+        """Return where a row stands in the file, for a message.
+
+        Parameters
+        ----------
+        row : int
+            Its number, from 0.
+
+        Returns
+        -------
+        str
+            Such as "data.csv, line 3"; for what is no text "data.parquet, row 1", from 0.
+        """
+        if self._rows is not None:
+            row = int(self._rows[row])
+        if self._text is None:
+            return f"{self.name}, row {row}"
+        return f"{self.name}, line {self._text.line(row)}"
 
     def __repr__(self) -> str:
         """Return the name and the size."""
