@@ -115,10 +115,20 @@ class Column:
     strict : bool
         Whether a cell of another kind than that of the column in training is an error; else it
         counts as missing.
+    place : callable
+        What a message calls a row.
     """
 
-    def __init__(self, name: str, series: Any, decimal: str, strict: bool = True) -> None:
-        self.name, self.series, self.decimal, self.strict = name, series, decimal, strict
+    def __init__(
+        self,
+        name: str,
+        series: Any,
+        decimal: str,
+        strict: bool = True,
+        place: Callable[[int], str] = "row {}".format,
+    ) -> None:
+        self.name, self.series, self.decimal = name, series, decimal
+        self.strict, self.place = strict, place
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -226,13 +236,13 @@ class Column:
             cell = written(self.series.iloc[row])
             if not accept(cell):
                 raise InputError(
-                    f"column {shown(self.name)!r}: got {shown(cell)!r} in row {row}, wanted "
-                    f"{wanted}, as in training"
+                    f"column {shown(self.name)!r}: got {shown(cell)!r} in {self.place(row)}, "
+                    f"wanted {wanted}, as in training"
                 )
 
     def is_void(self, cell: str) -> bool:
         """Return whether a cell of a column of numbers is a number or a sign of nothing."""
-        return cells.is_number(cell, self.decimal) or cells.is_nothing(cell)
+        return cells.is_number(cell, self.decimal) or bool(cells.NO_NUMBER.fullmatch(cell))
 
     def are(self, levels: Collection[str]) -> Bools:
         """Return which cells are one of `levels`, [rows]."""
@@ -242,7 +252,7 @@ class Column:
 
     def without(self, rows: Bools) -> Column:
         """Return the column in which the cells of some rows are missing."""
-        return Column(self.name, self.series.mask(rows), self.decimal, self.strict)
+        return Column(self.name, self.series.mask(rows), self.decimal, self.strict, self.place)
 
     def seconds(self) -> Floats:
         """Return times of day and durations, "2:30" or "2:30:05", in seconds; NaN for all else."""
