@@ -57,13 +57,18 @@ FLOORS = [
     tables.scores
     metrics
     datasets datasets.split
+    tables.target tables.columns
+    tables.encoders
+    tables.scaling tables.described
+    tables.kinds
     tables.table
     tables.formats
     tables.reading
     tables.layout
     tables.source tables.dates
     tables.cells
-    tables.libraries tables.wording
+    tables.libraries
+    tables.wording
     _labels
     _check
     _frames
