@@ -130,10 +130,10 @@ def test_a_file_holds_all_of_it(fitted, what, tmp_path):
 def test_a_file_of_another_kind_is_named(fitted, tmp_path):
     fitted["price"].save(tmp_path / "m")
     for load in (fb.load, fb.Trainer.load):
-        with pytest.raises(errors.CorruptModelError, match="TableModel.load reads it"):
+        with pytest.raises(errors.CorruptModelError, match=r"TableModel\.load reads it"):
             load(tmp_path / "m")
     fitted["price"].networks[0].save(tmp_path / "n")
-    with pytest.raises(errors.CorruptModelError, match="fastbp.load reads it"):
+    with pytest.raises(errors.CorruptModelError, match=r"fastbp\.load reads it"):
         TableModel.load(tmp_path / "n")
 
 
