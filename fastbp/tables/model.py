@@ -417,6 +417,9 @@ class TableModel:
         model.notes, model.record = tuple(map(str, table["notes"])), dict(record)
         model.best_epochs = tuple(map(int, table["best_epochs"]))
         described = architecture["networks"]
+        numbers = {name.split(".")[1] for name in tensors if name.startswith("networks.")}
+        if len(described) != len(numbers):  # before any is made: a forged file may ask for many
+            raise ValueError(f"it has {len(described)} networks and tensors for {len(numbers)}")
         for i, (each, stopped) in enumerate(zip(described, table["stopped"], strict=True)):
             network = _rebuilt(each, parts.of("networks.", i))
             wanted = model.columns.n_outputs, model._n_outputs
@@ -424,7 +427,7 @@ class TableModel:
                 raise ValueError(f"networks[{i}] does not fit columns and target")
             columns = {name: c.tolist() for name, c in parts.of("histories.", i).items()}
             epochs = max(map(len, columns.values()), default=0)
-            if any(len(column) != epochs for column in columns.values()):
+            if not epochs or any(np.shape(column) != (epochs,) for column in columns.values()):
                 raise ValueError(f"histories[{i}] has columns of different lengths")
             model.networks += (network,)
             model.histories += (History._of(columns, epochs, stopped, None),)
@@ -434,7 +437,12 @@ class TableModel:
         return model
 
     def _require_record(self) -> None:
-        """See that `evaluate` finds what it reads of the record."""
+        """See that the record has what `evaluate` and the command read of it."""
+        missing = self.record["missing"]
+        if not isinstance(missing, list) or not all(isinstance(word, str) for word in missing):
+            raise ValueError("missing: got something else than a list of texts")
+        if not isinstance(self.record["header"], bool):
+            raise ValueError("header: got something else than true or false")
         if self._classes:
             shares = np.array(self.record["shares"], np.float64)
             if shares.shape != (len(self._classes),):
