@@ -19,7 +19,6 @@ __all__ = [
     "MISSING",
     "NO_NUMBER",
     "is_missing",
-    "is_nothing",
     "is_number",
     "is_text",
     "numbers_of",
@@ -67,11 +66,6 @@ _IN_CELL = {
 def is_number(cell: str, decimal: str = ".") -> bool:
     """Return whether a cell can be a number, with its currency, percent sign or groups."""
     return bool(_IN_CELL[decimal].fullmatch(cell.replace("−", "-")))
-
-
-def is_nothing(cell: str) -> bool:
-    """Return whether a cell stands for nothing in a column of numbers: a dash, a dot, infinity."""
-    return bool(re.fullmatch(NO_NUMBER, cell))
 
 
 def is_missing(series: Any) -> NDArray[np.bool_]:

@@ -19,7 +19,7 @@ from .wording import aligned, shown
 
 __all__ = ["Columns", "Decision"]
 
-MOST_LEVELS = 64
+MOST_LEVELS = 256
 # Of a table of more columns the summary takes neighbours of one kind together.
 MOST_LINES = 40
 PARAMETERS = "columns.parameters"
@@ -61,7 +61,8 @@ class Columns:
         Of numbers: the median and the interquartile range, followed by x / sqrt(1 + (x / 3)^2),
         which keeps what lies far out within 3 of 0; or mean and standard deviation.
     most_levels : int
-        A category has so many inputs at most, of its most frequent levels. All others share one.
+        So many levels of a category at most have an input of their own, the most frequent ones. All
+        others share one, or 64 by a hash of their text.
 
     Attributes
     ----------
@@ -219,6 +220,11 @@ class Columns:
         return dict(zip(places, found.values(), strict=True))
 
     @property
+    def has_header(self) -> bool:
+        """Whether the columns of the training part had names."""
+        return not self._places
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """The columns that `transform` needs."""
         return tuple(self._encoders)
@@ -354,8 +360,8 @@ def _columns_of(table: Any, decimal: str | None, strict: bool = True) -> dict[st
     decimal = decimal or table.decimal
     frame = table.frame
     return {
-        str(name).strip(): Column(str(name).strip(), frame.iloc[:, place], decimal, strict)
-        for place, name in enumerate(frame.columns)
+        str(name).strip(): Column(str(name).strip(), frame.iloc[:, i], decimal, strict, table.place)
+        for i, name in enumerate(frame.columns)
     }
 
 
@@ -415,8 +421,8 @@ def _other_kind(
     row = int(other.argmax()) if other.any() else int((~column.missing).argmax())
     cell = shown(written(column.series.iloc[row]))
     return InputError(
-        f"{option}: got the column {shown(column.name)!r} with {cell!r} in row {row}, wanted "
-        f"{wanted}"
+        f"{option}: got the column {shown(column.name)!r} with {cell!r} in {column.place(row)}, "
+        f"wanted {wanted}"
     )
 
 

@@ -57,7 +57,10 @@ ORDERED = re.compile(
     r".*(time|year|month|week|day|date|hour|quarter|period|trend|step|age|rank|order|dose|lag).*|t",
     re.I,
 )
-IDENTIFIER = re.compile(r"(.*[\W_])?(id|ids|key|uuid|guid|identifier)|.*[a-z](ID|Id)|(?i:ssn|isbn)")
+IDENTIFIER = re.compile(
+    r"(?i:(.*[\W_])?(ids?|key|uuid|guid|identifier|obs|obsno|case|idcase|seqno|serial|record|ssn|isbn))"
+    r"|.*[a-z](ID|Id)"
+)
 CLOCK = re.compile(r"[+-]?(\d{1,3}):([0-5]?\d)(?::([0-5]?\d(?:[.,]\d+)?))?")
 CODE = re.compile(r"0\d+")
 DAY = re.compile(r"(1[89]|20|21)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
@@ -112,10 +115,20 @@ class Column:
     strict : bool
         Whether a cell of another kind than that of the column in training is an error; else it
         counts as missing.
+    place : callable
+        What a message calls a row.
     """
 
-    def __init__(self, name: str, series: Any, decimal: str, strict: bool = True) -> None:
-        self.name, self.series, self.decimal, self.strict = name, series, decimal, strict
+    def __init__(
+        self,
+        name: str,
+        series: Any,
+        decimal: str,
+        strict: bool = True,
+        place: Callable[[int], str] = "row {}".format,
+    ) -> None:
+        self.name, self.series, self.decimal = name, series, decimal
+        self.strict, self.place = strict, place
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -223,13 +236,13 @@ class Column:
             cell = written(self.series.iloc[row])
             if not accept(cell):
                 raise InputError(
-                    f"column {shown(self.name)!r}: got {shown(cell)!r} in row {row}, wanted "
-                    f"{wanted}, as in training"
+                    f"column {shown(self.name)!r}: got {shown(cell)!r} in {self.place(row)}, "
+                    f"wanted {wanted}, as in training"
                 )
 
     def is_void(self, cell: str) -> bool:
         """Return whether a cell of a column of numbers is a number or a sign of nothing."""
-        return cells.is_number(cell, self.decimal) or cells.is_nothing(cell)
+        return cells.is_number(cell, self.decimal) or bool(cells.NO_NUMBER.fullmatch(cell))
 
     def are(self, levels: Collection[str]) -> Bools:
         """Return which cells are one of `levels`, [rows]."""
@@ -239,7 +252,7 @@ class Column:
 
     def without(self, rows: Bools) -> Column:
         """Return the column in which the cells of some rows are missing."""
-        return Column(self.name, self.series.mask(rows), self.decimal, self.strict)
+        return Column(self.name, self.series.mask(rows), self.decimal, self.strict, self.place)
 
     def seconds(self) -> Floats:
         """Return times of day and durations, "2:30" or "2:30:05", in seconds; NaN for all else."""
@@ -384,8 +397,8 @@ def _of_numbers(column: Column, numbers: NumberCells, distinct: Floats, n: int) 
             "boolean", f"{_plain(distinct[0])} or {_plain(distinct[1])}" + _gaps(column)
         )
     if (distinct == np.rint(distinct)).all():
-        if len(distinct) == count == n:
-            left_out = _of_different(column.name, distinct, len(column))
+        if len(distinct) == count == len(column):
+            left_out = _of_different(column.name, numbers.values)
             if left_out is not None:
                 return left_out
         if len(distinct) >= FEW_ROWS and IDENTIFIER.fullmatch(column.name):
@@ -393,16 +406,20 @@ def _of_numbers(column: Column, numbers: NumberCells, distinct: Floats, n: int) 
     return Judgement("number", _range(numbers, distinct, column))
 
 
-def _of_different(name: str, sorted_values: Floats, n: int) -> Judgement | None:
+def _of_different(name: str, values: Floats) -> Judgement | None:
     """Return the kind of whole numbers of which no two are equal if they name or count rows."""
-    low, high = float(sorted_values[0]), float(sorted_values[-1])
+    low, high, n = float(values.min()), float(values.max()), len(values)
     span = f"{_plain(low)} to {_plain(high)}, each once"
     if UNNAMED.fullmatch(name):
         return Judgement("row number", span)
     if n < FEW_ROWS:
         return None
-    # In a part of the rows some numbers are absent, the first ones too.
-    if 2 * n >= high - low + 1 and 0 <= low <= 1 + n / 10 and not ORDERED.fullmatch(name):
+    named = IDENTIFIER.fullmatch(name) is not None
+    # In a part of the rows some numbers are absent, the first ones too. A ranking is as dense, but
+    # does not rise with the rows.
+    dense = 2 * n >= high - low + 1 and 0 <= low <= 1 + n / 10
+    counts = dense and bool((np.diff(values) > 0).all()) and not ORDERED.fullmatch(name)
+    if counts or (dense and named):
         return Judgement("row number", span)
     return None
 

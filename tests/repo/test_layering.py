@@ -54,6 +54,10 @@ FLOORS = [
     _monitor
     metrics
     datasets datasets.split
+    tables.target tables.columns
+    tables.encoders
+    tables.scaling tables.described
+    tables.kinds
     tables.table
     tables.formats
     tables.reading
@@ -61,6 +65,7 @@ FLOORS = [
     tables.source tables.dates
     tables.cells
     tables.libraries
+    tables.wording
     _labels
     _check
     _frames
