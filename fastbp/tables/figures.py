@@ -36,6 +36,7 @@ INK = "#010203"
 BLUE, ORANGE, GREY = "#3b82c4", "#d9762b", "#8a8a8a"
 STYLE: dict[Any, Any] = {
     "axes.edgecolor": INK,
+    "axes.formatter.useoffset": False,
     "axes.labelcolor": INK,
     "axes.spines.right": False,
     "axes.spines.top": False,
@@ -97,7 +98,8 @@ def predicted(y: Array, values: Array, name: str, log: bool) -> Figure:
     ends = [min(y.min(), values.min()), max(y.max(), values.max())]
     ax.plot(ends, ends, color=GREY, linewidth=1, label="predicted = true")
     _points(ax, y, values)
-    _ticks(ax, "xy", log)
+    if log:
+        _logarithmic(ax, "xy")
     ax.set_aspect("equal", adjustable="datalim")
     ax.set(xlabel=f"true {shown(name, LONGEST_NAME)}", ylabel="predicted")
     ax.legend(loc="upper left")
@@ -109,8 +111,8 @@ def residuals(y: Array, values: Array, name: str, log: bool) -> Figure:
     figure, ax = _axes(height=WIDTH)
     ax.axhline(0, color=GREY, linewidth=1)
     _points(ax, values, y - values)
-    _ticks(ax, "x", log)
-    _ticks(ax, "y")
+    if log:
+        _logarithmic(ax, "x")
     ax.set(xlabel=f"predicted {shown(name, LONGEST_NAME)}", ylabel="true - predicted")
     return figure
 
@@ -131,13 +133,12 @@ def importances(found: Sequence[Importance], measure: str) -> Figure:
     ax.set_ylim(len(found) - 0.4, -0.6)  # the first one on top
     ax.axvline(0, color=INK, linewidth=0.8)
     ax.locator_params("x", nbins=5)
-    _ticks(ax, "x")
     ax.set_xlabel(f"{measure} rises by")
     return figure
 
 
-def reliability(bins: Sequence[Bin], of: str) -> Figure:
-    """Draw the share of right answers over the probability, above the number of rows."""
+def reliability(bins: Sequence[Bin], event: str, share: str) -> Figure:
+    """Draw the share of rows in which an event came true over its probability, and their number."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, WIDTH))
@@ -146,12 +147,12 @@ def reliability(bins: Sequence[Bin], of: str) -> Figure:
     middles, shares = [b.probability for b in bins], np.array([b.share for b in bins])
     lines = np.abs(np.array([(b.low, b.high) for b in bins]).T - shares)
     above.errorbar(middles, shares, lines, fmt="o-", color=BLUE, ecolor=INK, elinewidth=1)
-    above.set(ylabel=f"share that is {of}", ylim=(-0.03, 1.03))
+    above.set(ylabel=share, ylim=(-0.03, 1.03))
     above.legend(loc="upper left")
     below.bar(
         [b.start for b in bins], [b.n_rows for b in bins], bins[0].width, align="edge", color=BLUE
     )
-    below.set(xlabel=f"predicted probability of {of}", ylabel="rows", xlim=(-0.03, 1.03))
+    below.set(xlabel=f"predicted probability of {event}", ylabel="rows", xlim=(-0.03, 1.03))
     below.locator_params("y", nbins=3, integer=True)
     return figure
 
@@ -223,13 +224,12 @@ def _points(ax: Axes, x: Array, y: Array) -> None:
     )  # fmt: skip
 
 
-def _ticks(ax: Axes, names: str, log: bool = False) -> None:
-    """Write the ticks of axes as numbers, without a power of ten beside or mathematics in them."""
+def _logarithmic(ax: Axes, names: str) -> None:
+    """Make axes logarithmic; matplotlib would write their ticks as mathematics."""
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
     for name in names:
         axis = getattr(ax, f"{name}axis")
-        if log:
-            getattr(ax, f"set_{name}scale")("log")
+        getattr(ax, f"set_{name}scale")("log")
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())

@@ -10,26 +10,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import metrics
+from .. import _check, metrics
 from ..engine.config import __version__
+from ..errors import ConfigError, brief
 from ..plot import panel_names
 from . import figures, page
 from .importance import importances
+from .model import TableModel
 from .page import isolated
 from .reliability import reliability_bins
 from .scores import LONGEST_LABEL, MOST_CLASSES, ClassificationScores, surprises
+from .table import Table
 from .wording import number, percent, shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from .model import TableModel
-    from .table import Table
-
 __all__ = ["report"]
 
 MOST_COLUMNS = 100  # in a table of columns
 MOST_BARS = 20
+LARGEST = 1e150  # of values whose squares are finite, and that matplotlib can draw
 IMPORTANCE_ROWS, IMPORTANCE_REPEATS = 2000, 5
 QUANTILES = {
     "least": 0, "lower quarter": 0.25, "median": 0.5, "upper quarter": 0.75, "largest": 1
@@ -37,7 +38,7 @@ QUANTILES = {
 LIBRARIES = "numpy", "pandas", "pyarrow"
 
 
-def report(model: TableModel, train: Table, test: Table, *, command: str | None = None) -> str:
+def report(model: TableModel, train: Any, test: Any, *, command: str | None = None) -> str:
     """Return a page of HTML about a model, which loads nothing and runs nothing.
 
     It has the scores beside those of the simplest answer, the confusion table or predicted against
@@ -48,20 +49,36 @@ def report(model: TableModel, train: Table, test: Table, *, command: str | None 
     ----------
     model : TableModel
         That was fitted.
-    train, test : Table
+    train, test : Table, frame or dict
         The rows that it was fitted to, and others.
     command : str, optional
         That makes the model again; it is shown.
 
+    Returns
+    -------
+    str
+        The page, which ``pathlib.Path("report.html").write_text(page, "utf-8")`` writes.
+
     Raises
     ------
+    ConfigError
+        The model is none, or not fitted, or a table has no column of the target.
+    InputError, ShapeError
+        A table has no rows with a target, or lacks a column.
     MissingDependencyError
         matplotlib is not installed.
-    InputError
-        A table has no rows with a target.
     """
+    text = None if command is None else _check.text(command)
+    if text is None and command is not None:
+        raise ConfigError(f"command: got {brief(command)}, wanted a string, or None")
+    if not isinstance(model, TableModel):
+        raise ConfigError(f"model: got {brief(model)}, wanted a TableModel")
+    given = {"training": train, "test": test}
+    tables = {
+        part: table if isinstance(table, Table) else Table(table) for part, table in given.items()
+    }
     with figures.drawing():
-        return _Report(model, {"training": train, "test": test}).page(command)
+        return _Report(model, tables).page(text)
 
 
 class _Report:
@@ -69,18 +86,22 @@ class _Report:
 
     def __init__(self, model: TableModel, parts: dict[str, Table]) -> None:
         self.model, self.parts = model, parts
-        self.target = shown(model.target_name)
+        self.scores = {part: model.evaluate(table) for part, table in parts.items()}
+        assert model.target is not None  # or there would be no scores
+        self.target, self.has_log = shown(model.target_name), model.target.log
         self.classes = model.target.classes if model.target.task == "classification" else ()
         self.labels = [shown(label, LONGEST_LABEL) for label in self.classes]
-        self.scores = {part: model.evaluate(table) for part, table in parts.items()}
         self.rows, self.y = {}, {}
         for part, table in parts.items():
             self.rows[part], self.y[part] = model.truth(table)
         self.x = model.columns.transform(self.rows["test"])
         self.outputs = model.outputs(self.x)
-        finite = np.isfinite(self.outputs)
         # Test rows that have a true and a predicted value, or class.
-        self.usable = finite.all(axis=1) & (self.y["test"] >= 0) if self.classes else finite
+        y, outputs = self.y["test"], self.outputs
+        if self.classes:
+            self.usable = np.isfinite(outputs).all(axis=1) & (y >= 0)
+        else:  # also false of what is no number
+            self.usable = (np.abs(outputs) < LARGEST) & (np.abs(y) < LARGEST)
 
     def page(self, command: str | None) -> str:
         scores = self.scores["test"]
@@ -123,9 +144,9 @@ class _Report:
     def of_errors(self) -> str:
         y, values = self.y["test"][self.usable], self.outputs[self.usable]
         if not len(y):
-            return page.paragraph("None of the predicted values is finite.")
+            return page.paragraph("None of the predicted values is finite and can be squared.")
         # Where the logarithm was learned, it is what spreads the values over the figure.
-        log = self.model.target.log and bool((y > 0).all() and (values > 0).all())
+        log = self.has_log and bool(min(y.min(), values.min()) > 1 / LARGEST)
         rows, left_out = f"{number(len(y))} test rows", int((~self.usable).sum())
         found = page.beside(
             self.figure(
@@ -140,7 +161,9 @@ class _Report:
             ),
         )
         if left_out:
-            found += page.small(f"Left out: {number(left_out)} predicted values, not finite.")
+            found += page.small(
+                f"Left out: {number(left_out)} rows, with values too large to draw."
+            )
         ends = map(number, np.quantile(np.abs(y - values), (0.5, 0.9, 1)))
         lines = [["", "half of the rows", "90% of them", "all"], ["error of at most", *ends]]
         return found + page.table(lines, "Errors")
@@ -167,21 +190,22 @@ class _Report:
         if not self.usable.any():
             return ""
         bins = reliability_bins(self.y["test"][self.usable], self.outputs[self.usable])
-        of = self.labels[1] if len(self.classes) == 2 else "right"
-        lines = [["probability", "rows", "mean probability", f"share that is {of}", "95% interval"]]
+        binary = len(self.classes) == 2
+        event = isolated(self.labels[1]) if binary else "the answer"
+        share = f"share that is {event if binary else 'right'}"
+        lines = [["probability", "rows", "mean probability", share, "95% interval"]]
         for b in bins:
             span = f"{b.start:.1f} to {b.start + b.width:.1f}"
             ends = f"{percent(b.low)} to {percent(b.high)}"
             lines.append([span, number(b.n_rows), percent(b.probability), percent(b.share), ends])
-        what = f"of {isolated(of)}" if len(self.classes) == 2 else "of the class that is answered"
         caption = (
-            f"How often rows with a probability {what} are so, with 95% intervals, and how many "
-            "rows there are. On the diagonal probabilities mean what they say."
+            f"How often rows with a predicted probability of {event} are so, with 95% intervals, "
+            "and how many rows there are. On the diagonal probabilities mean what they say."
         )
         gap = sum(b.n_rows * abs(b.share - b.probability) for b in bins)
         error = percent(gap / sum(b.n_rows for b in bins))
         return (
-            self.figure(figures.reliability(bins, of), "reliability", caption)
+            self.figure(figures.reliability(bins, event, share), "reliability", caption)
             + page.small(f"Mean distance from the diagonal (expected calibration error): {error}.")
             + page.folded("In numbers", page.table(lines, "Calibration"))
         )
@@ -190,7 +214,7 @@ class _Report:
         rows = np.flatnonzero(self.usable)
         if not len(rows):
             return ""
-        drawn, seed = len(rows) > IMPORTANCE_ROWS, self.model.seed
+        drawn, seed = len(rows) > IMPORTANCE_ROWS, self.model.seed or 0
         if drawn:
             rng = np.random.default_rng(seed)
             rows = np.sort(rng.choice(rows, IMPORTANCE_ROWS, replace=False))
@@ -198,7 +222,9 @@ class _Report:
 
         def loss(x: NDArray[Any]) -> float:
             outputs = self.model.outputs(x)
-            return float(surprises(y, outputs).mean()) if self.classes else metrics.rmse(y, outputs)
+            if self.classes:
+                return float(surprises(y, outputs).mean())
+            return metrics.rmse(y, np.clip(outputs, -LARGEST, LARGEST))
 
         sources = self.model.columns.sources_out
         found = importances(loss, self.x[rows], sources, IMPORTANCE_REPEATS, seed)
@@ -231,7 +257,7 @@ class _Report:
             self.figure(
                 figures.curve(name, histories, best), f"curve{i}", f"{shown(name)} over the epochs."
             )
-            for i, name in enumerate(panel_names(histories))
+            for i, name in enumerate(panel_names(histories) if any(best) else ())
         ]
         used = ", ".join(
             f"{epoch} of {history.epochs}" for epoch, history in zip(best, histories, strict=True)

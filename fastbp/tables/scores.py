@@ -503,7 +503,7 @@ def _of_values_in_words(
     if "rmse" not in values or "rmse" not in baseline:
         return False, "Not compared with the baseline: the RMSE is not defined."
     sentences = [
-        f"RMSE {number(values['rmse'])} of {_rows(n_rows)}; always the training mean, "
+        f"RMSE {number(values['rmse'])} on {_rows(n_rows)}; always the training mean, "
         f"{number(mean)}, has {number(baseline['rmse'])}."
     ]
     better = values["rmse"] < baseline["rmse"]

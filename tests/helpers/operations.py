@@ -185,6 +185,7 @@ FUNCTIONS: dict[str, Callable[[World], Any]] = {
     "models.tabular_epochs": lambda w: fb.models.tabular_epochs(40),
     "preprocess.labels": lambda w: fb.preprocess.labels(w.numbers),
     "preprocess.one_hot": lambda w: fb.preprocess.one_hot(w.y),
+    "tables.report": lambda w: None,  # matplotlib; tests/tables/test_report.py
     "preprocess.polynomial_features": lambda w: fb.preprocess.polynomial_features(w.numbers, 2),
 }
 FUNCTIONS |= {

@@ -608,6 +608,13 @@ def calls() -> dict[str, Specification]:
             {"value": option("number", 0.5, named="learning_rate")},
             lambda _, value, kind=kind: setattr(kind(), "learning_rate", value),
         )
+    found["tables.report"] = construct(
+        fb.tables.report,  # what it takes: tests/tables/test_report.py
+        model=option("object", None),
+        train=option("table", None),
+        test=option("table", None),
+        command=option("text", None, optional=True),
+    )
     found["models.tabular_epochs"] = construct(models.tabular_epochs, n_rows=option("count", 2))
     tabular = {name: option("count", 2, optional=True) for name in ("epochs", "batch_size")}
     tabular |= {name: option("number", 0.5, optional=True) for name in ("learning_rate", "l2")}

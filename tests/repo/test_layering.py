@@ -30,6 +30,8 @@ FLOORS = [
     cli
     __init__
     tables
+    tables.page tables.figures
+    tables.importance tables.reliability
     sklearn
     sklearn.classifier sklearn.regressor
     sklearn.base
@@ -52,6 +54,7 @@ FLOORS = [
     losses testing activations initializers
     optimizers schedules
     _monitor
+    tables.scores
     metrics
     datasets datasets.split
     tables.target tables.columns
@@ -85,7 +88,7 @@ FLOORS = [
     """.strip().splitlines()
 ]
 FACES = {  # the files that may import each optional or slow library
-    "matplotlib": "plot",
+    "matplotlib": "plot tables.figures",
     "mpi4py": "mpi",
     "narwhals": "_frames",
     "onnx": "onnx",
