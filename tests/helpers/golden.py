@@ -121,6 +121,8 @@ CHECKPOINTS = {
         dtype, fb.AdamW(fb.Polynomial(0.02, 40), weight_decay=0.1), batch_size=None, average="rows"
     ),
 }
+
+
 def column_of(n, *parts):
     """Cells that repeat."""
     return [parts[i % len(parts)] for i in range(n)]
