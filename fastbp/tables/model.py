@@ -194,6 +194,10 @@ class TableModel:
         """
         progress = _check.flag(progress, "progress")
         given = _check.callbacks(callbacks, HOOKS)
+        files = [
+            None if path is None else _check.path(path, name)
+            for path, name in ((checkpoint, "checkpoint"), (resume, "resume"))
+        ]
         self._stopping = Stopping()
         self._forget()
         table, values = self._with_target(_table(train))
@@ -218,9 +222,7 @@ class TableModel:
             self._n_threads,
             self._options,
         )
-        found = train_networks(
-            *x, xy, networks, self._stopping, progress, given, checkpoint, resume
-        )
+        found = train_networks(*x, xy, networks, self._stopping, progress, given, *files)
         self._take(found)
         return self
 

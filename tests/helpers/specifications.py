@@ -750,7 +750,7 @@ def of_table_models() -> dict[str, Specification]:
             progress=flag(),
             callbacks=option("table", ()),
             checkpoint=option("path", "run.safetensors", optional=True),
-            resume=option("path", None, optional=True),
+            resume=option("table", None),
         ),
         ".stop": method(fitted, "stop", reason=option("word", "enough")),
         ".outputs": method(fitted, "outputs", x=option("table", np.zeros((2, 1), np.float32))),
