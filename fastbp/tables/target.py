@@ -32,6 +32,8 @@ LEVELS_OF_COUNTS, TAIL_OF_COUNTS = 5, 20
 SKEWED = 2.0
 # Predictions lie within the range of the logarithms in training and so much beyond it.
 BEYOND = math.log(10)
+# Above it exp(x) - 1 is exp(x) in float64.
+LARGE_LOG = 40.0
 FEW_ROWS = 10
 # A text of more classes than one for so many rows is no target that can be learned.
 MOST_CLASSES_SHARE = 0.5
@@ -166,7 +168,7 @@ class Target:
             self.log = True
         elif (values >= 0).all() and positive.any():
             unit = float(np.median(values[positive]))
-            if _is_heavy(values, np.log1p(values / unit)):
+            if _is_heavy(values, _log1p(values, unit)):
                 self.log, self._unit = True, unit
         self._scale = Scale.standard(self._mapped(values))
         self._low = self._high = 0.0
@@ -177,10 +179,10 @@ class Target:
     def _mapped(self, values: Floats) -> Floats:
         if not self.log:
             return values
+        if self._unit is not None:
+            return _log1p(values, self._unit)
         with np.errstate(divide="ignore", invalid="ignore"):
-            if self._unit is None:
-                return np.log(values)
-            return np.log1p(values / self._unit)
+            return np.log(values)
 
     def _note(self, column: Column, why: str) -> str:
         if self.task == "classification":
@@ -291,7 +293,7 @@ class Target:
             if self._unit is None:
                 values = np.exp(values)
             else:
-                values = np.maximum(np.expm1(values), 0) * self._unit
+                values = _expm1(np.maximum(values, 0), self._unit)
         return np.minimum(values, np.finfo(np.float64).max)
 
     def to_json(self) -> dict[str, Any]:
@@ -383,8 +385,9 @@ def _refuse_others(column: Column) -> None:
         row = int(word.argmax())
         raise LabelError(
             f"{_name(column)}: got {_cell(column, row)} in row {row} among numbers "
-            f"({word.sum()} of {len(column)} cells are none), wanted numbers alone: name it as missing "
-            "(--missing), drop the rows, or take each cell for a class (--task classification)"
+            f"({word.sum()} of {len(column)} cells are none), wanted numbers alone: name it as "
+            "missing (--missing), drop the rows, or take each cell for a class (--task "
+            "classification)"
         )
 
 
@@ -420,6 +423,20 @@ def _is_heavy(values: Floats, logs: Floats) -> bool:
     """Return whether values have a long tail that their logarithms have not."""
     skew = _skewness(values)
     return bool(skew > SKEWED and abs(_skewness(logs)) < skew / 2)
+
+
+def _log1p(values: Floats, unit: float) -> Floats:
+    """Return log(1 + values / unit), whose quotient may be out of the range of float64."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs: Floats = np.logaddexp(0, np.log(values) - np.log(unit))
+    return logs
+
+
+def _expm1(logs: Floats, unit: float) -> Floats:
+    """Return the values of which `_log1p` gives these."""
+    large = logs > LARGE_LOG
+    small: Floats = np.expm1(np.where(large, 0, logs)) * unit
+    return np.where(large, np.exp(logs + math.log(unit)), small)
 
 
 def _skewness(values: Floats) -> float:
