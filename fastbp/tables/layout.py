@@ -25,7 +25,9 @@ _LINES, _FEWEST, _CHARACTERS = 500, 20, 1 << 20
 # The share of the lines that must have the same number of cells for a separator to be one.
 _AGREEING = 0.9
 # Of these, so many rows and columns are looked at cell by cell.
-_TRIED_ROWS, _TRIED_COLUMNS, _DECIMAL_ROWS = 60, 300, 200
+_TRIED_ROWS, _TRIED_COLUMNS, _VOTING_ROWS = 60, 300, 200
+# Of the cells whose decimal marks are compared, about so many.
+_DECIMAL_CELLS = 40_000
 # What a vote for or against a header counts that a column of numbers or dates casts.
 _SURE = 3.0
 _UNIT = re.compile(
@@ -36,6 +38,8 @@ _UNIT = re.compile(
     r"(?:[/*·. ](?:[µμnmckhMGTd]?(?:m|g|s|l|L|A|V|W|Wh|N|J|Hz|Pa|mol|h|t|ha|d)|"
     r"min|lbs?|ft|yr|year|day)(?:\^?-?[0-9²³])?)*"
 )
+_PLAIN_NUMBER = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?")
+_QUOTED_NUMBER = re.compile(f'"{_PLAIN_NUMBER.pattern}"')
 _BLANK_RUN = re.compile(r'"(?:[^"]|"")*"|\S+')
 
 Record = tuple[int, list[str]]
@@ -231,7 +235,8 @@ class _Look:
         """Return the dialect that makes the most sense of the lines, and their records."""
         marks = (*_SEPARATORS, BLANKS) if separator is None else (separator,)
         tried = [(mark, self._records(Dialect(mark, self.comment))) for mark in marks]
-        mark, found = max(tried, key=lambda pair: _sense(pair[1], pair[0], suffix))
+        sure = any('" "' in line for line in self.sample[:_TRIED_ROWS])
+        mark, found = max(tried, key=lambda pair: _sense(pair[1], pair[0], suffix, sure))
         if separator is None and _width(found) == 1:
             mark, found = next(pair for pair in tried if pair[0] == ",")
         # A blank before a quote would make the quote a part of the cell.
@@ -251,9 +256,12 @@ class _Look:
     def _without_title(self, found: list[Record], width: int) -> tuple[int, list[Record]]:
         """Return the number of lines above the table, and its records."""
         start = 0
-        for _, cells in found[:-1]:
+        for (line, cells), (below, _) in pairwise(found):
+            rest = any(cell.strip() for cell in cells[1:])
+            if len(cells) >= width - 1 and (rest or width < 3):
+                break
             filled = sum(bool(cell.strip()) for cell in cells)
-            if (width < 3 and len(cells) == width) or filled > max(1, width // 3):
+            if filled > max(1, width // 3) and below == line + 1:  # no empty line between
                 break
             start += 1
         if not start or (start and len(found[start][1]) < width - 1):
@@ -267,7 +275,7 @@ class _Look:
         self, rows: list[Record], skip: int, width: int, dialect: Dialect, header: bool | None
     ) -> tuple[list[str] | None, int, list[Record], Dialect]:
         """Return the header's cells, if there is one, and what is below it."""
-        first = [cell.strip() for cell in rows[0][1]]
+        first = _without_apostrophes([cell.strip() for cell in rows[0][1]])
         hidden = self._header_in_comment(rows, dialect) if header is not False else None
         known = self.column is not None and self.column in first and not is_number(self.column)
         if hidden is not None and not known and _looks_like_header(rows) < _SURE:
@@ -276,10 +284,17 @@ class _Look:
                 dialect, skip = Dialect(dialect.separator, "", dialect.loose), hidden[0]
             return hidden[1], skip, rows, dialect
         if header is None:
-            header = known or _looks_like_header(rows, width) >= 0
+            header = known or self._quotes_names(rows) or _looks_like_header(rows, width) >= 0
         if not header:
             return None, skip, rows, dialect
         return first, rows[0][0], rows[1:], dialect
+
+    def _quotes_names(self, rows: list[Record]) -> bool:
+        """Return whether numbers have quotes in the first line alone, as R writes them."""
+        lines = (self.sample[number - 1] for number, _ in rows[:2])
+        quoted = [len(_QUOTED_NUMBER.findall(line)) for line in lines]
+        first = [cell for cell in rows[0][1] if is_number(cell)]
+        return len(quoted) > 1 and quoted[0] > quoted[1] + 1 and quoted[0] == len(first)
 
     def _header_in_comment(self, rows: list[Record], dialect: Dialect) -> Record | None:
         """Return the last comment above the rows, if it has a cell for each column."""
@@ -318,38 +333,50 @@ class _Look:
         )
 
 
+def _without_apostrophes(names: list[str]) -> list[str]:
+    """Return names without the apostrophes that all of them may stand in."""
+    if all(len(name) > 2 and name[0] == name[-1] == "'" for name in names):
+        return [name[1:-1] for name in names]
+    return names
+
+
 def _width(found: list[Record]) -> int:
     """Return how many cells most lines have; the first one may be a header."""
     body = found[1:] or found
     return Counter(len(cells) for _, cells in body).most_common(1)[0][0]
 
 
-def _sense(found: list[Record], separator: str, suffix: str) -> tuple[int, float]:
-    """Return how much sense a separator makes."""
+def _sense(found: list[Record], separator: str, suffix: str, quoted: bool) -> tuple[int, float]:
+    """Return how much sense a separator makes; `quoted` if quoted cells have blanks between."""
     if not found:
         return 0, 0.0
     width = _width(found)
     start = next(i for i, (_, cells) in enumerate(found) if len(cells) == width)
     body = [cells for _, cells in found[start:]]
+    body = body[1:] or body  # without a header
     share = sum(len(cells) == width for cells in body) / len(body)
     if width == 1:
         return 1, 0.0
     cells = [cell.strip() for row in body[:_TRIED_ROWS] for cell in row[:_TRIED_COLUMNS]]
     values = [_is_value(cell, separator) for cell in cells]
     typed = sum(values) / len(values)
+    even = 0.25 if len(found[0][1]) == width else 0.0
     if separator == BLANKS:
         # The words of a column of text may be as many in each line.
         least = 0.3 if width > 2 else 0.4
         if suffix in (".csv", ".tsv"):
-            least += 0.2
-        if share < _AGREEING or typed < least or _all_dates(body):
+            least += 0.1
+        ends = sum(cell[-1:] in _SEPARATORS for cell in cells)  # as in "1, 2"
+        if ends > len(cells) / 10 or _all_dates(body):
             return 0, 0.0
-        return 2, typed + share - 1.0
+        if share < _AGREEING or (typed < least and not quoted):
+            return 0, 0.0
+        return 2, typed + share - 0.25 + even
     if share < _AGREEING:
         return (1, share) if share > 0.5 else (0, share)
     others = [mark for mark in _SEPARATORS if mark != separator]
     clean = [v or not any(m in c for m in others) for v, c in zip(values, cells, strict=True)]
-    return 2, typed + sum(clean) / len(clean)
+    return 2, typed + sum(clean) / len(clean) + even
 
 
 def _all_dates(body: list[list[str]]) -> bool:
@@ -373,13 +400,17 @@ def _looks_like_header(rows: list[Record], width: int | None = None) -> float:
         return -1.0 if all(map(is_number, first)) or any(map(is_date, first)) else 0.0
     numbers = [cell for cell in first if is_number(cell)]
     votes = [
-        _vote(cell, [row[i].strip() for row in body])
+        _vote(cell, [row[i].strip() for row in body[:_VOTING_ROWS]])
         for i, cell in enumerate(first[:_TRIED_COLUMNS])
         if i < len(body[0])
     ]
     texts = [vote for cell, vote in zip(first, votes, strict=False) if not is_number(cell)]
-    if numbers and _is_run(numbers, body) and all(vote >= 0 for vote in texts):
-        return _SURE
+    if numbers and all(vote >= 0 for vote in texts):
+        # Names of rows may have no name themselves.
+        corner = not first[0] and all(row[0].strip() for row in body)
+        rises = _rises(first) and not any(_rises(row) for row in body[:3])
+        if (rises and (corner or _SURE in texts)) or _is_run(numbers, body):
+            return _SURE
     return sum(votes)
 
 
@@ -412,6 +443,12 @@ def _is_any_number(cell: str) -> bool:
 def _shape(cell: str) -> str:
     """Return a cell with one letter for all letters, and one digit for all digits."""
     return re.sub(r"[^\W\d_]+", "a", re.sub("[0-9]+", "0", cell))
+
+
+def _rises(row: list[str]) -> bool:
+    """Return whether each number of a row is above the one before."""
+    values = [float(cell) for cell in row if _PLAIN_NUMBER.fullmatch(cell.strip())]
+    return len(values) > 2 and all(a < b for a, b in pairwise(values))
 
 
 def _is_run(numbers: list[str], body: list[list[str]]) -> bool:
@@ -451,7 +488,8 @@ def _are_units(row: list[str], below: list[list[str]]) -> bool:
 def _decimal_of(body: list[list[str]], separator: str) -> str:
     """Return the decimal mark that the columns of numbers have."""
     commas = points = either = 0
-    for column in zip(*body[:_DECIMAL_ROWS], strict=True):
+    n_rows = max(_TRIED_ROWS // 3, _DECIMAL_CELLS // len(body[0]))
+    for column in zip(*body[:n_rows], strict=True):
         there = [c for c in map(str.strip, column) if c.lower() not in MISSING]
         of_point = [is_number(cell) for cell in there]
         of_comma = [is_number(cell, ",") for cell in there]
