@@ -86,15 +86,15 @@ class _Report:
 
     def __init__(self, model: TableModel, parts: dict[str, Table]) -> None:
         self.model, self.parts = model, parts
-        self.scores = {part: model.evaluate(table) for part, table in parts.items()}
-        assert model.target is not None  # or there would be no scores
+        # A cell that training did not have is told by predict; here it counts as missing.
+        self.scores = {part: model.evaluate(table, strict=False) for part, table in parts.items()}
         self.target, self.has_log = shown(model.target_name), model.target.log
         self.classes = model.target.classes if model.target.task == "classification" else ()
         self.labels = [shown(label, LONGEST_LABEL) for label in self.classes]
         self.rows, self.y = {}, {}
         for part, table in parts.items():
             self.rows[part], self.y[part] = model.truth(table)
-        self.x = model.columns.transform(self.rows["test"])
+        self.x = model.columns.transform(self.rows["test"], strict=False)
         self.outputs = model.outputs(self.x)
         # Test rows that have a true and a predicted value, or class.
         y, outputs = self.y["test"], self.outputs
@@ -214,7 +214,7 @@ class _Report:
         rows = np.flatnonzero(self.usable)
         if not len(rows):
             return ""
-        drawn, seed = len(rows) > IMPORTANCE_ROWS, self.model.seed or 0
+        drawn, seed = len(rows) > IMPORTANCE_ROWS, self.model.seed
         if drawn:
             rng = np.random.default_rng(seed)
             rows = np.sort(rng.choice(rows, IMPORTANCE_ROWS, replace=False))
