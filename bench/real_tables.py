@@ -292,7 +292,7 @@ CHOICES: dict[str, dict[str, Any]] = {
     **{f"{name} {PLAIN[name]}": {name: PLAIN[name]} for name in ("activation", "dropout")},
     "norm not clipped": {"clip_norm": PLAIN["clip_norm"]},
     "label smoothing 0.1": {"label_smoothing": 0.1},
-    "256-256-256": {"hidden": (256, 256, 256)},
+    "hidden 128-128": {"hidden": (128, 128)},
 }
 
 

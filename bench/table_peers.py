@@ -20,14 +20,19 @@ TEXTS = make_column_selector(dtype_exclude=["number", "bool"])
 
 
 def read(path: Path) -> pandas.DataFrame:
-    """Return the file as pandas reads it; another separator is looked for if one column results.
+    """Return the file as pandas reads it, with the separator and quotes that a person sees in it.
 
     Row names and numbers, an unnamed first column, are left out.
     """
-    frame = pandas.read_csv(path, skipinitialspace=True, low_memory=False)
-    if frame.shape[1] == 1:
-        frame = pandas.read_csv(path, sep=None, engine="python")
-    frame.columns = [str(name).strip("'") for name in frame.columns]
+    with path.open(encoding="utf-8-sig", errors="replace") as lines:
+        first = lines.readline()
+    frame = pandas.read_csv(
+        path,
+        sep=next((mark for mark in ",;\t" if mark in first), " "),
+        quotechar="'" if first.startswith("'") else '"',
+        skipinitialspace=True,
+        low_memory=False,
+    )
     unnamed = str(frame.columns[0]).startswith("Unnamed")
     return frame.iloc[:, 1:] if unnamed else frame
 

@@ -12,7 +12,6 @@ import inspect
 import pickle
 from collections.abc import Callable, Iterator
 from functools import cache, cached_property
-from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
