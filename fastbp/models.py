@@ -50,20 +50,16 @@ __all__ = [
     "tabular_epochs",
 ]
 
-TASKS = ("classification", "regression")
-
 # What `tabular` takes by default: measured on real tables, see docs/tables.md.
+_DROPOUT = {"classification": 0.3, "regression": 0.15}
 _HIDDEN = (64, 64)
 _ACTIVATION = "silu"
-_DROPOUT = 0.15
-_LABEL_SMOOTHING = 0.0
 _CLIP_NORM = 1.0
-_BETAS = (0.9, 0.95)
-_WEIGHT_DECAY = 0.1
+_WEIGHT_DECAY = 0.3
 _BATCH_SIZE = 32
 _EPOCHS = 100
-# The rates of the optimizers, by their names.
-_RATES = {"adamw": 0.008, "adam": 0.008, "rmsprop": 0.004, "adagrad": 0.02, "sgd": 0.1}
+# The crest of the rate, by the name of the optimizer.
+_RATES = {"adamw": 0.004, "adam": 0.004, "rmsprop": 0.004, "adagrad": 0.02, "sgd": 0.1}
 
 
 def linear_regression(n_inputs: int, n_outputs: int = 1, **options: Any) -> Trainer:
@@ -220,11 +216,12 @@ def tabular(
 ) -> Trainer:
     """Return a network for a table, with defaults that were tuned on real tables.
 
-    They are those of RealMLP (Holzmüller, Grinsztajn & Steinwart, "Better by default: strong
-    pre-tuned MLPs and boosted trees on tabular data", 2024) as far as they helped: docs/tables.md
-    has the measurements. Columns should have about unit scale and no far values, as `fb.tables`
-    makes them, and the targets of a regression mean 0 and standard deviation 1. `fit` it for
-    `epochs` with validation data and ``fb.EarlyStopping``, which keeps the best of them.
+    The candidates were the defaults of RealMLP (Holzmüller, Grinsztajn & Steinwart, "Better by
+    default: strong pre-tuned MLPs and boosted trees on tabular data", 2024). What helped there is
+    a default here: docs/tables.md has the measurements. Columns should have about unit scale and
+    no far values, as `fb.tables` makes them, and the targets of a regression mean 0 and standard
+    deviation 1. `fit` it for `epochs` with validation data and ``fb.EarlyStopping``, which keeps
+    the best of them.
 
     Parameters
     ----------
@@ -239,11 +236,11 @@ def tabular(
     hidden : sequence of int, optional
         Units of the hidden layers, none at all for a linear model. Default: (64, 64).
     activation, dropout : optional
-        Of the hidden layers, as for `Dense`. Default: "silu" and 0.15.
+        Of the hidden layers, as for `Dense`. Default: "silu", and 0.3 for classes or 0.15.
     loss : str, Loss or callable, optional
         Another loss that suits the outputs.
     label_smoothing : float, optional
-        Of "cross_entropy", where no loss is given. Default: 0.
+        Of "cross_entropy", where no loss is given. Default: 0, for it raised the log loss.
     optimizer : str or Optimizer, optional
         "adamw", the default, "adam", "rmsprop", "adagrad" or "sgd"; or one with its own rate.
     learning_rate : float, schedule or callable, optional
@@ -272,7 +269,7 @@ def tabular(
     >>> history["loss"][-1] < 0.01
     True
     """
-    classes = _check.choice(task, TASKS, "task") == "classification"
+    classes = _check.choice(task, _DROPOUT, "task") == "classification"
     n_outputs = _check.positive_int(n_outputs, "n_outputs")
     if classes and n_outputs == 1:
         raise ConfigError("n_outputs: got 1, wanted the number of classes, at least 2")
@@ -282,7 +279,7 @@ def tabular(
     steps = min(epochs * -(-n_rows // batch_size), 2**31 - 1)
     rule = _optimizer(optimizer, learning_rate, rate_factor, momentum, steps)
     activation = _ACTIVATION if activation is None else activation
-    dropout = _DROPOUT if dropout is None else dropout
+    dropout = _DROPOUT[task] if dropout is None else dropout
     layers = [Dense(units, activation, dropout=dropout) for units in _hidden(hidden)]
     layers.append(Dense(n_outputs, "softmax" if classes else "linear"))
     network = Network(n_inputs, layers, dtype, seed, preprocessing=preprocessing)
@@ -317,8 +314,7 @@ def _loss(loss: Any, label_smoothing: float | None, classes: bool) -> Any:
         )
     if loss is not None:
         return loss
-    smoothing = _LABEL_SMOOTHING if label_smoothing is None else label_smoothing
-    return CrossEntropy(smoothing) if classes else "mse"
+    return CrossEntropy(label_smoothing or 0.0) if classes else "mse"
 
 
 def _optimizer(
@@ -348,9 +344,9 @@ def _optimizer(
     rate = rate if callable(rate) else LogCosine(rate, steps)
     match name:
         case "adamw":
-            return AdamW(rate, _BETAS, weight_decay=_WEIGHT_DECAY)
+            return AdamW(rate, weight_decay=_WEIGHT_DECAY)
         case "adam":
-            return Adam(rate, _BETAS)
+            return Adam(rate)
         case "rmsprop":
             return RMSprop(rate)
         case "adagrad":

@@ -13,7 +13,7 @@ from .. import models
 from .._labels import numbered
 from ..callbacks import Callback
 from ..datasets import split
-from ..errors import ConfigError, LabelError
+from ..errors import ConfigError, LabelError, ShapeError
 from ..history import History
 from ..network import Network
 from ..preprocess import Standardize
@@ -155,6 +155,11 @@ class NetworkModel:
 
         `strict` is as for a table; arrays have no cells of other kinds.
         """
+        if rows.x.shape[1] != self.network.n_inputs:
+            raise ShapeError(
+                f"{rows.name}: got {rows.x.shape[1]} features, the model wants "
+                f"{self.network.n_inputs}"
+            )
         if not self.has_classes:
             outputs = np.asarray(self.network.predict(rows.x), np.float64)
             if rows.classes:

@@ -214,7 +214,9 @@ class Column:
             assert found is not None
             values = found[0]
         self._refuse(
-            np.isnan(values), f"a number{_as(how)}", lambda c: c in words or self.is_void(c)
+            np.isnan(values),
+            f"a number{_as(how)}",
+            lambda cell: cell in words or (how != CLOCK_TIME and self.is_void(cell)),
         )
         return values
 
@@ -396,7 +398,7 @@ def _of_numbers(column: Column, numbers: NumberCells, distinct: Floats, n: int) 
         return Judgement(
             "boolean", f"{_plain(distinct[0])} or {_plain(distinct[1])}" + _gaps(column)
         )
-    if (distinct == np.rint(distinct)).all():
+    if not numbers.how and (distinct == np.rint(distinct)).all():
         if len(distinct) == count == len(column):
             left_out = _of_different(column.name, numbers.values)
             if left_out is not None:

@@ -38,7 +38,8 @@ _UNIT = re.compile(
     r"(?:[/*·. ](?:[µμnmckhMGTd]?(?:m|g|s|l|L|A|V|W|Wh|N|J|Hz|Pa|mol|h|t|ha|d)|"
     r"min|lbs?|ft|yr|year|day)(?:\^?-?[0-9²³])?)*"
 )
-_QUOTED_NUMBER = re.compile('"[-+.0-9eE]+"')
+_PLAIN_NUMBER = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?")
+_QUOTED_NUMBER = re.compile(f'"{_PLAIN_NUMBER.pattern}"')
 _BLANK_RUN = re.compile(r'"(?:[^"]|"")*"|\S+')
 
 Record = tuple[int, list[str]]
@@ -256,11 +257,11 @@ class _Look:
         """Return the number of lines above the table, and its records."""
         start = 0
         for (line, cells), (below, _) in pairwise(found):
+            apart = len(cells) < width and below > line + 1  # by an empty line
             rest = any(cell.strip() for cell in cells[1:])
-            if len(cells) >= width - 1 and (rest or width < 3):
+            if len(cells) >= width - 1 and (rest or width < 3) and not apart:
                 break
-            filled = sum(bool(cell.strip()) for cell in cells)
-            if filled > max(1, width // 3) and below == line + 1:  # no empty line between
+            if sum(bool(cell.strip()) for cell in cells) > max(1, width // 3) and not apart:
                 break
             start += 1
         if not start or (start and len(found[start][1]) < width - 1):
@@ -306,6 +307,7 @@ class _Look:
                 plain = Dialect(dialect.separator, "", dialect.loose)
                 cells = next(records([line.lstrip(self.comment)], plain), (0, [""]))[1]
                 names = [cell.strip() for cell in cells]
+                names[0] = names[0] or self.comment
                 return (number, names) if width > 1 and len(names) == width else None
         return None
 
@@ -359,19 +361,27 @@ def _sense(found: list[Record], separator: str, suffix: str, quoted: bool) -> tu
     cells = [cell.strip() for row in body[:_TRIED_ROWS] for cell in row[:_TRIED_COLUMNS]]
     values = [_is_value(cell, separator) for cell in cells]
     typed = sum(values) / len(values)
+    even = 0.25 if len(found[0][1]) == width else 0.0
     if separator == BLANKS:
         # The words of a column of text may be as many in each line.
         least = 0.3 if width > 2 else 0.4
         if suffix in (".csv", ".tsv"):
             least += 0.1
-        if share < _AGREEING or (typed < least and not quoted) or _all_dates(body):
+        if width > 2 and share == 1.0 and len(body) >= _FEWEST // 2:
+            least = 0.0  # no text has as many words in each line
+        ends = sum(cell[-1:] in _SEPARATORS for cell in cells)  # as in "1, 2"
+        if ends > len(cells) / 10 or _all_dates(body):
             return 0, 0.0
-        return 2, typed + share - 0.25
+        if share < _AGREEING and typed > _AGREEING:
+            return (1, share) if share >= 0.5 else (0, share)
+        if share < _AGREEING or (typed < least and not quoted):
+            return 0, 0.0
+        return 2, typed + share - 0.25 + even
     if share < _AGREEING:
-        return (1, share) if share > 0.5 else (0, share)
+        return (1, share) if share >= 0.5 else (0, share)
     others = [mark for mark in _SEPARATORS if mark != separator]
     clean = [v or not any(m in c for m in others) for v, c in zip(values, cells, strict=True)]
-    return 2, typed + sum(clean) / len(clean)
+    return 2, typed + sum(clean) / len(clean) + even
 
 
 def _all_dates(body: list[list[str]]) -> bool:
@@ -401,13 +411,10 @@ def _looks_like_header(rows: list[Record], width: int | None = None) -> float:
     ]
     texts = [vote for cell, vote in zip(first, votes, strict=False) if not is_number(cell)]
     if numbers and all(vote >= 0 for vote in texts):
-        counted = _SURE in texts and len(numbers) > 2 and numbers in _counts(len(numbers))
-        if counted or _is_run(numbers, body):
-            return _SURE
-    if not first[0] and len(numbers) == len(first) - 1 > 1 and all(row[0].strip() for row in body):
-        # The names of rows have no name, and the columns are called by rising numbers.
-        values = [float(number) for number in numbers]
-        if all(a < b for a, b in pairwise(values)):
+        # Names of rows may have no name themselves.
+        corner = not first[0] and all(row[0].strip() for row in body)
+        rises = _rises(first) and not any(_rises(row) for row in body[:3])
+        if (rises and (corner or _SURE in texts)) or _is_run(numbers, body):
             return _SURE
     return sum(votes)
 
@@ -443,8 +450,10 @@ def _shape(cell: str) -> str:
     return re.sub(r"[^\W\d_]+", "a", re.sub("[0-9]+", "0", cell))
 
 
-def _counts(n: int) -> list[list[str]]:
-    return [[str(i) for i in range(first, first + n)] for first in (0, 1)]
+def _rises(row: list[str]) -> bool:
+    """Return whether each number of a row is above the one before."""
+    values = [float(cell) for cell in row if _PLAIN_NUMBER.fullmatch(cell.strip())]
+    return len(values) > 2 and all(a < b for a, b in pairwise(values))
 
 
 def _is_run(numbers: list[str], body: list[list[str]]) -> bool:

@@ -21,6 +21,7 @@ from ..errors import ConfigError, CorruptModelError, InputError, brief
 from ..formats import modelfile
 from ..history import History
 from ..network import Network, _rebuilt
+from ..training.fit import HOOKS
 from .columns import Columns
 from .scores import Scores, classification_scores, regression_scores
 from .table import Table
@@ -120,7 +121,13 @@ class TableModel:
             task = _check.choice(task, ("classification", "regression"), "task")
         if columns is not None and not isinstance(columns, Columns):
             raise ConfigError(f"columns: got {brief(columns)}, wanted a Columns, or None")
-        self._wanted, self._task = target, task
+        name = _check.text(target)
+        is_place = isinstance(target, int | np.integer) and not isinstance(target, bool)
+        if target is not None and name is None and not is_place:
+            raise ConfigError(
+                f"target: got {brief(target)}, wanted the name or position of a column"
+            )
+        self._wanted, self._task = target if name is None else name, task
         found = _check.seed(seed)
         if found is None:
             raise ConfigError("seed: got None, wanted an integer >= 0, from which all follows")
@@ -185,6 +192,12 @@ class TableModel:
         DivergenceError
             Training diverges, at a tenth of the learning rate too.
         """
+        progress = _check.flag(progress, "progress")
+        given = _check.callbacks(callbacks, HOOKS)
+        files = [
+            None if path is None else _check.path(path, name)
+            for path, name in ((checkpoint, "checkpoint"), (resume, "resume"))
+        ]
         self._stopping = Stopping()
         self._forget()
         table, values = self._with_target(_table(train))
@@ -209,9 +222,7 @@ class TableModel:
             self._n_threads,
             self._options,
         )
-        found = train_networks(
-            *x, xy, networks, self._stopping, progress, callbacks, checkpoint, resume
-        )
+        found = train_networks(*x, xy, networks, self._stopping, progress, given, *files)
         self._take(found)
         return self
 
@@ -220,8 +231,16 @@ class TableModel:
 
         The model has the networks that were begun, the last one at its best epoch so far; none if
         no step was done.
+
+        Raises
+        ------
+        ConfigError
+            The reason is no text, or empty.
         """
-        self._stopping.stop(_check.text(reason) or "stop")
+        text = _check.text(reason)
+        if not text:
+            raise ConfigError(f"reason: got {brief(reason)}, wanted a text")
+        self._stopping.stop(text)
 
     def outputs(self, x: NDArray[Any]) -> NDArray[np.float64]:
         """Return probabilities [rows, classes], or values [rows] in the units of the target.

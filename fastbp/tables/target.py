@@ -24,14 +24,16 @@ TASKS = ("classification", "regression")
 # Integers are classes if there are so many different ones at most, each in so many rows on average.
 FEW_LEVELS, ROWS_OF_FEW = 50, 8
 MANY_LEVELS, ROWS_OF_MANY = 100, 50
-# A class has so many rows at least, and this share of those of the average class.
-LEAST_ROWS, LEAST_SHARE = 3, 0.01
+# A class has so many rows at least, in large tables up to ten.
+LEAST_ROWS, LEAST_SHARE, MOST_LEAST = 3, 0.01, 10
 # Counts rise to one value and fall from there, with a long tail.
 LEVELS_OF_COUNTS, TAIL_OF_COUNTS = 5, 20
 # Of quantities above 0: skewed so much, and less than half so much as logarithms.
 SKEWED = 2.0
 # Predictions lie within the range of the logarithms in training and so much beyond it.
 BEYOND = math.log(10)
+# Above it exp(x) - 1 is exp(x) in float64.
+LARGE_LOG = 40.0
 FEW_ROWS = 10
 # A text of more classes than one for so many rows is no target that can be learned.
 MOST_CLASSES_SHARE = 0.5
@@ -111,6 +113,8 @@ class Target:
         column = Column(str(series.name), series, self.decimal)
         self._require_cells(column)
         numbers = column.plain_numbers
+        if self._asked is None and numbers is None:
+            _refuse_others(column)
         task, why = _choice(column, None if numbers is None else numbers.values)
         self.task = self._asked or task
         self.classes, self.log, warnings = (), False, []
@@ -128,6 +132,8 @@ class Target:
                 raise _no_numbers(column)
             if not np.isfinite(numbers.values).all():
                 raise _not_finite(column, numbers.values)
+            if (numbers.values == numbers.values[0]).all():
+                raise _constant(column)
             self._set_scale(numbers.values)
         self.note = self._note(column, why)
         self.warnings = tuple(warnings)
@@ -142,10 +148,7 @@ class Target:
                 "wanted rows with a target alone"
             )
         if len(column.present) == 1:
-            raise LabelError(
-                f"{_name(column)}: got {shown(column.present[0])!r} in every row, wanted two "
-                "different values or more: there is nothing to learn"
-            )
+            raise _constant(column)
 
     def _set_classes(self, found: _Classes) -> None:
         self.classes, self._numeric = found
@@ -165,7 +168,7 @@ class Target:
             self.log = True
         elif (values >= 0).all() and positive.any():
             unit = float(np.median(values[positive]))
-            if _is_heavy(values, np.log1p(values / unit)):
+            if _is_heavy(values, _log1p(values, unit)):
                 self.log, self._unit = True, unit
         self._scale = Scale.standard(self._mapped(values))
         self._low = self._high = 0.0
@@ -176,10 +179,10 @@ class Target:
     def _mapped(self, values: Floats) -> Floats:
         if not self.log:
             return values
+        if self._unit is not None:
+            return _log1p(values, self._unit)
         with np.errstate(divide="ignore", invalid="ignore"):
-            if self._unit is None:
-                return np.log(values)
-            return np.log1p(values / self._unit)
+            return np.log(values)
 
     def _note(self, column: Column, why: str) -> str:
         if self.task == "classification":
@@ -290,7 +293,7 @@ class Target:
             if self._unit is None:
                 values = np.exp(values)
             else:
-                values = np.maximum(np.expm1(values), 0) * self._unit
+                values = _expm1(np.maximum(values, 0), self._unit)
         return np.minimum(values, np.finfo(np.float64).max)
 
     def to_json(self) -> dict[str, Any]:
@@ -366,6 +369,28 @@ def _choice(column: Column, numbers: Floats | None) -> tuple[str, str]:
     return "regression", few
 
 
+def _refuse_others(column: Column) -> None:
+    """Refuse text that is neither classes nor quantities: dates, and quantities with some words."""
+    if len(column.present) > 2 and column.date_form is not None:
+        raise LabelError(
+            f"{_name(column)}: got dates such as {shown(column.present[0])!r}, wanted classes or "
+            "numbers: write them as a number, such as days, or take each for a class (--task "
+            "classification)"
+        )
+    mixed = column.numbers
+    if mixed is None or not mixed.words:
+        return
+    word = column.are(mixed.words)
+    if _choice(column.without(word), mixed.values)[0] == "regression":
+        row = int(word.argmax())
+        raise LabelError(
+            f"{_name(column)}: got {_cell(column, row)} in row {row} among numbers "
+            f"({word.sum()} of {len(column)} cells are none), wanted numbers alone: name it as "
+            "missing (--missing), drop the rows, or take each cell for a class (--task "
+            "classification)"
+        )
+
+
 def _are_classes(levels: Floats, counts: NDArray[np.int64]) -> bool:
     """Return whether whole numbers, of these counts, are numbers of classes."""
     u, n = len(levels), int(counts.sum())
@@ -374,7 +399,7 @@ def _are_classes(levels: Floats, counts: NDArray[np.int64]) -> bool:
         u <= MANY_LEVELS and mean >= ROWS_OF_MANY
     ):
         return False
-    if counts.min() < max(LEAST_ROWS, LEAST_SHARE * mean):
+    if counts.min() < max(LEAST_ROWS, min(MOST_LEAST, LEAST_SHARE * mean)):
         return False
     # Codes are counted from 0 or 1; three or four values below ten may be 4, 6 and 8 as well.
     low, high = float(levels[0]), float(levels[-1])
@@ -388,14 +413,30 @@ def _are_classes(levels: Floats, counts: NDArray[np.int64]) -> bool:
 
 
 def _rise_and_fall(counts: NDArray[np.int64]) -> bool:
+    """Return whether counts have one top, as far as chance lets them."""
     top = int(counts.argmax())
-    return bool((np.diff(counts[: top + 1]) >= 0).all() and (np.diff(counts[top:]) <= 0).all())
+    steps, noise = np.diff(counts), 2 * np.sqrt(counts[1:] + counts[:-1])
+    return bool((steps[:top] >= -noise[:top]).all() and (steps[top:] <= noise[top:]).all())
 
 
 def _is_heavy(values: Floats, logs: Floats) -> bool:
     """Return whether values have a long tail that their logarithms have not."""
     skew = _skewness(values)
     return bool(skew > SKEWED and abs(_skewness(logs)) < skew / 2)
+
+
+def _log1p(values: Floats, unit: float) -> Floats:
+    """Return log(1 + values / unit), whose quotient may be out of the range of float64."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs: Floats = np.logaddexp(0, np.log(values) - np.log(unit))
+    return logs
+
+
+def _expm1(logs: Floats, unit: float) -> Floats:
+    """Return the values of which `_log1p` gives these."""
+    large = logs > LARGE_LOG
+    small: Floats = np.expm1(np.where(large, 0, logs)) * unit
+    return np.where(large, np.exp(logs + math.log(unit)), small)
 
 
 def _skewness(values: Floats) -> float:
@@ -422,9 +463,7 @@ def _classes_of(column: Column, numbers: Floats | None) -> _Classes:
         if column.counts[code]:
             first.setdefault(by_level[code], column.levels[code])
     if len(first) < 2:
-        raise LabelError(
-            f"{_name(column)}: got one class only, {shown(present[0])!r}, wanted two or more"
-        )
+        raise _constant(column)
     plain = all(_number_of(label, column.decimal) is not None for label in first.values())
     return _Classes(tuple(first[value] for value in sorted(first)), plain)
 
@@ -451,6 +490,13 @@ def _number_of(label: str, decimal: str) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) else None
+
+
+def _constant(column: Column) -> LabelError:
+    return LabelError(
+        f"{_name(column)}: got {shown(column.present[0])!r} in every row, wanted two different "
+        "values or more: there is nothing to learn (another column: --target)"
+    )
 
 
 def _no_numbers(column: Column) -> LabelError:

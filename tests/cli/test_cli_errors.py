@@ -72,12 +72,12 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ("--target kid", "target: got no column 'kid', did you mean 'kind'?"),
+            ("--target kid", "target: got no column 'kid', did you mean 'kind'"),
             ("--target 9", "target: got no column '9', wanted one of: id, length"),
             ("--drop lenght", "'length'"),
             ("--categorical widht,colour", "'width'"),
             ("--numeric colour", "colour"),
-            ("--date length", "length"),
+            ("--date colour", "colour"),
             ("--features kind", "which is the target"),
             ("--time-column dya", "--time-column: got no column 'dya', did you mean 'day'?"),
             ("--time-column colour", "--time-column: got 'colour', which holds neither dates"),
@@ -92,8 +92,8 @@ class TestErrors:
             ("--out flowers.csv", "--out: got flowers.csv, which is read too"),
             ("--plot ./flowers.csv", "--plot: got ./flowers.csv, which is read too"),
             ("--checkpoint flowers.csv", "--checkpoint: got flowers.csv, which is read too"),
-            ("--test x --report x", "x"),
-            ("--loss mse", "loss"),
+            ("--report r.html --plot r.html", "--report: got r.html, as --plot"),
+            ("--loss mes", "'mes'"),
         ],
     )
     def test_options_of_tables(self, fail, flowers, here, arguments, message):
@@ -139,11 +139,14 @@ class TestErrors:
         fb.Network(2, [fb.Dense(1)], seed=0).save("values")
         (here / "x.csv").write_text("a,b,c,d\n1,2,3,4\n5,6,7,8\n")
         assert "got 4 columns, the model wants 2" in fail("predict", "values", "x.csv")
+        (here / "x.csv").write_text("a,b\n1,2\n5,6\n")
+        assert "--proba: got a model of values" in fail("predict", "values", "x.csv", "--proba")
         (here / "x.csv").write_text("a,b\n1,2\n5,x\n")
         assert "x.csv, line 3, column 'b': got 'x'" in fail("predict", "values", "x.csv")
-        assert "--proba: got a model of values" in fail("predict", "values", "x.csv", "--proba")
         assert "got 64 features, the model wants 2" in fail("predict", "values", "digits")
-        assert "got classes, the model wants values" in fail("evaluate", "values", "digits")
+        assert "got 64 features, the model wants 2" in fail("evaluate", "values", "digits")
+        np.savez("x.npz", x=np.eye(2), y=np.array(["a", "b"]))
+        assert "wanted numbers for regression" in fail("evaluate", "values", "x.npz")
 
     def test_not_finite(self, fail, here):
         np.savez(here / "data.npz", x=np.array([[1.0], [np.inf], [3]]), y=np.array([0, 1, 0]))

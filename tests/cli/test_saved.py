@@ -107,8 +107,10 @@ class TestPredict:
         np.savetxt("x.csv", table[:, 1:], delimiter=",")
         assert run("predict", "line.safetensors", "x.csv") == output
         np.savez("x.npz", table[:, 1:])
-        found, wanted = (np.array(text.split()[1:], float)
-                         for text in (run("predict", "line.safetensors", "x.npz"), output))  # fmt: skip
+        found, wanted = (
+            np.array(text.split()[1:], float)
+            for text in (run("predict", "line.safetensors", "x.npz"), output)
+        )
         assert np.allclose(found, wanted, rtol=1e-5)
 
     def test_digits_and_a_plain_network(self, run, saved):

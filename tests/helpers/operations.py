@@ -11,7 +11,8 @@ import copy
 import inspect
 import pickle
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -58,6 +59,12 @@ def digest(owner: fb.Trainer, times: bool = True) -> Any:
     return repr((architecture, training)), bits
 
 
+def needs_missing_library(name: str) -> bool:
+    """Whether a callable reads tables, and the libraries that do so are not installed."""
+    libraries = map(find_spec, ("pandas", "pyarrow"))
+    return name.startswith(("tables.", "datasets.load_csv")) and not all(libraries)
+
+
 def public(owner: Any = fb, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Names and objects of all that is public in a module: functions and classes but errors."""
     for name in owner.__all__:
@@ -90,6 +97,14 @@ def draw(w: World) -> np.random.Generator:
     return np.random.default_rng(0)
 
 
+ROWS_OF_TABLE = {"a": [1.0, 2.0, 3.0, 4.0] * 5, "b": ["x", "x", "y", "y"] * 5}
+
+
+@cache
+def table_model() -> fb.tables.TableModel:
+    return fb.tables.TableModel("b", epochs=1, hidden=[2]).fit(ROWS_OF_TABLE)
+
+
 # How each class is made.
 MAKERS: dict[str, Callable[[World], Any]] = {
     "SGD": lambda w: fb.SGD(fb.ReduceOnPlateau(0.1), momentum=0.9),
@@ -107,6 +122,7 @@ MAKERS: dict[str, Callable[[World], Any]] = {
     "History": lambda w: w.trainer.history,
     "InverseTime": lambda w: fb.InverseTime(0.1, 0.1),
     "LBFGS": lambda w: fb.LBFGS(1e-6),
+    "tables.TableModel": lambda w: table_model(),
     "LogCosine": lambda w: fb.LogCosine(0.1, 10),
     "Maxout": lambda w: fb.Network(3, [fb.Maxout(4)], seed=0).layers[0],
     "Network": lambda w: fb.Network(5, dense(), seed=0),
@@ -134,6 +150,7 @@ MAKERS: dict[str, Callable[[World], Any]] = {
     "metrics.Metric": lambda w: fb.metrics.resolve(["f1"])[0],
     "metrics.MetricFunction": lambda w: fb.metrics.f1,
     "models.NoMistakes": lambda w: fb.models.NoMistakes(),
+    "tables.Table": lambda w: fb.tables.Table({"a": [1, 2, 3]}),
     "preprocess.Affine": lambda w: fb.preprocess.Affine(np.ones(3), np.full(3, 2.0)),
     "preprocess.Center": lambda w: fb.preprocess.Center().fit(w.numbers),
     "preprocess.MinMax": lambda w: fb.preprocess.MinMax().fit(w.numbers),
@@ -198,6 +215,16 @@ FUNCTIONS |= {
 }
 
 METHODS: dict[str, Callable[[Any, World], Any]] = {
+    "tables.TableModel.fit": lambda o, w: None,  # Trainer.fit on the rows of columns
+    "tables.TableModel.evaluate": lambda o, w: o.evaluate(ROWS_OF_TABLE),
+    "tables.TableModel.load": lambda o, w: o.load(saved_table_model(w)),
+    "tables.TableModel.outputs": lambda o, w: o.outputs(np.zeros((2, 1), np.float32)),
+    "tables.TableModel.predict": lambda o, w: o.predict(ROWS_OF_TABLE),
+    "tables.TableModel.predict_proba": lambda o, w: o.predict_proba(ROWS_OF_TABLE),
+    "tables.TableModel.save": lambda o, w: o.save(w.folder / "table"),
+    "tables.TableModel.stop": lambda o, w: o.stop(),
+    "tables.TableModel.summary": lambda o, w: o.summary(),
+    "tables.TableModel.truth": lambda o, w: o.truth(ROWS_OF_TABLE),
     "fit": lambda o, w: o.fit(w.numbers),
     "transform": lambda o, w: o.transform(w.numbers),
     "fold_into_outputs": lambda o, w: o.fold_into_outputs(linear()),
@@ -219,6 +246,9 @@ METHODS: dict[str, Callable[[Any, World], Any]] = {
     "on_checkpoint": lambda o, w: ended(o, w).on_checkpoint(w.trainer, w.trainer.history),
     "on_fit_end": lambda o, w: ended(o, w).on_fit_end(w.trainer, w.trainer.history),
     "reset": lambda o, w: o.reset(),
+    "tables.Table.read": lambda o, w: o.read(written(w, "a.csv", b"a,b\n1,0\n2,1\n")),
+    "tables.Table.take": lambda o, w: o.take([0, 2]),
+    "tables.Table.place": lambda o, w: o.place(1),
     "History.append": lambda o, w: o.append(loss=1.0),
     "History.record": lambda o, w: o.record("mine", 1.0),
     "History.to_csv": lambda o, w: o.to_csv(w.folder / "history.csv"),
@@ -309,6 +339,13 @@ def saved(w: World, name: str) -> Path:
     return w.folder / f"saved {name}"
 
 
+def saved_table_model(w: World) -> Path:
+    path = w.folder / "saved table"
+    if not path.exists():
+        table_model().save(path)
+    return path
+
+
 def save(w: World) -> None:
     """Write what `saved` names."""
     w.net.save(saved(w, "model"))
@@ -319,6 +356,8 @@ def calls() -> dict[str, dict[str, Callable[[World], Any] | None]]:
     """The calls of each public function and class by its name; None where one is missing."""
     found: dict[str, dict[str, Callable[[World], Any] | None]] = {}
     for name, value in public():
+        if needs_missing_library(name):
+            continue
         if not isinstance(value, type):
             found[name] = {name: FUNCTIONS.get(name)}
             continue

@@ -135,6 +135,10 @@ def assignment(make, name, given, of=lambda owner: owner) -> Specification:
     return Specification({"value": given}, assign, make)
 
 
+def table():
+    return fb.tables.Table({"a": [1, 2, 3], "b": ["x", "y", "z"]})
+
+
 def half_square(y, t):
     return ((y - t) ** 2).sum(axis=1) / 2, y - t
 
@@ -552,6 +556,24 @@ def calls() -> dict[str, Specification]:
             target=option("function", None),
             task=option("function", None),
         ),
+        "tables.Table": function(
+            fb.tables.Table, frame=option("frame", {"a": [1, 2, 3]}), name=option("word", "mine")
+        ),
+        "tables.Table.read": function(
+            fb.tables.Table.read,
+            path=option("path", "no such file"),
+            separator=option("word", None, optional=True),
+            decimal=option("name", None, optional=True),
+            encoding=option("name", None, optional=True),
+            header=option("flag", None, optional=True),
+            missing=option("list of words", ()),
+            comment=option("word", None, optional=True),
+            column=option("word", None, optional=True),
+        ),
+        "tables.Table.take": method(
+            table, "take", rows=option("object", [2, 0], expects={"empty": "either"})
+        ),
+        "tables.Table.place": method(table, "place", row=option("whole", 2)),
         "datasets.load_mnist": function(
             datasets.load_mnist, folder=option("path", "no such folder")
         ),
@@ -615,6 +637,7 @@ def calls() -> dict[str, Specification]:
         test=option("table", None),
         command=option("text", None, optional=True),
     )
+    found |= of_table_models()
     found["models.tabular_epochs"] = construct(models.tabular_epochs, n_rows=option("count", 2))
     tabular = {name: option("count", 2, optional=True) for name in ("epochs", "batch_size")}
     tabular |= {name: option("number", 0.5, optional=True) for name in ("learning_rate", "l2")}
@@ -717,6 +740,50 @@ def more() -> dict[str, Specification]:
         ),
         "one_hot alone": function(fb.one_hot, labels=labels()),
     }
+
+
+def of_table_models() -> dict[str, Specification]:
+    """What `TableModel` takes; tables are read in tests/tables."""
+    kind = fb.tables.TableModel
+    rows = {"a": [1.0, 2.0, 3.0, 4.0] * 5, "b": ["x", "x", "y", "y"] * 5}
+
+    def fitted() -> fb.tables.TableModel:
+        return kind("b", epochs=1, hidden=[2]).fit(rows)
+
+    table = option("table", rows)
+    found = {
+        "": construct(
+            kind,
+            target=option("table", "b"),
+            task=option("name", "classification", optional=True),
+            columns=option("table", None),
+            ensemble=option("count", 2),
+            seed=Given("seed", 2, expects={"none": "error"}),
+            validation_fraction=option("share", 0.5),
+            epochs=option("count", 2, optional=True),
+            patience=option("whole", 2, optional=True),
+            n_threads=option("count", 2, optional=True),
+        ),
+        ".fit": method(
+            lambda: kind("b", epochs=1, hidden=[2]),
+            "fit",
+            train=table,
+            validation=option("table", None),
+            progress=flag(),
+            callbacks=option("table", ()),
+            checkpoint=option("path", "run.safetensors", optional=True),
+            resume=option("table", None),
+        ),
+        ".stop": method(fitted, "stop", reason=option("word", "enough")),
+        ".outputs": method(fitted, "outputs", x=option("table", np.zeros((2, 1), np.float32))),
+        ".summary": method(fitted, "summary", width=option("count", 80)),
+        ".evaluate": method(fitted, "evaluate", table=table, strict=flag(True)),
+        ".save": method(fitted, "save", path=option("path", "model.safetensors")),
+        ".load": function(kind.load, path=option("path", "no such file")),
+    }
+    for name in ("predict", "predict_proba", "truth"):
+        found[f".{name}"] = method(fitted, name, table=table)
+    return {f"tables.TableModel{name}": made for name, made in found.items()}
 
 
 def only(arguments: dict[str, Given], *names: str) -> dict[str, Given]:

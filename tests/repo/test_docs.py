@@ -15,7 +15,7 @@ import pytest
 
 import fastbp as fb
 from fastbp import losses
-from fastbp.cli import _parser
+from fastbp.cli import COMMANDS, _command, _parser
 from fastbp.engine import runtime
 
 ROOT = Path(__file__).parents[2]
@@ -74,11 +74,12 @@ def test_command_lines_are_understood():
         _parser().parse_args(command)
 
 
-def test_every_option_of_train_is_named():
+def test_every_option_of_the_command_is_named():
     page = (DOCS / "command_line.md").read_text(encoding="utf-8")
-    (commands,) = (action for action in _parser()._actions if isinstance(action.choices, dict))
-    for option in commands.choices["train"]._option_string_actions:
-        assert option in page or option in ("-h", "--help")
+    for name in COMMANDS:
+        assert f"fastbp {name}" in page
+        for option in _command(_parser(), name)._option_string_actions:
+            assert f"`{option}" in page or f" {option}" in page or option in ("-h", "--help")
 
 
 def test_every_script_of_the_benchmark_is_named():
