@@ -13,7 +13,7 @@ from .. import _check
 from ..errors import ConfigError, CorruptModelError, DTypeError, LabelError, brief
 from . import cells
 from .described import Reader
-from .kinds import Column, are_codes, in_order, truth_of
+from .kinds import CODE, Column, are_codes, in_order, truth_of
 from .libraries import pandas
 from .scaling import Scale
 from .wording import shown
@@ -474,7 +474,7 @@ def _skewness(values: Floats) -> float:
 def _classes_of(column: Column, numbers: Floats | None) -> _Classes:
     """Return the classes of a column in their order."""
     present = column.present
-    if numbers is None or are_codes(column):
+    if numbers is None or any(map(CODE.fullmatch, present)):
         if len(present) > MOST_CLASSES_SHARE * len(column) and len(column) >= FEW_ROWS:
             raise LabelError(
                 f"{_name(column)}: got {len(present)} different values in {len(column)} rows, such "
