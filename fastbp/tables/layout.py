@@ -257,11 +257,11 @@ class _Look:
         """Return the number of lines above the table, and its records."""
         start = 0
         for (line, cells), (below, _) in pairwise(found):
+            apart = len(cells) < width and below > line + 1  # by an empty line
             rest = any(cell.strip() for cell in cells[1:])
-            if len(cells) >= width - 1 and (rest or width < 3):
+            if len(cells) >= width - 1 and (rest or width < 3) and not apart:
                 break
-            filled = sum(bool(cell.strip()) for cell in cells)
-            if filled > max(1, width // 3) and below == line + 1:  # no empty line between
+            if sum(bool(cell.strip()) for cell in cells) > max(1, width // 3) and not apart:
                 break
             start += 1
         if not start or (start and len(found[start][1]) < width - 1):
@@ -307,6 +307,7 @@ class _Look:
                 plain = Dialect(dialect.separator, "", dialect.loose)
                 cells = next(records([line.lstrip(self.comment)], plain), (0, [""]))[1]
                 names = [cell.strip() for cell in cells]
+                names[0] = names[0] or self.comment
                 return (number, names) if width > 1 and len(names) == width else None
         return None
 
@@ -366,14 +367,18 @@ def _sense(found: list[Record], separator: str, suffix: str, quoted: bool) -> tu
         least = 0.3 if width > 2 else 0.4
         if suffix in (".csv", ".tsv"):
             least += 0.1
+        if width > 2 and share == 1.0 and len(body) >= _FEWEST // 2:
+            least = 0.0  # no text has as many words in each line
         ends = sum(cell[-1:] in _SEPARATORS for cell in cells)  # as in "1, 2"
         if ends > len(cells) / 10 or _all_dates(body):
             return 0, 0.0
+        if share < _AGREEING and typed > _AGREEING:
+            return (1, share) if share >= 0.5 else (0, share)
         if share < _AGREEING or (typed < least and not quoted):
             return 0, 0.0
         return 2, typed + share - 0.25 + even
     if share < _AGREEING:
-        return (1, share) if share > 0.5 else (0, share)
+        return (1, share) if share >= 0.5 else (0, share)
     others = [mark for mark in _SEPARATORS if mark != separator]
     clean = [v or not any(m in c for m in others) for v, c in zip(values, cells, strict=True)]
     return 2, typed + sum(clean) / len(clean) + even

@@ -146,10 +146,7 @@ def _read(source: Source, options: TextOptions, encoding: str) -> TextTable:
 
 
 def _opened(source: Source, encoding: str) -> io.TextIOWrapper:
-    try:
-        return io.TextIOWrapper(source.open(), encoding, newline="")
-    except LookupError:
-        raise InputError(f"encoding: got {encoding!r}, wanted one that Python knows") from None
+    return io.TextIOWrapper(source.open(), encoding, newline="")
 
 
 def _cells(source: Source, layout: Layout, encoding: str, n_cells: int) -> Any:

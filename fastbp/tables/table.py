@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import copy
 import os
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .. import _check
 from ..errors import ConfigError, DTypeError, InputError, brief
@@ -120,7 +121,7 @@ class Table:
         options = TextOptions(
             _mark(separator, "separator", "one character"),
             None if decimal is None else _check.choice(decimal, (".", ","), "decimal"),
-            _mark(encoding, "encoding", "the name of an encoding", longest=None),
+            _encoding(encoding),
             None if header is None else _check.flag(header, "header"),
             _strings(missing, "missing"),
             _mark(comment, "comment", "the beginning of a line", longest=None),
@@ -179,8 +180,13 @@ class Table:
         ----------
         rows : array_like or slice
             Their numbers, or a bool for each row.
+
+        Raises
+        ------
+        ConfigError
+            There is no such row.
         """
-        chosen = rows if isinstance(rows, slice) else np.asarray(rows)
+        chosen = rows if isinstance(rows, slice) else _chosen(rows, len(self))
         table = copy.copy(self)
         table.frame = self.frame.iloc[chosen].reset_index(drop=True)
         before = np.arange(len(self)) if self._rows is None else self._rows
@@ -200,6 +206,9 @@ class Table:
         str
             Such as "data.csv, line 3"; for what is no text "data.parquet, row 1", from 0.
         """
+        row = _check.whole(row, "row")
+        if row >= len(self):
+            raise ConfigError(f"row: got {row}, wanted one of {len(self)} rows, counted from 0")
         if self._rows is not None:
             row = int(self._rows[row])
         if self._text is None:
@@ -209,6 +218,35 @@ class Table:
     def __repr__(self) -> str:
         """Return the name and the size."""
         return f"<Table {self.name}: {len(self)} rows, {len(self.columns)} columns>"
+
+
+def _chosen(rows: ArrayLike, n_rows: int) -> NDArray[Any]:
+    try:
+        chosen = np.asarray(rows)
+    except ValueError:
+        raise ConfigError(f"rows: got {brief(rows)}, wanted numbers of rows") from None
+    if not chosen.size and chosen.ndim == 1:
+        return chosen.astype(np.int64)
+    fits = chosen.shape == (n_rows,) if chosen.dtype.kind == "b" else chosen.dtype.kind in "iu"
+    if chosen.ndim != 1 or not fits:
+        raise ConfigError(
+            f"rows: got {brief(rows)}, wanted numbers of rows, or a bool for each of {n_rows}"
+        )
+    if chosen.dtype.kind != "b" and (chosen.min() < -n_rows or chosen.max() >= n_rows):
+        raise ConfigError(f"rows: got a number beyond the {n_rows} rows of the table")
+    return chosen
+
+
+def _encoding(value: Any) -> str | None:
+    found = _mark(value, "encoding", "the name of an encoding", longest=None)
+    if found is not None:
+        try:
+            codecs.lookup(found)
+        except (LookupError, UnicodeError, ValueError):
+            raise ConfigError(
+                f"encoding: got {brief(found)}, wanted one that Python knows, such as cp1252"
+            ) from None
+    return found
 
 
 def _mark(value: Any, name: str, wanted: str, longest: int | None = 1) -> str | None:
@@ -222,10 +260,13 @@ def _mark(value: Any, name: str, wanted: str, longest: int | None = 1) -> str | 
 
 def _strings(values: Any, name: str) -> tuple[str, ...]:
     whole = _check.text(values)
-    found = [whole] if whole is not None else [_check.text(value) for value in values]
-    if any(word is None for word in found):
-        raise ConfigError(f"{name}: got {brief(values)}, wanted strings")
-    return tuple(word for word in found if word is not None)
+    listed = [whole] if whole is not None else values
+    if isinstance(listed, list | tuple | set | frozenset):
+        found = [_check.text(value) for value in listed]
+        words = [word for word in found if word is not None]
+        if len(words) == len(found):
+            return tuple(words)
+    raise ConfigError(f"{name}: got {brief(values)}, wanted a list of strings")
 
 
 def _as_pandas(frame: Any) -> Any:

@@ -135,6 +135,10 @@ def assignment(make, name, given, of=lambda owner: owner) -> Specification:
     return Specification({"value": given}, assign, make)
 
 
+def table():
+    return fb.tables.Table({"a": [1, 2, 3], "b": ["x", "y", "z"]})
+
+
 def half_square(y, t):
     return ((y - t) ** 2).sum(axis=1) / 2, y - t
 
@@ -549,6 +553,24 @@ def calls() -> dict[str, Specification]:
             target=option("function", None),
             task=option("function", None),
         ),
+        "tables.Table": function(
+            fb.tables.Table, frame=option("frame", {"a": [1, 2, 3]}), name=option("word", "mine")
+        ),
+        "tables.Table.read": function(
+            fb.tables.Table.read,
+            path=option("path", "no such file"),
+            separator=option("word", None, optional=True),
+            decimal=option("name", None, optional=True),
+            encoding=option("name", None, optional=True),
+            header=option("flag", None, optional=True),
+            missing=option("list of words", ()),
+            comment=option("word", None, optional=True),
+            column=option("word", None, optional=True),
+        ),
+        "tables.Table.take": method(
+            table, "take", rows=option("object", [2, 0], expects={"empty": "either"})
+        ),
+        "tables.Table.place": method(table, "place", row=option("whole", 2)),
         "datasets.load_mnist": function(
             datasets.load_mnist, folder=option("path", "no such folder")
         ),
