@@ -17,6 +17,10 @@ except ModuleNotFoundError as error:
         "folder that holds pyproject.toml, or leave the source tree to import an installed fastbp"
     ) from error
 
+from importlib import import_module as _import_module
+from types import ModuleType as _ModuleType
+from typing import TYPE_CHECKING
+
 from . import activations, datasets, errors, initializers, losses, metrics, models, preprocess
 from .callbacks import (
     Checkpoint,
@@ -35,8 +39,20 @@ from .many import train_many
 from .network import Network, load
 from .optimizers import LBFGS, SGD, Adagrad, Adam, AdamW, RMSprop
 from .preprocess import labels, one_hot
-from .schedules import Cosine, Exponential, InverseTime, Polynomial, ReduceOnPlateau, Step, Warmup
+from .schedules import (
+    Cosine,
+    Exponential,
+    InverseTime,
+    LogCosine,
+    Polynomial,
+    ReduceOnPlateau,
+    Step,
+    Warmup,
+)
 from .trainer import Trainer
+
+if TYPE_CHECKING:
+    from . import tables
 
 __all__ = [
     "LBFGS",
@@ -53,6 +69,7 @@ __all__ = [
     "GradientNorm",
     "History",
     "InverseTime",
+    "LogCosine",
     "Maxout",
     "Network",
     "NoImprovement",
@@ -82,5 +99,18 @@ __all__ = [
     "preprocess",
     "set_num_threads",
     "show_config",
+    "tables",
     "train_many",
 ]
+
+
+def __getattr__(name: str) -> _ModuleType:
+    """Import what few need when it is asked for first."""
+    if name == "tables":
+        return _import_module(f"{__name__}.tables")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the names, also of what is not imported yet."""
+    return sorted({*globals(), *__all__})

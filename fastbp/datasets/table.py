@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import _check
 from .._labels import Label
-from ..errors import DTypeError, InputError, LabelError
-from .csv import CsvFile
+from ..errors import ConfigError, DTypeError, InputError, LabelError, brief
+
+if TYPE_CHECKING:
+    from ..tables.table import Table as TextTable
 
 _MANY_CLASSES = 100  # integers with more distinct values than this are quantities, not classes
 
@@ -73,16 +78,79 @@ def load_csv(
     LabelError
         The target does not suit the task, or has one class only.
     """
-    file = CsvFile(path, target)
-    index = file.index(-1 if target is None else target)
-    features = [i for i in range(len(file.columns)) if i != index]
+    # Imported here, because it takes a while and few need it.
+    from ..tables.table import Table as TextTable
+
+    name = _check.text(target)
+    file = TextTable.read(path, column=name)
+    index = position(file.columns, target, file.name)
+    features = [column for i, column in enumerate(file.columns) if i != index]
     if not features:
         raise InputError(f"{path}: got one column, wanted a feature or more beside the target")
-    x = file.numbers(features)
-    y, found = encode_target(file.text(index), task)
+    x = numbers(file, features)
+    y, found = encode_target(words(file, file.columns[index]), task)
     classes = tuple(str(label) for label in found)
-    names = tuple(file.columns[i] for i in features) if file.has_header else ()
+    names = tuple(features) if file.has_header else ()
     return Table(x, y, classes, names, file.columns[index])
+
+
+def position(
+    columns: tuple[str, ...], target: str | int | None, path: str, option: str = "target"
+) -> int:
+    """Return the position of a column given by its name, or by its number; None for the last one.
+
+    Negative numbers count from the end. `option` is what errors call it.
+    """
+    if target is None:
+        return len(columns) - 1
+    if isinstance(target, bool | np.bool_) or not isinstance(target, str | int | np.integer):
+        raise ConfigError(f"{option}: got {brief(target)}, wanted the name or position of a column")
+    if isinstance(target, str) and target in columns:
+        return columns.index(target)
+    try:
+        place = int(target)
+    except ValueError:
+        place = len(columns)
+    if not -len(columns) <= place < len(columns):
+        near = difflib.get_close_matches(str(target), columns, 3)
+        names = ", ".join(columns[:12]) + (", ..." if len(columns) > 12 else "")
+        hint = (
+            f"did you mean {' or '.join(map(repr, near))}?" if near else f"wanted one of: {names}"
+        )
+        raise ConfigError(f"{path}: {option}: got no column {brief(target)}, {hint}")
+    return place % len(columns)
+
+
+def numbers(file: TextTable, columns: Sequence[str]) -> np.ndarray:
+    """Return columns as a float32 array [rows, columns], which must be numbers without gaps."""
+    from ..tables.cells import is_missing, numbers_of
+
+    x = np.empty((len(file), len(columns)), np.float32)
+    for i, name in enumerate(columns):
+        column = file.frame[name]
+        found = numbers_of(column, file.decimal)
+        if found is None or np.isnan(found[0]).any():
+            # With a way to read it given, each cell is read by itself.
+            values = numbers_of(column, file.decimal, how="")
+            row = int(np.isnan(values[0] if values else [np.nan]).argmax())
+            cell = "nothing" if is_missing(column)[row] else repr(column.iloc[row])
+            raise InputError(
+                f"{file.place(row)}, column {name!r}: got {cell}, wanted a number (encode names "
+                "and fill gaps first)"
+            )
+        x[:, i] = found[0]
+    return x
+
+
+def words(file: TextTable, column: str) -> np.ndarray:
+    """Return a column as an array of strings [rows]; a missing cell is an error."""
+    from ..tables.cells import is_missing, text_of
+
+    missing = is_missing(file.frame[column])
+    if missing.any():
+        place = file.place(int(missing.argmax()))
+        raise InputError(f"{place}, column {column!r}: got nothing, wanted a value")
+    return np.array(text_of(file.frame[column]).tolist())
 
 
 def encode_target(
@@ -129,6 +197,8 @@ def encode_target(
 
 
 def _as_numbers(values: np.ndarray) -> np.ndarray | None:
+    if values.dtype.kind == "U" and (np.char.find(values, "_") >= 0).any():
+        return None  # Python takes 1_000 for a number, no other does
     try:
         return values.astype(np.float64)
     except ValueError:

@@ -14,6 +14,7 @@ import pytest
 from digests import names, parts, text
 from odd import FORMS, forms_of_libraries, plain_of
 from odd_options import BAD, same_as
+from operations import needs_missing_library
 from specifications import (
     ARRAYS,
     MORE,
@@ -214,7 +215,9 @@ def option_fault(calls, specification, argument, kind, value, is_bad):
     return None if is_named(found, specification, [argument]) else f"not named: {found!s:.200}"
 
 
-@pytest.mark.parametrize("name", [n for n, s in ALL.items() if s.arguments])
+@pytest.mark.parametrize(
+    "name", [n for n, s in ALL.items() if s.arguments and not needs_missing_library(n)]
+)
 def test_every_option(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     specification, found = ALL[name], {}

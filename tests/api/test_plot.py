@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fastbp import History, errors
+from fastbp.plot import plot_histories
 
 
 @pytest.fixture
@@ -59,6 +60,21 @@ def test_one_epoch_is_a_visible_point(pyplot):
 def test_ticks_are_whole_epochs(pyplot, epochs):
     (loss,) = history(epochs, loss=1.0).plot().axes
     assert all(tick.is_integer() for tick in loss.get_xticks())
+
+
+def test_several_networks_share_a_panel_and_their_best_epochs_are_marked(pyplot):
+    first = history(4, loss=1.0, val_loss=2.0, accuracy=0.5)
+    second = history(3, loss=3.0, val_loss=4.0, accuracy=0.5)
+    loss, accuracy = plot_histories([first, second], best_epochs=[3, 2]).axes
+    assert [list(line.get_ydata()) for line in loss.lines[:4]] == [
+        first["loss"], second["loss"], first["val_loss"], second["val_loss"],
+    ]  # fmt: skip
+    marks = [(line.get_xdata()[0], line.get_ydata()[0]) for line in loss.lines[4:]]
+    assert marks == [(3, first["val_loss"][2]), (2, second["val_loss"][1])]
+    named = [text.get_text() for text in loss.get_legend().get_texts()]
+    assert named == ["training", "validation", "chosen epoch"]
+    # Without validation rows it is on the line of the training rows.
+    assert accuracy.lines[2].get_ydata()[0] == first["accuracy"][2]
 
 
 def test_figure_can_be_saved(pyplot, tmp_path):

@@ -99,7 +99,7 @@ def test_task(csv, values, task, classes):
 def test_unusable(csv, text, error, message):
     if error is None:
         path = csv(text, encoding="latin-1")
-        error, message = InputError, "not a CSV text file"
+        error, message = InputError, "not a table of text"
     else:
         path = csv(text)
     with pytest.raises(error, match=message):

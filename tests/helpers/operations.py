@@ -11,7 +11,8 @@ import copy
 import inspect
 import pickle
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -58,6 +59,12 @@ def digest(owner: fb.Trainer, times: bool = True) -> Any:
     return repr((architecture, training)), bits
 
 
+def needs_missing_library(name: str) -> bool:
+    """Whether a callable reads tables, and the libraries that do so are not installed."""
+    libraries = map(find_spec, ("pandas", "pyarrow"))
+    return name.startswith(("tables.", "datasets.load_csv")) and not all(libraries)
+
+
 def public(owner: Any = fb, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Names and objects of all that is public in a module: functions and classes but errors."""
     for name in owner.__all__:
@@ -90,6 +97,14 @@ def draw(w: World) -> np.random.Generator:
     return np.random.default_rng(0)
 
 
+ROWS_OF_TABLE = {"a": [1.0, 2.0, 3.0, 4.0] * 5, "b": ["x", "x", "y", "y"] * 5}
+
+
+@cache
+def table_model() -> fb.tables.TableModel:
+    return fb.tables.TableModel("b", epochs=1, hidden=[2]).fit(ROWS_OF_TABLE)
+
+
 # How each class is made.
 MAKERS: dict[str, Callable[[World], Any]] = {
     "SGD": lambda w: fb.SGD(fb.ReduceOnPlateau(0.1), momentum=0.9),
@@ -107,6 +122,8 @@ MAKERS: dict[str, Callable[[World], Any]] = {
     "History": lambda w: w.trainer.history,
     "InverseTime": lambda w: fb.InverseTime(0.1, 0.1),
     "LBFGS": lambda w: fb.LBFGS(1e-6),
+    "tables.TableModel": lambda w: table_model(),
+    "LogCosine": lambda w: fb.LogCosine(0.1, 10),
     "Maxout": lambda w: fb.Network(3, [fb.Maxout(4)], seed=0).layers[0],
     "Network": lambda w: fb.Network(5, dense(), seed=0),
     "NoImprovement": lambda w: fb.NoImprovement(3, 0.1, monitor="loss"),
@@ -130,9 +147,13 @@ MAKERS: dict[str, Callable[[World], Any]] = {
     "losses.Loss": lambda w: fb.losses.MSE(),
     "losses.LossFunction": lambda w: own_loss,
     "losses.TargetDomain": lambda w: None,
+    "tables.Columns": lambda w: fb.tables.Columns().fit({"a": [1.5, 2.0, 4.0]}),
+    "tables.Decision": lambda w: fb.tables.Decision("a", "number", "1 to 2"),
+    "tables.Target": lambda w: fb.tables.Target().fit([1.5, 2.0, 4.0]),
     "metrics.Metric": lambda w: fb.metrics.resolve(["f1"])[0],
     "metrics.MetricFunction": lambda w: fb.metrics.f1,
     "models.NoMistakes": lambda w: fb.models.NoMistakes(),
+    "tables.Table": lambda w: fb.tables.Table({"a": [1, 2, 3]}),
     "preprocess.Affine": lambda w: fb.preprocess.Affine(np.ones(3), np.full(3, 2.0)),
     "preprocess.Center": lambda w: fb.preprocess.Center().fit(w.numbers),
     "preprocess.MinMax": lambda w: fb.preprocess.MinMax().fit(w.numbers),
@@ -180,8 +201,11 @@ FUNCTIONS: dict[str, Callable[[World], Any]] = {
     "metrics.resolve": lambda w: fb.metrics.resolve(["f1"]),
     "metrics.rmse": lambda w: fb.metrics.rmse(w.numbers, w.numbers),
     "metrics.top_k": lambda w: fb.metrics.top_k(w.y, w.numbers, k=2),
+    "models.tabular": lambda w: fb.models.tabular(5, 3, "classification", n_rows=40),
+    "models.tabular_epochs": lambda w: fb.models.tabular_epochs(40),
     "preprocess.labels": lambda w: fb.preprocess.labels(w.numbers),
     "preprocess.one_hot": lambda w: fb.preprocess.one_hot(w.y),
+    "tables.report": lambda w: None,  # matplotlib; tests/tables/test_report.py
     "preprocess.polynomial_features": lambda w: fb.preprocess.polynomial_features(w.numbers, 2),
 }
 FUNCTIONS |= {
@@ -190,10 +214,20 @@ FUNCTIONS |= {
 } | {
     f"models.{name}": lambda w, name=name: getattr(fb.models, name)(5, 3)
     for name in fb.models.__all__
-    if name != "NoMistakes"
+    if name not in ("NoMistakes", "tabular", "tabular_epochs")
 }
 
 METHODS: dict[str, Callable[[Any, World], Any]] = {
+    "tables.TableModel.fit": lambda o, w: None,  # Trainer.fit on the rows of columns
+    "tables.TableModel.evaluate": lambda o, w: o.evaluate(ROWS_OF_TABLE),
+    "tables.TableModel.load": lambda o, w: o.load(saved_table_model(w)),
+    "tables.TableModel.outputs": lambda o, w: o.outputs(np.zeros((2, 1), np.float32)),
+    "tables.TableModel.predict": lambda o, w: o.predict(ROWS_OF_TABLE),
+    "tables.TableModel.predict_proba": lambda o, w: o.predict_proba(ROWS_OF_TABLE),
+    "tables.TableModel.save": lambda o, w: o.save(w.folder / "table"),
+    "tables.TableModel.stop": lambda o, w: o.stop(),
+    "tables.TableModel.summary": lambda o, w: o.summary(),
+    "tables.TableModel.truth": lambda o, w: o.truth(ROWS_OF_TABLE),
     "fit": lambda o, w: o.fit(w.numbers),
     "transform": lambda o, w: o.transform(w.numbers),
     "fold_into_outputs": lambda o, w: o.fold_into_outputs(linear()),
@@ -215,10 +249,28 @@ METHODS: dict[str, Callable[[Any, World], Any]] = {
     "on_checkpoint": lambda o, w: ended(o, w).on_checkpoint(w.trainer, w.trainer.history),
     "on_fit_end": lambda o, w: ended(o, w).on_fit_end(w.trainer, w.trainer.history),
     "reset": lambda o, w: o.reset(),
+    "tables.Table.read": lambda o, w: o.read(written(w, "a.csv", b"a,b\n1,0\n2,1\n")),
+    "tables.Table.take": lambda o, w: o.take([0, 2]),
+    "tables.Table.place": lambda o, w: o.place(1),
     "History.append": lambda o, w: o.append(loss=1.0),
     "History.record": lambda o, w: o.record("mine", 1.0),
     "History.to_csv": lambda o, w: o.to_csv(w.folder / "history.csv"),
     "History.plot": lambda o, w: None,  # matplotlib; tests/api/test_plot.py
+    "tables.Columns.fit": lambda o, w: fb.tables.Columns().fit({"a": [1.5, 2.0, 4.0]}),
+    "tables.Columns.from_json": lambda o, w: o.from_json(o.to_json(), o.tensors()),
+    "tables.Columns.summary": lambda o, w: o.summary(),
+    "tables.Columns.tensors": lambda o, w: o.tensors(),
+    "tables.Columns.to_json": lambda o, w: o.to_json(),
+    "tables.Columns.transform": lambda o, w: o.transform({"a": [1.5]}),
+    "tables.Target.fit": lambda o, w: fb.tables.Target().fit(["u", "v", "u"]),
+    "tables.Target.from_json": lambda o, w: o.from_json(o.to_json()),
+    "tables.Target.in_units": lambda o, w: o.in_units([0.5]),
+    "tables.Target.known": lambda o, w: o.known([1.5]),
+    "tables.Target.labels": lambda o, w: fb.tables.Target().fit(["u", "v"]).labels([0]),
+    "tables.Target.rows": lambda o, w: o.rows([1.5]),
+    "tables.Target.to_json": lambda o, w: o.to_json(),
+    "tables.Target.transform": lambda o, w: o.transform([1.5]),
+    "tables.Target.values": lambda o, w: o.values([1.5]),
     "Network.activations": lambda o, w: w.net.activations(w.x),
     "Network.copy": lambda o, w: w.net.copy("float64"),
     "Network.fold": lambda o, w: w.net.fold(),
@@ -305,6 +357,13 @@ def saved(w: World, name: str) -> Path:
     return w.folder / f"saved {name}"
 
 
+def saved_table_model(w: World) -> Path:
+    path = w.folder / "saved table"
+    if not path.exists():
+        table_model().save(path)
+    return path
+
+
 def save(w: World) -> None:
     """Write what `saved` names."""
     w.net.save(saved(w, "model"))
@@ -315,6 +374,8 @@ def calls() -> dict[str, dict[str, Callable[[World], Any] | None]]:
     """The calls of each public function and class by its name; None where one is missing."""
     found: dict[str, dict[str, Callable[[World], Any] | None]] = {}
     for name, value in public():
+        if needs_missing_library(name):
+            continue
         if not isinstance(value, type):
             found[name] = {name: FUNCTIONS.get(name)}
             continue

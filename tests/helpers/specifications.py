@@ -135,6 +135,10 @@ def assignment(make, name, given, of=lambda owner: owner) -> Specification:
     return Specification({"value": given}, assign, make)
 
 
+def table():
+    return fb.tables.Table({"a": [1, 2, 3], "b": ["x", "y", "z"]})
+
+
 def half_square(y, t):
     return ((y - t) ** 2).sum(axis=1) / 2, y - t
 
@@ -247,6 +251,9 @@ def constructors() -> dict[str, Specification]:
             total=option("count", 2),
             power=option("positive", 0.5),
             end=option("number", 0.25),
+        ),
+        "LogCosine": construct(
+            fb.LogCosine, **PER, total=option("count", 2), cycles=option("count", 2)
         ),
         "Cosine": construct(fb.Cosine, **PER, total=option("count", 2), end=option("number", 0.25)),
         "Warmup": construct(fb.Warmup, after=option("number", 0.5), total=option("count", 2)),
@@ -549,6 +556,24 @@ def calls() -> dict[str, Specification]:
             target=option("function", None),
             task=option("function", None),
         ),
+        "tables.Table": function(
+            fb.tables.Table, frame=option("frame", {"a": [1, 2, 3]}), name=option("word", "mine")
+        ),
+        "tables.Table.read": function(
+            fb.tables.Table.read,
+            path=option("path", "no such file"),
+            separator=option("word", None, optional=True),
+            decimal=option("name", None, optional=True),
+            encoding=option("name", None, optional=True),
+            header=option("flag", None, optional=True),
+            missing=option("list of words", ()),
+            comment=option("word", None, optional=True),
+            column=option("word", None, optional=True),
+        ),
+        "tables.Table.take": method(
+            table, "take", rows=option("object", [2, 0], expects={"empty": "either"})
+        ),
+        "tables.Table.place": method(table, "place", row=option("whole", 2)),
         "datasets.load_mnist": function(
             datasets.load_mnist, folder=option("path", "no such folder")
         ),
@@ -605,6 +630,39 @@ def calls() -> dict[str, Specification]:
             {"value": option("number", 0.5, named="learning_rate")},
             lambda _, value, kind=kind: setattr(kind(), "learning_rate", value),
         )
+    found["tables.report"] = construct(
+        fb.tables.report,  # what it takes: tests/tables/test_report.py
+        model=option("object", None),
+        train=option("table", None),
+        test=option("table", None),
+        command=option("text", None, optional=True),
+    )
+    found |= of_table_models()
+    found["models.tabular_epochs"] = construct(models.tabular_epochs, n_rows=option("count", 2))
+    tabular = {name: option("count", 2, optional=True) for name in ("epochs", "batch_size")}
+    tabular |= {name: option("number", 0.5, optional=True) for name in ("learning_rate", "l2")}
+    tabular |= {name: option("count", 2) for name in ("n_inputs", "n_outputs", "n_rows")}
+
+    def both(_, loss, label_smoothing, **arguments):  # which exclude each other
+        models.tabular(**arguments, label_smoothing=label_smoothing)
+        return models.tabular(**arguments, loss=loss)
+
+    tabular |= dict(
+        task=option("name", "classification"),
+        hidden=option("object", [2], optional=True, expects={"empty": "either"}),
+        activation=option("name", "tanh", optional=True),
+        dropout=option("below one", 0.5, optional=True),
+        loss=option("name", "cross_entropy", optional=True),
+        label_smoothing=option("below one", 0.5, optional=True),
+        optimizer=option("name", "sgd", optional=True),
+        rate_factor=option("positive", 0.5),
+        momentum=option("below one", 0.5, optional=True),
+        clip_norm=option("positive", 0.5, optional=True),
+        dtype=option("dtype", "float64"),
+        preprocessing=option("object", preprocess.Center().fit(X[:, :2]), optional=True),
+        seed=option("seed", 2),
+    )
+    found["models.tabular"] = Specification(tabular, both)
     for name in (
         "linear_regression",
         "logistic_regression",
@@ -618,6 +676,87 @@ def calls() -> dict[str, Specification]:
         }
         found[f"models.{name}"] = Specification(arguments, lambda _, f=f, **k: f(**k, seed=0))
     return found
+
+
+def tables_calls() -> dict[str, Specification]:
+    """Columns and targets of tables, as JSON describes what becomes of them."""
+    frame = {"a": [1.5, 2.0, 4.0], "b": ["x", "y", "z"], "c": ["u", "v", "u"]}
+    table = Given("frame", frame, named="frame", expects={"dict": "either", "empty": "either"})
+    cells = option("column", ["u", "v", "u"], named="series")
+    numbers = option("column", [1.5, 2.0, 4.0], named="series")
+
+    def fitted():
+        return fb.tables.Columns().fit(frame)
+
+    def of(make, name, **arguments):
+        return Specification(arguments, lambda _, **k: getattr(make(), name)(**k))
+
+    def options(_, **k):
+        return vars(fb.tables.Columns(**k))
+
+    def fit(_, table, target, decimal):
+        return fb.tables.Columns().fit(table, target, decimal).to_json()
+
+    def classes():
+        return fb.tables.Target().fit(["u", "v", "u"])
+
+    def quantity():
+        return fb.tables.Target().fit([1.5, 2.0, 4.0])
+
+    names = option("names", ["a"])
+    return {
+        "tables.Columns": Specification(
+            dict.fromkeys(("drop", "categorical"), names)
+            | {"features": option("names", ["a"], optional=True)}
+            | {"numeric": option("names", ["b"]), "dates": option("names", ["c"])}
+            | {"scale": option("name", "robust"), "most_levels": option("count", 2)},
+            options,
+        ),
+        "tables.Columns.fit": Specification(
+            {
+                "table": table,
+                "target": option("name", "c", optional=True),
+                "decimal": option("name", ".", optional=True),
+            },
+            fit,
+        ),
+        "tables.Columns.transform": of(fitted, "transform", table=table, strict=flag()),
+        "tables.Columns.summary": of(fitted, "summary", width=option("count", 20)),
+        "tables.Columns.to_json": of(fitted, "to_json"),
+        "tables.Columns.tensors": of(fitted, "tensors"),
+        "tables.Columns.from_json": of(
+            lambda: fb.tables.Columns,
+            "from_json",
+            described=option("described", None),
+            tensors=option("described", {}),
+        ),
+        "tables.Decision": Specification(
+            {name: option("text", "x") for name in ("name", "kind", "detail")},
+            lambda _, **k: fb.tables.Decision(**k),
+        ),
+        "tables.Target": construct(
+            fb.tables.Target,
+            task=option("name", "regression", optional=True),
+            decimal=option("name", ","),
+        ),
+        "tables.Target.fit": of(fb.tables.Target, "fit", series=cells),
+        "tables.Target.rows": of(fb.tables.Target, "rows", series=cells),
+        "tables.Target.known": of(classes, "known", series=cells),
+        "tables.Target.transform": of(classes, "transform", series=cells),
+        "tables.Target.values": of(quantity, "values", series=numbers),
+        "tables.Target.labels": of(classes, "labels", codes=option("column", [0, 1])),
+        "tables.Target.in_units": of(
+            quantity,
+            "in_units",
+            outputs=option(
+                "column", [0.5], expects=dict.fromkeys(("nan", "number", "true"), "either")
+            ),
+        ),
+        "tables.Target.to_json": of(classes, "to_json"),
+        "tables.Target.from_json": of(
+            lambda: fb.tables.Target, "from_json", described=option("described", None)
+        ),
+    }
 
 
 def more() -> dict[str, Specification]:
@@ -682,6 +821,50 @@ def more() -> dict[str, Specification]:
         ),
         "one_hot alone": function(fb.one_hot, labels=labels()),
     }
+
+
+def of_table_models() -> dict[str, Specification]:
+    """What `TableModel` takes; tables are read in tests/tables."""
+    kind = fb.tables.TableModel
+    rows = {"a": [1.0, 2.0, 3.0, 4.0] * 5, "b": ["x", "x", "y", "y"] * 5}
+
+    def fitted() -> fb.tables.TableModel:
+        return kind("b", epochs=1, hidden=[2]).fit(rows)
+
+    table = option("table", rows)
+    found = {
+        "": construct(
+            kind,
+            target=option("table", "b"),
+            task=option("name", "classification", optional=True),
+            columns=option("table", None),
+            ensemble=option("count", 2),
+            seed=Given("seed", 2, expects={"none": "error"}),
+            validation_fraction=option("share", 0.5),
+            epochs=option("count", 2, optional=True),
+            patience=option("whole", 2, optional=True),
+            n_threads=option("count", 2, optional=True),
+        ),
+        ".fit": method(
+            lambda: kind("b", epochs=1, hidden=[2]),
+            "fit",
+            train=table,
+            validation=option("table", None),
+            progress=flag(),
+            callbacks=option("table", ()),
+            checkpoint=option("path", "run.safetensors", optional=True),
+            resume=option("table", None),
+        ),
+        ".stop": method(fitted, "stop", reason=option("word", "enough")),
+        ".outputs": method(fitted, "outputs", x=option("table", np.zeros((2, 1), np.float32))),
+        ".summary": method(fitted, "summary", width=option("count", 80)),
+        ".evaluate": method(fitted, "evaluate", table=table, strict=flag(True)),
+        ".save": method(fitted, "save", path=option("path", "model.safetensors")),
+        ".load": function(kind.load, path=option("path", "no such file")),
+    }
+    for name in ("predict", "predict_proba", "truth"):
+        found[f".{name}"] = method(fitted, name, table=table)
+    return {f"tables.TableModel{name}": made for name, made in found.items()}
 
 
 def only(arguments: dict[str, Given], *names: str) -> dict[str, Given]:
@@ -770,5 +953,5 @@ def parameters_of(value: Any) -> set[str]:
     return {p.name for p in found if p.kind not in variable and p.name not in ("self", "_")}
 
 
-SPECIFICATIONS = {**constructors(), **calls()}
+SPECIFICATIONS = {**constructors(), **calls(), **tables_calls()}
 MORE = more()
