@@ -11,7 +11,8 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 from typing import NoReturn
 
@@ -52,8 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         arguments = _parsed(words)
-        status: int | None = arguments.run(arguments)
-        sys.stdout.flush()
+        with _escaping(arguments.command != "predict"):
+            status: int | None = arguments.run(arguments)
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED)
     except BrokenPipeError:
@@ -76,6 +78,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FastbpError as error:
         return _fail(f"error: {error}", FAILURE if isinstance(error, FAILURES) else WRONG_USE)
     return status or 0
+
+
+@contextmanager
+def _escaping(wanted: bool) -> Iterator[None]:
+    """Let stdout escape what its encoding lacks: a name in a message, but never a prediction."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if not wanted or reconfigure is None:
+        yield
+        return
+    before = sys.stdout.errors
+    reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        reconfigure(errors=before)
 
 
 def _parsed(words: list[str]) -> argparse.Namespace:

@@ -272,9 +272,13 @@ class Decisions:
 def _of_folds(folds: list[Any]) -> str:
     """Return the mean and the spread of each score over the folds."""
     lines = [f"{len(folds)} folds: mean and standard deviation of each score on the rows held out"]
-    for name in dict(folds[0].items()):
-        values = np.array([dict(scores.items()).get(name, np.nan) for scores in folds])
-        lines.append(f"  {name:<28}{np.nanmean(values):>10.4g} +- {np.nanstd(values, ddof=1):.2g}")
+    found: dict[str, list[float]] = {}
+    for scores in folds:
+        for name, value in scores.items():
+            found.setdefault(name, []).append(value)
+    for name, values in found.items():
+        spread = f" +- {np.std(values, ddof=1):.2g}" if len(values) > 1 else " (one fold)"
+        lines.append(f"  {name:<28}{np.mean(values):>10.4g}{spread}")
     return "\n".join(lines)
 
 

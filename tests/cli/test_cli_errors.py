@@ -108,6 +108,7 @@ class TestErrors:
         assert not (here / "line.safetensors").exists()
 
     def test_data_that_does_not_fit(self, fail, here):
+        pytest.importorskip("pandas")
         (here / "flowers.csv").write_text(
             "length,width,kind\n" + "1,2.5,rose\n3,4.5,tulip\n5,7.5,rose\n" * 5
         )
@@ -136,6 +137,7 @@ class TestErrors:
         )
 
     def test_a_network_and_data_that_do_not_fit(self, fail, here):
+        pytest.importorskip("pandas")
         fb.Network(2, [fb.Dense(1)], seed=0).save("values")
         (here / "x.csv").write_text("a,b,c,d\n1,2,3,4\n5,6,7,8\n")
         assert "got 4 columns, the model wants 2" in fail("predict", "values", "x.csv")
@@ -198,3 +200,16 @@ def test_a_class_that_the_output_cannot_show(fail, here, monkeypatch, rng):
     error = fail("predict", "m.safetensors", "x.npz", status=1)
     assert "encoding cp1252" in error
     assert "--out writes UTF-8" in error
+
+
+def test_names_that_the_output_cannot_show_do_not_end_a_training(here, monkeypatch):
+    pytest.importorskip("pandas")
+    rows = [f"{i % 7},{i % 5},{'日本' if i % 2 else 'a'}" for i in range(20)]
+    (here / "t.csv").write_text("\n".join(["größe,żółty,kind", *rows]), encoding="utf-8")
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    assert main(["train", "t.csv", "--epochs", "1"]) == 0
+    assert stdout.errors == "strict"
+    text = stdout.buffer.getvalue().decode("cp1252")
+    assert "größe" in text
+    assert "\\u65e5\\u672c" in text

@@ -24,6 +24,7 @@ from fastbp.tables import Table, TableModel
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     """A folder with a table of classes, one of values without names, and a model of each."""
+    pytest.importorskip("pandas")
     folder = tmp_path_factory.mktemp("models")
     rng = np.random.default_rng(7)
     lines = ["id,length,colour,kind"]

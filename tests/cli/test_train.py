@@ -120,6 +120,7 @@ class TestTables:
         assert TableModel.load("flowers.safetensors").columns.inputs == ("length", "day")
 
     def test_how_a_file_is_read(self, train, here):
+        pytest.importorskip("pandas")
         rows = [
             f"{i % 7},5;{'none' if i % 9 == 0 else i % 5};{'ä' if i % 2 else 'ö'}"
             for i in range(40)

@@ -30,8 +30,11 @@ FLOORS = [
     cli
     __init__
     tables
+    tables.report
     tables.page tables.figures
     tables.importance tables.reliability
+    tables.model
+    tables.training
     sklearn
     sklearn.classifier sklearn.regressor
     sklearn.base

@@ -12,6 +12,8 @@ from fastbp import errors
 from fastbp.formats import modelfile
 from fastbp.tables import Columns, Table, TableModel
 
+pytest.importorskip("pandas")
+
 QUICK = {"epochs": 6, "hidden": [16], "learning_rate": 0.05, "batch_size": 8, "dropout": 0.0}
 
 
