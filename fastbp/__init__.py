@@ -17,7 +17,17 @@ except ModuleNotFoundError as error:
         "folder that holds pyproject.toml, or leave the source tree to import an installed fastbp"
     ) from error
 
-from . import activations, datasets, errors, initializers, losses, metrics, models, preprocess
+from . import (
+    activations,
+    datasets,
+    errors,
+    formats,
+    initializers,
+    losses,
+    metrics,
+    models,
+    preprocess,
+)
 from .callbacks import (
     Checkpoint,
     EarlyStopping,
@@ -70,6 +80,7 @@ __all__ = [
     "check_loss",
     "datasets",
     "errors",
+    "formats",
     "get_num_threads",
     "gradient_check",
     "initializers",

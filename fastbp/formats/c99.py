@@ -1,4 +1,4 @@
-"""A network as one file of C99 that needs no other: `to_c`, with its declarations alone for a header.
+"""A network as one file of C99 that needs no other: `to_c`; its declarations alone: `to_c_header`.
 
 The file has the engine's arithmetic: its functions (`c99_functions`), its order of sums
 (`c99_loops`), its numbers, written in hexadecimal. So the outputs have the bits of `predict`
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,15 +32,15 @@ MOST_STACK_BYTES = 1 << 16
 MOST_NAME = 40
 # Of a string that every compiler of C99 takes.
 MOST_STRING = 4000
-KEYWORDS = frozenset(
-    """alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl const
+KEYWORDS = """
+    alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl const
     constexpr const_cast continue decltype default delete do double dynamic_cast else enum explicit
     export extern false float for friend goto if inline int long mutable namespace new noexcept not
     not_eq nullptr operator or or_eq private protected public register reinterpret_cast restrict
     return short signed sizeof static static_assert static_cast struct switch template this
     thread_local throw true try typedef typeid typename typeof typeof_unqual union unsigned using
-    virtual void volatile wchar_t while xor xor_eq""".split()
-)
+    virtual void volatile wchar_t while xor xor_eq
+    """
 
 DECLARATIONS = """\
 #ifndef @declared
@@ -72,7 +72,7 @@ PROLOGUE = """\
 #error "@: got -ffast-math or a part of it, wanted a compilation without: it changes the outputs"
 #endif
 #if !defined(FLT_EVAL_METHOD) || (FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16)
-#error "@: got arithmetic in a wider type (x87?), wanted FLT_EVAL_METHOD 0: -msse2 -mfpmath=sse"
+#error "@: got arithmetic in a wider type (x87?), wanted FLT_EVAL_METHOD 0"
 #endif
 #if FLT_RADIX != 2 || FLT_MANT_DIG != 24{double}
 #error "@: got other numbers than those of IEEE 754, wanted binary32{and_double}"
@@ -126,7 +126,7 @@ class Function(NamedTuple):
     arguments: tuple[Argument, ...]
 
 
-def to_c(network: Any, name: str, *, gradients: bool = False, real: str | None = None) -> str:
+def to_c(net: Any, name: str, *, gradients: bool = False, real: str | None = None) -> str:
     """Return a network as a file of C99, or C++, that needs no other file and no heap.
 
     Preprocessing is part of it, dropout and the groups of training are not. The same network gives
@@ -134,7 +134,7 @@ def to_c(network: Any, name: str, *, gradients: bool = False, real: str | None =
 
     Parameters
     ----------
-    network : Network
+    net : Network
     name : str
         What all names in the file begin with: a name of C of at most 40 characters that begins with
         a letter. ``<name>_predict(x, y)`` computes the outputs y of a row x, and
@@ -148,24 +148,22 @@ def to_c(network: Any, name: str, *, gradients: bool = False, real: str | None =
     Raises
     ------
     ConfigError
-        `network` is none, another argument cannot be used, or the name of a class is not one for a
+        `net` is none, another argument cannot be used, or the name of a class is not one for a
         string of C.
     InputError
         A weight is not finite in that type.
     BusyError
         A call of another thread is training the network.
     """
-    return Export(network, name, gradients, real).source()
+    return Export(net, name, gradients, real).source()
 
 
-def to_c_header(
-    network: Any, name: str, *, gradients: bool = False, real: str | None = None
-) -> str:
+def to_c_header(net: Any, name: str, *, gradients: bool = False, real: str | None = None) -> str:
     """Return the declarations of the file that `to_c` gives, for those who call its functions.
 
     Parameters and errors are those of `to_c`.
     """
-    return Export(network, name, gradients, real).header()
+    return Export(net, name, gradients, real).header()
 
 
 class Export:
@@ -173,7 +171,7 @@ class Export:
 
     Parameters
     ----------
-    network, name, gradients, real
+    net, name, gradients, real
         As for `to_c`.
 
     Attributes
@@ -186,24 +184,24 @@ class Export:
     functions : list of Function
     """
 
-    def __init__(self, network: Any, name: str, gradients: bool, real: str | None) -> None:
-        layers = getattr(network, "layers", None)
-        if not isinstance(layers, tuple) or not hasattr(network, "preprocessing"):
-            raise ConfigError(f"network: got {brief(network)}, wanted a Network")
+    def __init__(self, net: Any, name: str, gradients: bool, real: str | None) -> None:
+        layers = getattr(net, "layers", None)
+        if not isinstance(layers, tuple) or not hasattr(net, "preprocessing"):
+            raise ConfigError(f"net: got {brief(net)}, wanted a Network")
         self.name = _name(name)
         self._gradients = _check.flag(gradients, "gradients")
-        own = "float" if network.dtype == np.float32 else "double"
+        own = "float" if net.dtype == np.float32 else "double"
         self.real = own if real is None else _check.choice(real, ("float", "double"), "real")
-        self.n_inputs, self.n_outputs = network.n_inputs, network.n_outputs
-        self._affine: Affine | None = network.preprocessing
-        self._columns: Sequence[str] = network.columns or ()
-        classes = network.classes
-        self._classes = [] if classes is None else [_string(c) for c in classes.tolist()]
-        with network._model.quiet():
+        with net._model.quiet():
+            self.n_inputs, self.n_outputs = net.n_inputs, net.n_outputs
+            self._affine: Affine | None = net.preprocessing
+            self._columns: Sequence[str] = net.columns or ()
+            classes = net.classes
             self._parameters = [
                 (_plain(layer.weight, self.real), _plain(layer.bias, self.real))
                 for layer in weighted_layers(layers)
             ]
+        self._classes = [] if classes is None else [_string(c) for c in classes.tolist()]
         self._texts, self._activations = functions(self.real == "double")
         self._texts = self._texts | LOOPS
         self._tags: dict[tuple[str, float | None], str] = {}
@@ -291,16 +289,14 @@ class Export:
             Argument("rows", "in"),
         )
         found = [
-            Function("predict", "y = the outputs for the row x", (x, y)),
-            Function("predict_rows", "the same for each of many rows", rows),
+            Function("predict", "y, the outputs for the row x", (x, y)),
+            Function("predict_rows", "the outputs for many rows", rows),
         ]
         if self._gradients:
             v, dx = Argument("v", "in", (m,)), Argument("dx", "out", (n,))
             jacobian = Argument("jacobian", "out", (m, n))
-            found.append(Function("vjp", "and dx = v J: the sum of v[i] dy[i]/dx", (x, v, y, dx)))
-            found.append(
-                Function("jacobian", "and J: jacobian[i][k] = dy[i]/dx[k]", (x, y, jacobian))
-            )
+            found.append(Function("vjp", "y, and dx = v J with J = dy/dx", (x, v, y, dx)))
+            found.append(Function("jacobian", "y, and J = dy/dx", (x, y, jacobian)))
         return [
             function._replace(arguments=(*function.arguments, *self._scratch_of(function.name)))
             for function in found
@@ -323,8 +319,8 @@ class Export:
         return "/* " + "\n".join(f" * {line}".rstrip() for line in lines)[3:] + "\n */\n"
 
     def _usage(self) -> Iterator[str]:
-        yield "It needs no other file and no heap; any number of threads may call it at once. With"
-        yield "-O3 and an instruction for fma (-mfma on x86-64) it is fast; arrays must not overlap."
+        yield "It needs no other file and no heap; any number of threads may call it at once. It is"
+        yield "fast with -O3 and an instruction for fma (-mfma on x86-64). Arrays must not overlap."
         yield "FASTBP_NO_FMA makes products and sums of each fma, for machines without it: the"
         yield "outputs differ in the last digits then. Otherwise they have the bits of"
         yield "Network.predict, as long as no number on the way is denormal."
@@ -339,7 +335,10 @@ class Export:
         numbers |= {f"{key}_scratch": n for key, n in self._scratch.items()}
         enums = "enum {\n" + ",\n".join(f"    @{key} = {n}" for key, n in numbers.items()) + "\n};"
         lines = ["extern const char *const @classes[@n_classes];\n"] if self._classes else []
-        lines += [f"/* {f.purpose} */\n{_prototype(f, self.real)};\n" for f in self.functions]
+        lines += [
+            f"/* {f.purpose}: {_shapes(f)} */\n{_prototype(f, self.real)};\n"
+            for f in self.functions
+        ]
         return DECLARATIONS.replace("{enums}", enums).replace("{functions}", "\n".join(lines))
 
     def _arrays(self) -> Iterator[str]:
@@ -405,7 +404,7 @@ def _name(value: Any) -> str:
             f"name: got {brief(value)}, wanted a name of C: letters, digits and underscores, the "
             f"first a letter, at most {MOST_NAME}"
         )
-    if found in KEYWORDS:
+    if found in KEYWORDS.split():
         raise ConfigError(f"name: got {found!r}, wanted no keyword of C or C++")
     return found
 
@@ -413,14 +412,14 @@ def _name(value: Any) -> str:
 def _plain(array: NDArray[Any], real: str) -> NDArray[Any]:
     """Return a copy in the type of C, denormal numbers as the zeros that the engine sees."""
     with np.errstate(over="ignore", under="ignore"):
-        found = np.array(array, np.float32 if real == "float" else np.float64, order="C")
+        found: NDArray[Any] = np.array(array, "f4" if real == "float" else "f8", order="C")
     if not np.isfinite(found).all():
         raise InputError(
-            f"network: got weights that are not finite in {real}, wanted finite ones; see "
+            f"net: got weights that are not finite in {real}, wanted finite ones; see "
             "Network.parameters"
         )
-    found[np.abs(found) < np.finfo(found.dtype).tiny] *= 0
-    return found
+    tiny = np.finfo(np.float32 if real == "float" else np.float64).tiny
+    return np.where(np.abs(found) < tiny, 0 * found, found)
 
 
 def _array(name: str, array: NDArray[Any], real: str) -> str:
@@ -454,6 +453,15 @@ def _prototype(function: Function, real: str) -> str:
     return f"void @{function.name}({', '.join(written)})"
 
 
+def _shapes(function: Function) -> str:
+    shapes = {argument.name: argument.shape for argument in function.arguments}
+    return ", ".join(
+        name + "".join(f"[{'rows' if n is None else n}]" for n in shape)
+        for name, shape in shapes.items()
+        if shape
+    )
+
+
 def _calls(statements: Iterable[Any], places: dict[int, str]) -> str:
     return "".join(
         f"    {statement.text.format(*(places[b] for b in statement.buffers))}\n"
@@ -485,6 +493,6 @@ def _string(label: Any) -> str:
 
 def _in_comment(name: str) -> str:
     """Return a name of a column so that it neither ends a comment nor a line."""
-    text = cast(str, name).encode("unicode_escape").decode("ascii")
+    text = name.encode("unicode_escape").decode("ascii")
     text = text.replace("@", "\x00").replace("??", "?\\?")
     return text.replace("*/", "*\\/").replace("/*", "/\\*")

@@ -20,7 +20,8 @@ LOOPS = {
             sum[i] = sum[i] + sum[i + half];
     return sum[0];
 }""",
-    "dense": """/* y = x w + b: of each output one chain over the inputs in order, which starts at its bias. */
+    "dense": """\
+/* y = x w + b: a chain for each output, over the inputs in order, from its bias on. */
 static void @dense(const @real *FASTBP_RESTRICT x, const @real *FASTBP_RESTRICT w,
                    const @real *FASTBP_RESTRICT b, @real *FASTBP_RESTRICT y, size_t n_in,
                    size_t n_out)
@@ -42,8 +43,8 @@ static void @dense(const @real *FASTBP_RESTRICT x, const @real *FASTBP_RESTRICT 
         for (j = 0; j < n_out; j++)
             y[j] = @fma(x[k], w[k * n_out + j], y[j]);
 }""",
-    "dense_back": """/* dx = dy w^T: of each input a sum in lanes, which are added by halves. Each piece of the outputs, n
- * of them, begins with the first lane. */
+    "dense_back": """/* dx = dy w^T: of each input a sum in lanes, which are added by halves.
+ * Each piece of the outputs, n of them, begins with the first lane. */
 static void @dense_back(const @real *FASTBP_RESTRICT dy, const @real *FASTBP_RESTRICT w,
                         @real *FASTBP_RESTRICT dx, size_t n_in, size_t n, size_t pieces)
 {
@@ -164,7 +165,8 @@ static void @maxout_back(const @real *dy, const @real *z, @real *dz, size_t n, s
             out[j + i] = (@real)sum[i];
     }
 }""",
-    "map_rows_back": """static void @map_rows_back(const @real *dy, @real *dx, size_t n_in, size_t n_out)
+    "map_rows_back": """static void @map_rows_back(const @real *dy, @real *dx, size_t n_in,
+                           size_t n_out)
 {
     size_t j, k;
     for (k = 0; k < n_in; k++) {
@@ -206,8 +208,9 @@ def activation_loops(tag: str, of: Activation, parameter: str | None) -> dict[st
 {a}        y[j] = pieces[j] * {of.f};
     }}
 }}""",
-        f"product_back_{tag}": f"""static void @product_back_{tag}(const @real *dy, const @real *pieces, @real *dz,
-                                    size_t n)
+        f"product_back_{tag}": f"""\
+static void @product_back_{tag}(const @real *dy, const @real *pieces,
+                                    @real *dz, size_t n)
 {{
     size_t j;
     for (j = 0; j < n; j++) {{
@@ -234,7 +237,8 @@ static void @keep_{tag}(@real *y, @real *slope, size_t n)
     if of.slope_reads("y"):
         unused, y = "", "        const @real y = out[j];\n"
     a = a if of.slope_reads("a") else ""
-    loops[f"back_{tag}"] = f"""static void @back_{tag}(const @real *dy, const @real *out, @real *dz, size_t n)
+    loops[f"back_{tag}"] = f"""static void @back_{tag}(const @real *dy, const @real *out,
+                            @real *dz, size_t n)
 {{
     size_t j;
 {unused}    for (j = 0; j < n; j++) {{

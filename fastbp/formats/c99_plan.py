@@ -29,7 +29,7 @@ class Statement(NamedTuple):
 class _Linear(NamedTuple):
     source: int
     out: int
-    index: int
+    number: int  # of the weighted layer
     n_in: int
     n: int
     pieces: int
@@ -156,10 +156,10 @@ class Plan:
                 tag = self._tag_of(layer.activation, layer.activation_parameter)
                 return self._linear(below, n, 1, tag)
             case Maxout():
-                z = self._linear(below, n, layer.pieces, "linear")
+                z = self._linear(below, n, layer.pieces, self._tag_of("linear", None))
                 return self._gate(z, n, layer.pieces, None)
             case Gated():
-                z = self._linear(below, n, 2, "linear")
+                z = self._linear(below, n, 2, self._tag_of("linear", None))
                 return self._gate(z, n, 2, self._tag_of(layer.gate, layer.gate_parameter))
         residual, top = cast(Residual, layer), below
         for inner in residual.layers:
@@ -236,7 +236,7 @@ class Plan:
             self._say_back(f"@{call}({{0}}, {{1}}, {{2}}, {n});", dy, kept, dz)
         dx = self._buffer(n_in)
         sizes = f"{n_in}, {n}, {operation.pieces}"
-        self._say_back(f"@dense_back({{0}}, @weight_{operation.index}, {{1}}, {sizes});", dz, dx)
+        self._say_back(f"@dense_back({{0}}, @weight_{operation.number}, {{1}}, {sizes});", dz, dx)
         return dx
 
     def _gate_back(self, operation: _Gate, dy: int) -> int:

@@ -9,7 +9,7 @@ from .c99 import Argument, Export, Function
 __all__ = ["to_fortran"]
 
 
-def to_fortran(network: Any, name: str, *, gradients: bool = False, real: str | None = None) -> str:
+def to_fortran(net: Any, name: str, *, gradients: bool = False, real: str | None = None) -> str:
     """Return a module of Fortran 2003 that declares what `to_c` gives, to be linked with that.
 
     The module is called `name`, and its subroutines are ``<name>_predict(x, y)`` and so on, as in
@@ -18,7 +18,7 @@ def to_fortran(network: Any, name: str, *, gradients: bool = False, real: str | 
 
     Parameters
     ----------
-    network, name, gradients, real
+    net, name, gradients, real
         As for `to_c`.
 
     Raises
@@ -26,8 +26,8 @@ def to_fortran(network: Any, name: str, *, gradients: bool = False, real: str | 
     ConfigError, InputError, BusyError
         As for `to_c`.
     """
-    export = Export(network, name, gradients, real)
-    kind = f"c_{export.real}"
+    export = Export(net, name, gradients, real)
+    name, kind = export.name, f"c_{export.real}"
     public = ", &\n    ".join(f"{name}_{f.name}" for f in export.functions)
     interfaces = "\n".join(_interface(name, function, kind) for function in export.functions)
     return f"""\
