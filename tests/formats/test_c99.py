@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -386,6 +387,31 @@ def test_fortran_calls_it(tmp_path):
     found = np.array(" ".join(numbers).split(), "f4")
     assert found.tobytes() == np.concatenate([wanted.ravel(), wanted[0]]).tobytes()
     assert last.split() == ["5", "3", "T"]
+
+
+def test_the_page_is_right(tmp_path, monkeypatch):
+    """Its programs, compiled by its commands, print what its Python does."""
+    page = (Path(__file__).parents[2] / "docs/export.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    programs = {"c": "main.c", "fortran": "main.f90"}
+    for name in ("gcc", "gfortran"):
+        compiler(name)
+    monkeypatch.chdir(tmp_path)
+    wanted = commands = ""
+    for language, text in blocks:
+        if language == "python":
+            exec(text, {})
+        elif language == "text":
+            wanted = text.split()
+        elif language in programs:
+            Path(programs[language]).write_text(text)
+        else:
+            commands = text if has_fma() else text.replace(" -mfma", "")
+            run("sh", "-ec", commands)
+            assert [f"{float(word):.6g}" for word in run("./a.out").split()] == [
+                f"{float(word):.6g}" for word in wanted
+            ]
+    assert "main.f90" in commands
 
 
 def test_names_of_the_longest_kind_fit_into_fortran(tmp_path):
