@@ -71,7 +71,7 @@ PROLOGUE = """\
     (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
 #error "@: got -ffast-math or a part of it, wanted a compilation without: it changes the outputs"
 #endif
-#if !defined(FLT_EVAL_METHOD) || (FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16)
+#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16
 #error "@: got arithmetic in a wider type (x87?), wanted FLT_EVAL_METHOD 0"
 #endif
 #if FLT_RADIX != 2 || FLT_MANT_DIG != 24{double}

@@ -143,8 +143,9 @@ def test_a_wheel_has_the_source_of_exported_functions(load, tmp_path):
     from setuptools import Distribution
 
     distribution = Distribution({"packages": ["fastbp.formats"]})
+    distribution.script_name = "setup.py"
     build = load()["Modules"](distribution)
-    build.build_lib, build.editable_mode = str(tmp_path), False
+    build.build_lib = str(tmp_path)
     build.ensure_finalized()
     build.run()
     built = tmp_path / "fastbp/formats"
