@@ -24,6 +24,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 
 def is_set(name: str) -> bool:
@@ -335,6 +336,18 @@ class Build(build_ext):
         return target
 
 
+class Modules(build_py):
+    """Adds the source of the activations, which exported networks have (`formats.c99_functions`).
+
+    In the source tree, and an editable install, it is read where it is.
+    """
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            self.copy_file("src/activations.h", str(Path(self.build_lib, "fastbp", "formats")))
+
+
 def is_stale(target: Path) -> bool:
     """Whether an object is missing, or older than a file of the list that its compiler wrote.
 
@@ -378,6 +391,6 @@ choose_architecture()
 setup(
     install_requires=requirements(),
     ext_modules=[extension(name) for name in MODULES],
-    cmdclass={"build_ext": Build},
+    cmdclass={"build_ext": Build, "build_py": Modules},
     options=places(),
 )

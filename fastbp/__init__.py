@@ -21,7 +21,17 @@ from importlib import import_module as _import_module
 from types import ModuleType as _ModuleType
 from typing import TYPE_CHECKING
 
-from . import activations, datasets, errors, initializers, losses, metrics, models, preprocess
+from . import (
+    activations,
+    datasets,
+    errors,
+    formats,
+    initializers,
+    losses,
+    metrics,
+    models,
+    preprocess,
+)
 from .callbacks import (
     Checkpoint,
     EarlyStopping,
@@ -87,6 +97,7 @@ __all__ = [
     "check_loss",
     "datasets",
     "errors",
+    "formats",
     "get_num_threads",
     "gradient_check",
     "initializers",

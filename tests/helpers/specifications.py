@@ -534,6 +534,16 @@ def calls() -> dict[str, Specification]:
             lambda _, network: preprocess.Center().fit(T).fold_into_outputs(network),
         ),
         **{
+            f"formats.{name}": function(
+                getattr(fb.formats, name),
+                net=option("object", net()),
+                name=option("word", "pendulum"),
+                gradients=flag(True),
+                real=option("name", "double", optional=True),
+            )
+            for name in fb.formats.__all__
+        },
+        **{
             f"preprocess.{name}.fit": Specification(
                 {"x": rows(expects=DENSE)}, lambda owner, x, kind=kind: kind().fit(x)
             )

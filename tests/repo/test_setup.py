@@ -137,3 +137,17 @@ def test_python_of_two_architectures_builds_for_the_machine(load, monkeypatch):
     load()
     assert os.environ["ARCHFLAGS"] == "-arch arm64"
     assert os.environ["_PYTHON_HOST_PLATFORM"] == "macosx-10.13-arm64"
+
+
+def test_a_wheel_has_the_source_of_exported_functions(load, tmp_path):
+    from setuptools import Distribution
+
+    distribution = Distribution({"packages": ["fastbp.formats"]})
+    distribution.script_name = "setup.py"
+    build = load()["Modules"](distribution)
+    build.build_lib = str(tmp_path)
+    build.ensure_finalized()
+    build.run()
+    built = tmp_path / "fastbp/formats"
+    assert (built / "c99_functions.py").exists()
+    assert (built / "activations.h").read_bytes() == (ROOT / "src/activations.h").read_bytes()
