@@ -33,7 +33,7 @@ FLOORS = [
     sklearn.classifier sklearn.regressor
     sklearn.base
     sklearn.building sklearn.recording sklearn.compat
-    gradcheck models many
+    gradcheck models many interchange
     many.jobs
     many.data many.results many.pool
     many.configs
@@ -45,6 +45,8 @@ FLOORS = [
     training.custom
     history plot
     network preprocess
+    formats.onnx formats.torch formats.sklearn
+    formats.chain
     trace _affine formats
     gates
     layers
@@ -75,7 +77,8 @@ FACES = {  # the one file that may import each optional or slow library
     "matplotlib": "plot",
     "mpi4py": "mpi",
     "narwhals": "_frames",
-    "onnx": "onnx",
+    "google": "formats.onnx",
+    "onnx": "formats.onnx",
     "pandas": "many.results",
     "safetensors": "formats.modelfile",
     "scipy": "training.lbfgs",
