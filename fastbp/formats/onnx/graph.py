@@ -102,6 +102,7 @@ class Graph:
     def _require_versions(self) -> None:
         of_ml = [s.since_version for s in defs.get_all_schemas() if s.domain == ML]
         newest = {"": defs.onnx_opset_version(), ML: max(of_ml)}
+        self._versions: dict[str, int] = {}
         for opset in self.model.opset_import:
             domain = "" if opset.domain == "ai.onnx" else opset.domain
             least = LEAST_OPSET if not domain else 1
@@ -112,10 +113,27 @@ class Graph:
                     f"{least} to {most}: export it with another opset_version, or install a newer "
                     "onnx"
                 )
+            self._versions[domain] = opset.version
 
     def node(self, name: str) -> NodeProto | None:
         """Return the node that gives a value; None for inputs and constants."""
         return self._nodes.get(name)
+
+    def require_form(self, node: NodeProto) -> None:
+        """Refuse a node whose inputs or attributes are not those of its operator."""
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        version = self._versions.get(domain)
+        if version is None or not defs.has(node.op_type, version, domain):
+            raise self.error(node, f"is no operator of the file's opset, {version}")
+        schema = defs.get_schema(node.op_type, version, domain)
+        if not schema.min_input <= len(node.input) <= schema.max_input:
+            raise self.error(
+                node,
+                f"got {len(node.input)} inputs, wanted {schema.min_input} to {schema.max_input}",
+            )
+        unknown = {attribute.name for attribute in node.attribute} - set(schema.attributes)
+        if unknown:
+            raise self.error(node, f"got the attribute {min(unknown)[:100]!r}, which it has not")
 
     def error(self, node: NodeProto, text: str) -> ConversionError:
         """Return an error that names a node."""
@@ -125,7 +143,7 @@ class Graph:
         """Return the name and the operator of a node, for errors."""
         domain = f"{node.domain}." if node.domain not in ("", "ai.onnx") else ""
         name = node.name or next(iter(node.output), "")
-        return f"node {name[:100]!r} ({domain}{node.op_type})"
+        return f"node {name[:100]!r} ({domain[:100]}{node.op_type[:100]})"
 
     def _attribute(self, node: NodeProto, name: str, default: Any = None) -> Any:
         """Return an attribute of a node; strings as str."""

@@ -199,23 +199,36 @@ class _Reading:
                 )
             found = [i.name[:100] for i in graph.inputs]
             raise ConversionError(f"{graph.path}: got the inputs {found}, wanted one")
-        shape = graph.inputs[0].type.tensor_type
-        if shape.HasField("shape") and len(shape.shape.dim) != 2 and not self._flattens:
+        self._require_rows()
+
+    def _require_rows(self) -> None:
+        """Refuse an input that has another number of axes than rows have."""
+        graph, kind = self._graph, self._graph.inputs[0].type.tensor_type
+        if not kind.HasField("shape") or self._flattens:
+            return
+        sizes = [axis.dim_value for axis in kind.shape.dim]
+        if len(sizes) != 2:
             raise ConversionError(
-                f"{graph.path}: got an input of {len(shape.shape.dim)} axes, wanted rows, "
-                "[rows, n_inputs], or a Flatten"
+                f"{graph.path}: got an input of {len(sizes)} axes, wanted rows, [rows, n_inputs], "
+                "or a Flatten"
             )
+        if sizes[1] > 0:
+            where = f"{graph.path}: input {graph.inputs[0].name[:100]!r}"
+            self._steps.append(lambda chain: chain.require_width(sizes[1], where))
 
     def _step(self, node: NodeProto) -> str:
         """Note what a node does, and return the value that it does it to."""
         domain = "" if node.domain == "ai.onnx" else node.domain
         if domain == DOMAIN:
             return self._function(node)
-        if domain == "" and node.op_type in _PLAIN:
-            return self._activated(node, _PLAIN[node.op_type])
+        plain = _PLAIN.get(node.op_type) if domain == "" else None
         step = _STEPS.get((domain, node.op_type))
-        if step is None:
+        if plain is None and step is None:
             raise self._graph.error(node, f"has no counterpart in fastbp, {TAKEN}")
+        self._graph.require_form(node)
+        if plain is not None:
+            return self._activated(node, plain)
+        assert step is not None
         return step(self, node)
 
     def _note(self, node: NodeProto, step: Callable[[Chain, str], None]) -> None:
@@ -574,14 +587,20 @@ class _Reading:
     def _concat(self, node: NodeProto) -> str:
         """Pass over Concat(1 - p, p), as skl2onnx writes two classes."""
         graph = self._graph
-        if len(node.input) == 2 and not self._steps:
-            below, p = graph.node(node.input[0]), node.input[1]
-            if below is not None and below.op_type == "Sub" and list(below.input[1:]) == [p]:
-                one, sigmoid = graph.constant(below.input[0]), graph.node(p)
-                if (one is not None and one.size == 1 and one.item() == 1
-                        and sigmoid is not None and sigmoid.op_type == "Sigmoid"):  # fmt: skip
-                    self._is_pair = True
-                    return p
+        below, p = graph.node(_input(graph, node)), str(node.input[-1])
+        if below is not None and below.op_type == "Sub" and len(below.input) == 2:
+            one, sigmoid = graph.constant(below.input[0]), graph.node(p)
+            if (
+                not self._steps
+                and [*node.input[1:], below.input[1]] == [p, p]
+                and one is not None
+                and one.size == 1
+                and one.item() == 1
+                and sigmoid is not None
+                and sigmoid.op_type == "Sigmoid"
+            ):
+                self._is_pair = True
+                return p
         raise graph.error(node, "is no 1 - p beside p of one sigmoid at the end, " + TAKEN)
 
 
