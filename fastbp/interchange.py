@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from . import _check
 from .errors import ConversionError, CorruptModelError
 from .formats.modelfile import Tensors
 from .network import Network, network_of
@@ -40,6 +41,7 @@ def from_onnx(path: str | os.PathLike[str]) -> Network:
     OSError
         The file does not exist or cannot be read.
     """
+    path = _check.path(path)
     from .formats.onnx import reading
 
     return _network(path, *reading.read(path))

@@ -88,20 +88,22 @@ def _steps(estimator: Any, where: str) -> list[tuple[str, Any]]:
             todo += [(f"step {name!r}", part) for name, part in reversed(step.steps)]
         elif step is not None and not (isinstance(step, str) and step == "passthrough"):
             where = f"{path} ({type(step).__name__})"
-            _require_fitted(step, where)
+            _require_fitted(step, path)
             found.append((where, step))
     if not found:
         raise ConversionError(f"{where}: got a Pipeline that does nothing, {TAKEN}")
     return found
 
 
-def _require_fitted(step: Any, where: str) -> None:
+def _require_fitted(step: Any, path: str) -> None:
     try:
         check_is_fitted(step)
     except NotFittedError as error:
-        raise ConversionError(f"{where}: got it without a fit, wanted it fitted") from error
+        raise ConversionError(
+            f"{path}: got {type(step).__name__} without a fit, wanted it fitted"
+        ) from error
     except TypeError as error:  # no estimator at all
-        raise ConversionError(f"{where}: {TAKEN}") from error
+        raise ConversionError(f"{path}: got {type(step).__name__}, {TAKEN}") from error
 
 
 def _scale(chain: Chain, where: str, step: Any) -> None:

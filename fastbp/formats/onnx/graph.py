@@ -100,8 +100,7 @@ class Graph:
             raise CorruptModelError(f"{self.path} is no ONNX graph: it has names that are no text")
 
     def _require_versions(self) -> None:
-        of_ml = [s.since_version for s in defs.get_all_schemas() if s.domain == ML]
-        newest = {"": defs.onnx_opset_version(), ML: max(of_ml)}
+        newest = {"": defs.onnx_opset_version(), ML: defs.onnx_ml_opset_version()}
         self._versions: dict[str, int] = {}
         for opset in self.model.opset_import:
             domain = "" if opset.domain == "ai.onnx" else opset.domain
