@@ -272,7 +272,11 @@ class Chain:
         if not self._parts or not self._front.is_nothing() or (self._factor != 1).any():
             raise ConversionError(f"{what}: got a branch that is no chain of layers, wanted one")
         described = [part.description for part in self._parts]
-        pairs = [pair for part in self._parts for pair in part.pairs]
+        pairs = [
+            (weight.astype(part.dtype), bias.astype(part.dtype))
+            for part in self._parts
+            for weight, bias in part.pairs
+        ]
         return self._parts[0].n_in, described, pairs
 
     def _pending(self) -> tuple[Array, Array]:

@@ -400,7 +400,7 @@ def calls() -> dict[str, Specification]:
             path=option("path", "net.onnx"),
             input_dtype=option("dtype", "float32", optional=True),
         ),
-        # Odd modules and estimators: tests/formats/test_torch.py and test_sklearn.py.
+        # Odd ones: tests/formats/test_torch_modules.py and test_sklearn_estimators.py.
         "Network.to_torch": method(net, "to_torch"),
         "Network.to_sklearn": method(net, "to_sklearn"),
         "from_onnx": function(fb.from_onnx, path=option("path", "no such file")),
