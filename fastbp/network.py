@@ -537,7 +537,9 @@ class Network:
         BusyError
             A call of another thread is training the network.
         """
-        wanted = None if input_dtype is None else _check.floating_dtype(input_dtype)
+        wanted = None
+        if input_dtype is not None:
+            wanted = _check.floating_dtype(input_dtype, "input_dtype")
         path = _check.path(path)
         from .formats.onnx import writing
 

@@ -155,8 +155,7 @@ class Chain:
     ) -> None:
         """Take a layer of fastbp's own, as `modelfile.description` has it, with its parameters."""
         self.require_width(n_in, where)
-        factor, shift = self._pending()
-        if (factor != 1).any() or shift.any():
+        if self._is_scaled():
             raise ConversionError(f"{where}: got a factor or a sum before it, wanted none")
         dtype = _own_dtype(where, *(array for pair in pairs for array in pair))
         units = pairs[-1][1].shape[-1]
@@ -193,10 +192,8 @@ class Chain:
         if not self._parts:
             raise ConversionError(f"{where}: got it before the first layer, wanted a linear layer")
         part = self._parts[-1]
-        unscaled = not (self._factor != 1).any() and not self._shift.any()
-        if not part.open and not (
-            unscaled and part.dense and part.activation == "linear" and name in _HOMOGENEOUS
-        ):
+        dropped = part.dense and part.activation == "linear" and not self._is_scaled()
+        if not part.open and not (dropped and name in _HOMOGENEOUS):
             raise ConversionError(
                 f"{where}: got it after {part.where}, with no linear layer between the two, wanted "
                 "one activation for each layer"
@@ -236,8 +233,7 @@ class Chain:
         if not self._parts:
             raise ConversionError(f"{what}: got no linear layer, wanted one at least")
         first, last = self._parts[0], self._parts[-1]
-        factor, shift = self._pending()
-        if (factor != 1).any() or shift.any():
+        if self._is_scaled():
             raise ConversionError(
                 f"{what}: got outputs that are scaled after {last.where}, wanted its activation to "
                 "be the last"
@@ -269,7 +265,7 @@ class Chain:
 
     def layers(self, what: str) -> tuple[int, list[dict[str, Any]], list[tuple[Array, Array]]]:
         """Return width, descriptions and parameters of a branch, which has no preprocessing."""
-        if not self._parts or not self._front.is_nothing() or (self._factor != 1).any():
+        if not self._parts or not self._front.is_nothing() or self._is_scaled():
             raise ConversionError(f"{what}: got a branch that is no chain of layers, wanted one")
         described = [part.description for part in self._parts]
         pairs = [
@@ -278,6 +274,10 @@ class Chain:
             for weight, bias in part.pairs
         ]
         return self._parts[0].n_in, described, pairs
+
+    def _is_scaled(self) -> bool:
+        """Return whether there is a factor or a shift that no layer has taken yet."""
+        return bool((self._factor != 1).any() or self._shift.any())
 
     def _pending(self) -> tuple[Array, Array]:
         """Return factor and shift that no layer has taken yet, and forget them."""

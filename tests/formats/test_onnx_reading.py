@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import onnx_golden
 import pytest
 from interchange import (
     EVERY_ACTIVATION,
@@ -67,24 +68,39 @@ def test_what_fastbp_writes_comes_back_bit_for_bit(dtype, path):
         assert_comes_back(network([fb.Dense(3, "tanh")], dtype, affine, **names), path)
 
 
-@pytest.mark.parametrize("name", sorted(p.name for p in GOLDEN.glob("*.onnx")))
-def test_files_of_other_libraries(name):
-    """Of the version in the name; tests/helpers/onnx_golden.py makes them."""
-    net, x = read(GOLDEN / name), np.random.default_rng(3).uniform(-1, 1, (40, 3))
-    first, *others = run(GOLDEN / name, x)
-    labels, outputs = (
-        (first, others[0]) if name.startswith("skl2onnx") and others else (None, first)
-    )
-    labels = others[0] if name.startswith("fastbp") else labels
+def assert_as_run(path):
+    """Compare network and file; the labels come first from skl2onnx, last from fastbp."""
+    net, x = read(path), np.random.default_rng(3).uniform(-1, 1, (40, 3))
+    found = run(path, x)
+    if path.name.startswith("skl2onnx"):
+        found.reverse()
+    outputs, labels = (*found, None)[:2]
     if isinstance(outputs, list):  # a ZipMap's dicts
         outputs = np.array([list(chances.values()) for chances in outputs])
-    predicted = net.predict(x)
     if net.n_outputs == 1 and outputs.shape[1] == 2:
         outputs = outputs[:, 1:]
-    assert difference(predicted, outputs) <= TOLERANCE[net.dtype.name]
+    assert np.ptp(outputs) > 0
+    assert difference(net.predict(x), outputs) <= TOLERANCE[net.dtype.name]
     assert (net.classes is None) == (labels is None)
     if labels is not None:
         assert net.predict_classes(x).tolist() == labels.tolist()
+
+
+@pytest.mark.parametrize("name", sorted(p.name for p in GOLDEN.glob("*.onnx")))
+def test_files_of_other_libraries(name):
+    """Of the version in the name; tests/helpers/onnx_golden.py makes them."""
+    assert_as_run(GOLDEN / name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("library", onnx_golden.WRITERS)
+@pytest.mark.filterwarnings("ignore")
+def test_files_of_the_exporters_that_are_installed(library, tmp_path):
+    pytest.importorskip(library)
+    onnx_golden.WRITERS[library](tmp_path)
+    assert list(tmp_path.glob("*.onnx"))
+    for path in tmp_path.glob("*.onnx"):
+        assert_as_run(path)
 
 
 GELU = [

@@ -12,8 +12,8 @@ import fastbp as fb
 from fastbp import errors
 
 pytest.importorskip("sklearn")
-from sklearn import decomposition, linear_model, neural_network, preprocessing, svm  # noqa: E402
-from sklearn.pipeline import make_pipeline  # noqa: E402
+from sklearn import decomposition, linear_model, neural_network, preprocessing, svm
+from sklearn.pipeline import make_pipeline
 
 rng = np.random.default_rng(5)
 X = rng.standard_normal((80, 4))
@@ -98,7 +98,7 @@ def test_estimators_there_and_back(name):
     if net.classes is not None:
         assert net.predict_classes(X).tolist() == estimator.predict(X).tolist()
     if name in SCORES:
-        with pytest.raises(errors.ConversionError, match="last layer: got .*linear.* with classes"):
+        with pytest.raises(errors.ConversionError, match=r"last layer: .* with classes"):
             net.to_sklearn()
         return
     back = net.to_sklearn()

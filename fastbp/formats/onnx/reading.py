@@ -143,7 +143,9 @@ class _Reading:
     def _scores(self, name: str) -> str:
         """Return the scores of a LinearClassifier, if a value is these made probabilities."""
         node = self._graph.node(name)
-        return node.input[0] if node is not None and node.op_type == "Normalizer" else name
+        if node is None or node.op_type != "Normalizer":
+            return name
+        return _input(self._graph, node)
 
     def _labelled(self, name: str) -> str | None:
         """Return the value whose labels these are; None if they are none."""
@@ -307,7 +309,7 @@ class _Reading:
                 above is not None
                 and below is not None
                 and (above.op_type, below.op_type) == ("Greater", "Softplus")
-                and [above.input[0], *below.input] == [z, z]
+                and [*above.input[:1], *below.input] == [z, z]
                 and self._scalar(above, 1) >= SOFTPLUS_THRESHOLD
             ):
                 return self._activated(node, "softplus", x=z)
