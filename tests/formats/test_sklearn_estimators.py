@@ -56,7 +56,7 @@ ESTIMATORS = {
     "ridge": (make_pipeline(SCALER(), linear_model.Ridge()), T[:, 0]),
     "lasso": (make_pipeline(SCALER(), linear_model.Lasso(0.1)), T[:, 0]),
     "elastic net": (make_pipeline(SCALER(), linear_model.ElasticNet(0.1)), T),
-    "huber": (make_pipeline(SCALER(), linear_model.HuberRegressor()), T[:, 0]),
+    "huber": (make_pipeline(SCALER(), linear_model.HuberRegressor(max_iter=10)), T[:, 0]),
     "SGD for numbers": (make_pipeline(SCALER(), linear_model.SGDRegressor()), T[:, 0]),
     "SVM for numbers": (make_pipeline(SCALER(), svm.LinearSVR()), T[:, 0]),
     "softmax regression": (make_pipeline(SCALER(), linear_model.LogisticRegression()), NAMES),
