@@ -44,6 +44,7 @@ from .engine.config import __version__, show_config
 from .gates import Gated, Maxout, Residual
 from .gradcheck import check_loss, gradient_check
 from .history import History
+from .interchange import from_onnx, from_sklearn, from_torch
 from .layers import Dense
 from .many import train_many
 from .network import Network, load
@@ -98,6 +99,9 @@ __all__ = [
     "datasets",
     "errors",
     "formats",
+    "from_onnx",
+    "from_sklearn",
+    "from_torch",
     "get_num_threads",
     "gradient_check",
     "initializers",

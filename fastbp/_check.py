@@ -754,15 +754,15 @@ def attribute(owner: object, name: str) -> None:
         )
 
 
-def floating_dtype(value: Any) -> np.dtype:
-    """Return the network's dtype: float32 or float64."""
+def floating_dtype(value: Any, name: str = "dtype") -> np.dtype:
+    """Return the dtype of a network, or of its rows: float32 or float64."""
     try:
         found = np.dtype(text(value) or value)
     except Exception:  # what NumPy or the object raises
         found = INT64
     if value is not None and found.isnative and found.name in DTYPES:
         return DTYPES[found.name]
-    raise ConfigError(f"dtype: got {brief(value)}, wanted 'float32' or 'float64'")
+    raise ConfigError(f"{name}: got {brief(value)}, wanted 'float32' or 'float64'")
 
 
 def seed(value: Any) -> int | None:

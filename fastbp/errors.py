@@ -7,6 +7,7 @@ __all__ = [
     "BuildError",
     "BusyError",
     "ConfigError",
+    "ConversionError",
     "CorruptModelError",
     "DTypeError",
     "DivergenceError",
@@ -45,6 +46,10 @@ class DTypeError(FastbpError, TypeError):
 
 class ConfigError(FastbpError, ValueError):
     """An unknown name or an unusable option."""
+
+
+class ConversionError(FastbpError, ValueError):
+    """A model of another library without a counterpart here, or a network without one there."""
 
 
 class BuildError(FastbpError, RuntimeError):

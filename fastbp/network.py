@@ -21,7 +21,7 @@ from .engine.model import Claim
 from .engine.rows import Rows
 from .engine.runtime import get_num_threads
 from .errors import ConfigError, CorruptModelError, InputError, brief
-from .formats import modelfile
+from .formats import atomicfile, modelfile
 from .layers import Layer, build, network_layers, parameter_shapes, weighted_layers
 from .losses import Loss, LossFunction, resolve
 from .trace import Trace, Tracer, one_example
@@ -509,6 +509,85 @@ class Network:
             A call of another thread is training the network.
         """
         modelfile.write(path, *self._packed())
+
+    def to_onnx(self, path: str | os.PathLike[str], input_dtype: DTypeLike | None = None) -> None:
+        """Write the network to an ONNX file, which onnxruntime and other programs run.
+
+        The file takes "x" [rows, n_inputs], with `preprocessing` within, and gives "y", what
+        `predict` gives. If the network knows its `classes`, "label" is the label of each row.
+        Columns, classes and `metadata` are in the file's metadata, as JSON. The write is atomic.
+
+        Parameters
+        ----------
+        path : path-like
+        input_dtype : {"float32", "float64"}, optional
+            Of "x". Default: the network's dtype; with a `preprocessing` float64, as float32 has
+            too few digits for columns such as Unix times.
+
+        Raises
+        ------
+        ConfigError
+            `metadata` holds something else than strings, or the parameters take more than 2 GiB.
+        ConversionError
+            The classes are integers beyond int64.
+        MissingDependencyError
+            The library onnx is not installed.
+        OSError
+            As of `save`.
+        BusyError
+            A call of another thread is training the network.
+        """
+        wanted = None
+        if input_dtype is not None:
+            wanted = _check.floating_dtype(input_dtype, "input_dtype")
+        path = _check.path(path)
+        from .formats.onnx import writing
+
+        with self._model.quiet():
+            content = writing.content(self, self._notes(), wanted)
+        atomicfile.write(path, content)
+
+    def to_torch(self) -> Any:
+        """Return a ``torch.nn.Sequential`` with copies of the weights that predicts the same.
+
+        A `preprocessing` is its first module, of float64 arithmetic; gates are small modules of
+        `fastbp.formats.torch`. It is in evaluation mode: ``.train()`` switches dropout on. Layers
+        that are not `trainable` have no ``requires_grad``.
+
+        Raises
+        ------
+        MissingDependencyError
+            PyTorch is not installed.
+        BusyError
+            A call of another thread is training the network.
+        """
+        from .formats import torch
+
+        with self._model.quiet():
+            return torch.to_module(self)
+
+    def to_sklearn(self) -> Any:
+        """Return a fitted estimator of scikit-learn, with copies of the weights.
+
+        That is an ``MLPRegressor`` if the last layer is linear, else an ``MLPClassifier``, whose
+        classes are sorted as scikit-learn wants them; behind a `preprocessing` a ``Pipeline``.
+        Both go on training with ``partial_fit``.
+
+        Raises
+        ------
+        ConversionError
+            scikit-learn has no such network: it has gates, hidden layers of different activations
+            or of others than linear, sigmoid, tanh and relu, or other outputs than linear, sigmoid
+            and softmax.
+        MissingDependencyError
+            scikit-learn is not installed.
+        BusyError
+            A call of another thread is training the network.
+        """
+        from .formats import sklearn
+
+        with self._model.quiet():
+            return sklearn.to_estimator(self)
 
     def summary(self) -> str:
         """Return a table of the layers, their shapes and their numbers of parameters."""

@@ -164,6 +164,9 @@ MAKERS: dict[str, Callable[[World], Any]] = {
 
 FUNCTIONS: dict[str, Callable[[World], Any]] = {
     "check_loss": lambda w: fb.check_loss(own_loss, w.numbers[:2], w.numbers[1:3]),
+    "from_onnx": lambda w: None,  # optional libraries; tests/formats/test_onnx_reading.py
+    "from_sklearn": lambda w: None,  # tests/formats/test_sklearn_estimators.py
+    "from_torch": lambda w: None,  # tests/formats/test_torch_modules.py
     "get_num_threads": lambda w: fb.get_num_threads(),
     "gradient_check": lambda w: fb.gradient_check(w.net, w.x[:2], w.y[:2], "cross_entropy"),
     "labels": lambda w: fb.labels(w.numbers),
@@ -283,6 +286,9 @@ METHODS: dict[str, Callable[[Any, World], Any]] = {
     "Network.predict_classes": lambda o, w: w.net.predict_classes(w.x),
     "Network.save": lambda o, w: w.net.save(w.folder / "model"),
     "Network.summary": lambda o, w: w.net.summary(),
+    "Network.to_onnx": lambda o, w: None,  # tests/formats/test_onnx_writing.py
+    "Network.to_sklearn": lambda o, w: None,  # tests/formats/test_sklearn_estimators.py
+    "Network.to_torch": lambda o, w: None,  # tests/formats/test_torch_modules.py
     "Network.trace": lambda o, w: w.net.trace(w.x[0], w.y[0], "cross_entropy"),
     "Trainer.fit": lambda o, w: w.trainer.fit(w.x, w.y),
     "Trainer.step": lambda o, w: w.trainer.step(w.x, w.y, w.weights),

@@ -401,6 +401,18 @@ def calls() -> dict[str, Specification]:
             net, "lerp", other=option("object", net(seed=1)), tau=option("number", 0.5)
         ),
         "Network.save": method(net, "save", path=option("path", "net.safetensors")),
+        "Network.to_onnx": method(
+            net,
+            "to_onnx",
+            path=option("path", "net.onnx"),
+            input_dtype=option("dtype", "float32", optional=True),
+        ),
+        # Odd ones: tests/formats/test_torch_modules.py and test_sklearn_estimators.py.
+        "Network.to_torch": method(net, "to_torch"),
+        "Network.to_sklearn": method(net, "to_sklearn"),
+        "from_onnx": function(fb.from_onnx, path=option("path", "no such file")),
+        "from_torch": function(fb.from_torch, module=option("function", None)),
+        "from_sklearn": function(fb.from_sklearn, estimator=option("function", None)),
         "Network.summary": method(net, "summary"),
         "Network.parameters": assignment(
             net, "parameters", Given("parameter", net().parameters * 1.0)

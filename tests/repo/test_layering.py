@@ -39,7 +39,7 @@ FLOORS = [
     sklearn.classifier sklearn.regressor
     sklearn.base
     sklearn.building sklearn.recording sklearn.compat
-    gradcheck models many
+    gradcheck models many interchange
     many.jobs
     many.data many.results many.pool
     many.configs
@@ -51,6 +51,8 @@ FLOORS = [
     training.custom
     history plot
     network preprocess
+    formats.onnx formats.torch formats.sklearn
+    formats.chain
     trace _affine formats
     gates
     layers
@@ -90,21 +92,23 @@ FLOORS = [
     errors
     """.strip().splitlines()
 ]
-FACES = {  # the files that may import each optional or slow library
+FACES = {  # the files or packages that may import each optional or slow library
+    "google": "formats.onnx",  # protocol buffers, which onnx brings
     "matplotlib": "plot tables.figures",
     "mpi4py": "mpi",
     "narwhals": "_frames",
-    "onnx": "onnx",
+    "onnx": "formats.onnx",
     "openpyxl": "tables.libraries",
     "pandas": "many.results tables.libraries",
     "pyarrow": "tables.libraries",
     "safetensors": "formats.modelfile",
     "scipy": "training.lbfgs",
-    "sklearn": "sklearn tables.libraries",
+    "sklearn": "sklearn formats.sklearn tables.libraries",
     "threadpoolctl": "engine.threadpool",
+    "torch": "formats.torch",
     "tqdm": "training.fit",
 }
-LAZY_EVEN_IN_ITS_FACE = {"matplotlib", "mpi4py", "narwhals", "onnx", "pandas", "safetensors"}
+LAZY_EVEN_IN_ITS_FACE = {"matplotlib", "mpi4py", "narwhals", "pandas", "safetensors"}
 LAZY_EVEN_IN_ITS_FACE |= {"openpyxl", "pyarrow", "scipy", "threadpoolctl", "tqdm"}
 # No Python, OpenMP or stdio; OpenMP in team.c alone.
 KERNEL_HEADERS = {
