@@ -39,7 +39,16 @@ from .many import train_many
 from .network import Network, load
 from .optimizers import LBFGS, SGD, Adagrad, Adam, AdamW, RMSprop
 from .preprocess import labels, one_hot
-from .schedules import Cosine, Exponential, InverseTime, Polynomial, ReduceOnPlateau, Step, Warmup
+from .schedules import (
+    Cosine,
+    Exponential,
+    InverseTime,
+    LogCosine,
+    Polynomial,
+    ReduceOnPlateau,
+    Step,
+    Warmup,
+)
 from .trainer import Trainer
 
 if TYPE_CHECKING:
@@ -60,6 +69,7 @@ __all__ = [
     "GradientNorm",
     "History",
     "InverseTime",
+    "LogCosine",
     "Maxout",
     "Network",
     "NoImprovement",

@@ -52,7 +52,8 @@ def plot_histories(histories: Sequence[Columns], best_epochs: Sequence[int] = ()
     histories : sequence of History or other mappings
         As `plot_history` takes one.
     best_epochs : sequence of int
-        For each history the epoch, from 1, that is marked: the one whose weights are used.
+        For each history the epoch, from 1, that is marked: the one whose weights are used; 0 if
+        none has ended.
 
     Returns
     -------
@@ -107,7 +108,7 @@ def draw_panel(
             ax.plot(epochs, values, style, label=_once(label, i), marker=marker)
     for i, (history, epoch) in enumerate(zip(histories, best_epochs, strict=False)):
         column = history.get(f"val_{name}") or history.get(name)
-        if column:
+        if column and epoch:
             ax.plot(epoch, column[epoch - 1], "C1D", label=_once("chosen epoch", i))
     ax.locator_params("x", integer=True, min_n_ticks=1)
     ax.set_xlabel("epoch")
@@ -125,6 +126,6 @@ def _pyplot() -> ModuleType:
         import matplotlib.pyplot as pyplot
     except ImportError as error:
         raise MissingDependencyError(
-            "plotting needs matplotlib: python -m pip install matplotlib"
+            'plotting needs matplotlib, which is not installed: pip install "fastbp[plot]"'
         ) from error
     return pyplot

@@ -14,7 +14,8 @@
 
 #include <assert.h>
 
-enum { WEIGHT_ROWS_AHEAD = 12 }; /* rows of a weight are fetched so many numbers ahead: they are scattered in memory */
+/* Rows of a weight, and places of features, are fetched so many numbers ahead: they are scattered in memory. */
+enum { PLACES_AHEAD = 16, WEIGHT_ROWS_AHEAD = 12 };
 
 /* y = b + x w for one row of n numbers, in registers; `left` are the numbers from its first one to the end of all rows. */
 INLINE void sum_sparse_row(real *y, const real *value, const int32_t *column, ptrdiff_t n, ptrdiff_t left, const real *w,
@@ -84,13 +85,16 @@ void KERNEL(sparse_forward)(void *y_, void *slope, const fbp_sparse *x, const vo
 void KERNEL(by_feature)(fbp_features *out, const fbp_sparse *parts, ptrdiff_t batch, ptrdiff_t rows)
 {
     const ptrdiff_t n_parts = (batch + rows - 1) / rows;
-    for (ptrdiff_t f = 0; f < out->n; f++) /* of the batch before */
+    for (ptrdiff_t f = 0; f < out->n; f++) { /* of the batch before */
+        __builtin_prefetch(out->place + out->feature[smaller(f + PLACES_AHEAD, out->n - 1)], 1);
         out->place[out->feature[f]] = 0;
+    }
     out->n = 0;
     for (ptrdiff_t p = 0; p < n_parts; p++) {
         const ptrdiff_t count = parts[p].start[smaller(rows, batch - p * rows)];
         for (ptrdiff_t k = 0; k < count; k++) {
             int32_t *const column = parts[p].column + k, *const place = out->place + *column;
+            __builtin_prefetch(out->place + parts[p].column[smaller(k + PLACES_AHEAD, count - 1)], 1);
             if (!*place) {
                 out->feature[out->n] = *column;
                 out->end[out->n] = 0;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -93,15 +94,17 @@ def load_csv(
     return Table(x, y, classes, names, file.columns[index])
 
 
-def position(columns: tuple[str, ...], target: str | int | None, path: str) -> int:
+def position(
+    columns: tuple[str, ...], target: str | int | None, path: str, option: str = "target"
+) -> int:
     """Return the position of a column given by its name, or by its number; None for the last one.
 
-    Negative numbers count from the end.
+    Negative numbers count from the end. `option` is what errors call it.
     """
     if target is None:
         return len(columns) - 1
     if isinstance(target, bool | np.bool_) or not isinstance(target, str | int | np.integer):
-        raise ConfigError(f"target: got {brief(target)}, wanted the name or position of a column")
+        raise ConfigError(f"{option}: got {brief(target)}, wanted the name or position of a column")
     if isinstance(target, str) and target in columns:
         return columns.index(target)
     try:
@@ -109,8 +112,12 @@ def position(columns: tuple[str, ...], target: str | int | None, path: str) -> i
     except ValueError:
         place = len(columns)
     if not -len(columns) <= place < len(columns):
+        near = difflib.get_close_matches(str(target), columns, 3)
         names = ", ".join(columns[:12]) + (", ..." if len(columns) > 12 else "")
-        raise ConfigError(f"{path}: target: got no column {brief(target)}, wanted one of: {names}")
+        hint = (
+            f"did you mean {' or '.join(map(repr, near))}?" if near else f"wanted one of: {names}"
+        )
+        raise ConfigError(f"{path}: {option}: got no column {brief(target)}, {hint}")
     return place % len(columns)
 
 

@@ -98,9 +98,11 @@ cdef struct Plan:
     fbp_update update
     fbp_update hold             # writes a gradient that is held
     double clip_norm, max_norm  # 0: none
+    double l2_weight            # 0, or the weight of rows that `update.l2` is for: that of a step is in proportion to its own
     char *held                  # the gradients of all blocks, if they are held
     double *gradient_squares    # sums, see engine/limits.pyx
     double *weight_squares
+    double *penalty_squares     # the same of the weights that a step begins with, in turn for two steps; NULL: not needed
     fbp_barrier barrier
     int64_t waited              # nanoseconds that the calling thread waited at the end of the region
     int *cpus                   # [threads]: the CPU that each last ran on
@@ -116,6 +118,10 @@ cdef struct Plan:
     double loss_sum             # of the epoch so far: weighted losses, weights of the correct rows, weights of all rows;
     double correct_sum          # without weights each row counts 1
     double weight_sum
+    double step_loss            # with l2_weight: of the step whose losses are added,
+    double loss_by_rows         # and sums over the rows of the epoch so far: the mean loss of their step, its penalty, 1
+    double penalty_by_rows
+    double row_sum
 
 cdef struct Streamed:
     # One node with the pointers and shares of a thread of the streaming regime, which are the same in every step.
@@ -157,12 +163,22 @@ cdef inline Slot *slot_of(const Plan *p, Py_ssize_t block) noexcept nogil:
     # The slot that holds a block of rows.
     return <Slot *>fbp_look(p.taken + block)
 
+cdef Py_ssize_t batch_of(const Plan *p, Py_ssize_t step) noexcept nogil
 cdef void correct_means(fbp_update *update, int64_t t) noexcept nogil
 cdef void set_group(fbp_update *update, const Plan *p, const Node *node, Py_ssize_t step) noexcept nogil
+
+cdef inline double l2_of(const Plan *p, Py_ssize_t step) noexcept nogil:
+    # The penalty of a step; 0 if its rows have no weight.
+    cdef double weight
+    if p.l2_weight == 0:
+        return p.update.l2
+    weight = batch_of(p, step) if p.weights == NULL else p.weight_sums[step]
+    return p.update.l2 * p.l2_weight / weight if weight > 0 else 0
 
 cdef inline void begin_update(fbp_update *update, const Plan *p, Py_ssize_t step) noexcept nogil:
     # Set the hyperparameters that change from step to step.
     update.learning_rate = p.learning_rates[step]
+    update.l2 = l2_of(p, step)
     if update.rule == FBP_ADAM:
         correct_means(update, p.age + step + 1)
 
@@ -175,7 +191,6 @@ cdef inline const fbp_update *update_of_node(fbp_update *room, const fbp_update 
     set_group(room, p, node, step)
     return room
 
-cdef Py_ssize_t batch_of(const Plan *p, Py_ssize_t step) noexcept nogil
 cdef Dropout dropout_of(const Plan *p, Py_ssize_t step) noexcept nogil
 cdef Py_ssize_t row_blocks(const Plan *p, Py_ssize_t step) noexcept nogil
 cdef bint gather(const Plan *p, const Slot *slot, Py_ssize_t step, Py_ssize_t first, Py_ssize_t rows) noexcept nogil

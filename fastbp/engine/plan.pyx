@@ -81,6 +81,8 @@ cdef void add_losses(Plan *p, const Slot *slot, Py_ssize_t rows) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(rows):
         p.loss_sum += slot.row_loss[i]
+    for i in range(rows if p.l2_weight > 0 else 0):
+        p.step_loss += slot.row_loss[i]
     if p.counts_correct and p.weights != NULL:
         for i in range(rows):
             p.correct_sum += slot.weights[i] * slot.correct[i]

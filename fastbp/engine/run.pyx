@@ -16,6 +16,7 @@ from fastbp.engine.backward cimport update_of
 from fastbp.engine.costmodel cimport Forced, Partition, forced, partition
 from fastbp.engine.forward cimport DENSE, Dropout, Node, is_chain, lowest_trained
 from fastbp.engine.guard cimport state_is_small
+from fastbp.engine.limits cimport note_penalty
 from fastbp.engine.model cimport Model, targets_of, weights_or_null
 from fastbp.engine.plan cimport BAD_LABEL, SPARSE, STREAM, WIDE, Plan, Slot, slot_of
 from fastbp.engine.rows cimport SparseRows, converts, rows_of
@@ -136,6 +137,7 @@ cdef class Run:
         p.loss, p.parameter = <fbp_loss>code_of(LOSSES, loss, "loss"), parameter
         p.to_logits = fbp_loss_from_logits(p.loss, p.nodes[p.n_nodes - 1].activation.code)
         p.clip_norm, p.max_norm = hyperparameters.pop("clip_norm", 0), hyperparameters.pop("max_norm", 0)
+        p.l2_weight = hyperparameters.pop("l2_weight", 0)
         p.by_rows = hyperparameters.pop("average", "weights") == "rows"
         p.update = update_of(rule, {"momentum": momentum, "l2": l2, **hyperparameters})
         p.hold = update_of("gradient", {"clip_value": p.update.clip_value})
@@ -262,6 +264,13 @@ cdef class Run:
         return self.plan.weight_sum
 
     @property
+    def objective(self):
+        """Of the epoch's rows so far the mean of what their steps minimised: loss, penalty on squares; None without `l2_weight`."""
+        if self.plan.l2_weight == 0 or self.plan.row_sum == 0:
+            return None
+        return self.plan.loss_by_rows / self.plan.row_sum, self.plan.penalty_by_rows / self.plan.row_sum
+
+    @property
     def regime(self):
         """The regime that the cost model has chosen."""
         return NAMES[self.plan.regime]
@@ -337,6 +346,7 @@ cdef class Run:
     cdef int begin(self, Py_ssize_t first, Py_ssize_t count, cnp.ndarray learning_rates, int team, Forced force) except -1:
         """Set the fields of the plan that belong to one call of `steps`."""
         cdef Plan *p = &self.plan
+        cdef Py_ssize_t i
         p.kernels, p.arena, p.updated = self.model.kernels(), self.model.memory.data, self.updated.memory.data
         p.snapshot = NULL if self.snapshot is None or first else <char *>cnp.PyArray_DATA(<cnp.ndarray>self.snapshot)
         p.bytes = self.model.memory.bytes
@@ -349,6 +359,8 @@ cdef class Run:
         p.age = self.age + self.steps_done
         if first == 0:
             p.loss_sum = p.correct_sum = p.weight_sum = 0
+            p.loss_by_rows = p.penalty_by_rows = p.row_sum = 0
+        p.step_loss = 0
         if p.weights != NULL:
             self.sum_weights(first, count)
         p.dropout = Dropout(seed=self.seed, step=self.step)
@@ -361,6 +373,9 @@ cdef class Run:
         if longer and team > 1 and p.regime == WIDE and p.updated == p.arena and not p.nodes[0].frozen:
             pack_first_layer(p, force.active)
         place_blocks(p)
+        if p.penalty_squares != NULL:
+            for i in range(p.n_blocks):
+                note_penalty(p, i, 0)
         if force.active:
             seen.add(Cell(NAMES[p.regime], p.n_nodes == 1, p.packed != NULL, p.snapshot != NULL, p.held != NULL, p.max_norm > 0))
         return 0

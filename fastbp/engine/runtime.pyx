@@ -224,9 +224,11 @@ def get_num_threads():
 
 cdef int threads_now(int n_threads) except -1:
     """The team for a region that asks for n_threads: as many as the system grants; 1 in a child in which a team would hang."""
+    if n_threads <= 1 or not has_threads():
+        return 1
     offer_limits()
     n_threads = limited(n_threads)
-    if n_threads <= 1 or not has_threads():
+    if n_threads == 1:
         return 1
     if fbp_team_lost():
         if fbp_swap(&warned, 0, 1):

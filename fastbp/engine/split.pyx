@@ -3,7 +3,7 @@
 from fastbp.engine.backward cimport Block, Place, apply_bias, apply_block, backward_rows, block_gradient
 from fastbp.engine.forward cimport Dropout, Node, forward_rows
 from fastbp.engine.guard cimport proved
-from fastbp.engine.limits cimport hold_gradient, limit_weights, note_weights, scale_of_gradient
+from fastbp.engine.limits cimport add_objective, hold_gradient, limit_weights, note_penalty, note_weights, scale_of_gradient
 from fastbp.engine.runtime cimport fbp_prefetch, fbp_part, fbp_state_at, fbp_update, fbp_update_scratch
 from fastbp.engine.signals cimport may_leave, signalled
 from fastbp.engine.plan cimport (BAD_LABEL, FINE, NOT_FINITE, SPARSE, UPDATE, Plan, add_losses, add_weights, batch_of, begin_update,
@@ -100,10 +100,14 @@ cdef void change_block(Worker *w, const char *gradient, Py_ssize_t step, Py_ssiz
         apply_block(&p.places[i], p.updated + bias, fbp_state_at(p.state, bias), gradient, block, p.kernels, of_node)
     if p.max_norm > 0:
         note_weights(p, i)
+    if p.penalty_squares != NULL:
+        note_penalty(p, i, step + 1)
     if i == 0:
         for b in range(row_blocks(p, step)):
             add_losses(p, slot_of(p, b), min(p.rows, batch_of(p, step) - b * p.rows))
         add_weights(p, step)
+        if p.l2_weight > 0:
+            add_objective(p, step)
 
 
 cdef void apply_held(Worker *w, Py_ssize_t step, Py_ssize_t i) noexcept nogil:

@@ -7,6 +7,7 @@ from libc.stdint cimport int32_t
 
 from fastbp.engine.forward cimport Dropout, Node, drop, saved_slope, up_to
 from fastbp.engine.guard cimport stream_proved
+from fastbp.engine.limits cimport add_objective, note_penalty
 from fastbp.engine.runtime cimport FBP_LINE_BYTES, FBP_RELU, FBP_SOFTMAX, barrier_wait, fbp_state_at, fbp_update
 from fastbp.engine.plan cimport (BAD_LABEL, FINE, NOT_FINITE, Plan, Slot, Streamed, add_losses, add_weights, batch_of,
                                  begin_update, dropout_of, gather, losses, take_snapshot, update_of_node)
@@ -88,7 +89,7 @@ cdef void stream_worker(Plan *p, int thread, int n_threads) noexcept nogil:
     cdef const Slot *slot = p.slots
     cdef fbp_update update = p.update, room
     cdef Dropout dropout
-    cdef Py_ssize_t step, batch, l
+    cdef Py_ssize_t step, batch, l, i
     prepare(p, nodes, <int32_t *>(nodes + p.n_nodes), thread, n_threads)
     for step in range(p.n_steps):
         batch = batch_of(p, step)
@@ -123,6 +124,11 @@ cdef void stream_worker(Plan *p, int thread, int n_threads) noexcept nogil:
                     p.kernels.activation_delta(slot.deltas[l - 1], slot.slopes[l - 1], batch, p.nodes[l].n_in,
                                                p.nodes[l].ld_in, p.nodes[l - 1].slope)
                 sync(p, n_threads)
+        if p.penalty_squares != NULL:
+            for i in range(share(p.n_blocks, thread, n_threads), share(p.n_blocks, thread + 1, n_threads)):
+                note_penalty(p, i, step + 1)
         if thread == 0:
             add_losses(p, slot, batch)
             add_weights(p, step)
+            if p.l2_weight > 0:
+                add_objective(p, step)

@@ -32,8 +32,8 @@ cdef int make_workspace(Plan *p, Py_ssize_t batch, Partition partition, const ch
     """
     cdef size_t item = p.kernels.item
     cdef Py_ssize_t i, size, total = PAGE, n_states = 0, n_held = 0, n_squares
-    cdef Py_ssize_t[16] sizes
-    cdef char *pieces[16]
+    cdef Py_ssize_t[17] sizes
+    cdef char *pieces[17]
     phases = phases_of(p.nodes, p.n_nodes, batch, partition, item)
     blocks = blocks_of_team(p.nodes, p.n_nodes, batch, partition, item)
     p.batch, p.rows, p.team, p.regime = batch, partition.rows, partition.team, partition.regime
@@ -54,7 +54,8 @@ cdef int make_workspace(Plan *p, Py_ssize_t batch, Partition partition, const ch
     sizes[:] = [p.n_slots * lay_out(p, NULL, 0), partition.team * p.scratch_bytes, p.n_slots * sizeof(Slot),
                 p.n_slots * sizeof(void *), p.n_blocks * sizeof(Block), p.n_phases * sizeof(Phase), n_states * sizeof(int64_t),
                 partition.team * sizeof(int), n_held * item, n_squares * sizeof(double) if p.clip_norm > 0 else 0,
-                n_squares * sizeof(double) if p.max_norm > 0 else 0, p.n_blocks * sizeof(Place), packed_bytes(p), 0, 0, 0]
+                n_squares * sizeof(double) if p.max_norm > 0 else 0, p.n_blocks * sizeof(Place), packed_bytes(p), 0, 0, 0,
+                2 * n_squares * sizeof(double) if p.l2_weight > 0 and p.update.l2 > 0 else 0]
     if p.regime == SPARSE:
         sizes[13], sizes[14] = p.n_slots * sizeof(fbp_sparse), p.batch * sizeof(void *)
         sizes[15] = fbp_features_bytes(p.nodes[0].n_in, p.n_slots * p.room, item)
@@ -62,7 +63,7 @@ cdef int make_workspace(Plan *p, Py_ssize_t batch, Partition partition, const ch
         total += line_bytes(size)
     memory.renew(total)
     cdef char *end = memory.data + (<uintptr_t>follow - <uintptr_t>memory.data) % PAGE
-    for i in range(16):
+    for i in range(17):
         pieces[i] = end
         end += line_bytes(sizes[i])
     p.scratch = <char *>pieces[1]
@@ -74,6 +75,7 @@ cdef int make_workspace(Plan *p, Py_ssize_t batch, Partition partition, const ch
     p.cpus = <int *>pieces[7]
     p.held = <char *>pieces[8] if holds else NULL
     p.gradient_squares, p.weight_squares = <double *>pieces[9], <double *>pieces[10]
+    p.penalty_squares = <double *>pieces[16] if sizes[16] else NULL
     p.places, p.packed = <Place *>pieces[11], NULL
     p.packing_room = <char *>pieces[12] if p.regime == WIDE else NULL
     if p.regime == SPARSE:

@@ -50,6 +50,7 @@ SCHEDULES: dict[str, type[Schedule]] = {
         schedules.InverseTime,
         schedules.Polynomial,
         schedules.Cosine,
+        schedules.LogCosine,
         schedules.ReduceOnPlateau,
         schedules.Warmup,
     )

@@ -1,10 +1,11 @@
 """Model files on disk: safetensors with the architecture and a checksum in the metadata.
 
 Knows files, and layers as JSON describes them, not networks. The metadata holds ``format``
-("fastbp"), ``format_version``, ``architecture`` (JSON), in a checkpoint ``training`` (JSON), and
-``sha256``, a SHA-256 over the others, the names, dtypes and shapes of the tensors and their bytes,
-so any changed byte is found. Nothing is unpickled. The library safetensors is imported when a file
-is read or written; `tensorfile` stands in for it where that fails.
+("fastbp"), ``format_version``, ``architecture`` (JSON), in a checkpoint ``training`` (JSON), in a
+model of a table ``table`` (JSON), and ``sha256``, a SHA-256 over the others, the names, dtypes and
+shapes of the tensors and their bytes, so any changed byte is found. Nothing is unpickled. The
+library safetensors is imported when a file is read or written; `tensorfile` stands in for it where
+that fails.
 """
 
 from __future__ import annotations
@@ -31,8 +32,10 @@ __all__ = [
     "FORMAT_VERSION",
     "Tensors",
     "description",
+    "is_model",
     "layers_of",
     "read",
+    "read_any",
     "read_checkpoint",
     "write",
 ]
@@ -53,6 +56,7 @@ def write(
     architecture: dict[str, Any],
     tensors: Tensors,
     training: dict[str, Any] | None = None,
+    table: dict[str, Any] | None = None,
 ) -> None:
     """Write a model file so that `path` holds the old file or the new one, whole.
 
@@ -66,6 +70,8 @@ def write(
         Float32 or float64 arrays of any layout.
     training : dict, optional
         Of a checkpoint; what JSON can hold.
+    table : dict, optional
+        Of a model of a table, whose networks and transformations this describes; likewise.
 
     Raises
     ------
@@ -79,8 +85,9 @@ def write(
         "format_version": str(FORMAT_VERSION),
         "architecture": json.dumps(architecture, sort_keys=True),
     }
-    if training is not None:
-        metadata["training"] = json.dumps(training, sort_keys=True)
+    for name, section in (("training", training), ("table", table)):
+        if section is not None:
+            metadata[name] = json.dumps(section, sort_keys=True)
     metadata["sha256"] = _digest(metadata, tensors)
     content = to_bytes(tensors, metadata)
     if int.from_bytes(content[:8], "little") > MOST_HEADER_BYTES:
@@ -97,18 +104,33 @@ def read(path: FilePath) -> tuple[dict[str, Any], Tensors]:
     Raises
     ------
     CorruptModelError
-        The file is not a fastbp model, or was cut or changed.
+        The file is not a fastbp model, or was cut or changed; or it is the model of a table.
     FormatVersionError
         It is of another version of the format.
     OSError
         The file does not exist or cannot be read.
+    """
+    architecture, tensors, table = read_any(path)
+    if table is not None:
+        raise _of_a_table(path)
+    return architecture, tensors
+
+
+def read_any(path: FilePath) -> tuple[dict[str, Any], Tensors, dict[str, Any] | None]:
+    """Return what `read` does, and what describes the model of a table if the file holds one.
+
+    Raises
+    ------
+    CorruptModelError, FormatVersionError, OSError
+        As `read`.
     """
     metadata, tensors = _read(path)
     if "training" in metadata:
         tensors = {
             name: array for name, array in tensors.items() if name.startswith(OF_THE_NETWORK)
         }
-    return _json(path, metadata, "architecture"), tensors
+    table = _json(path, metadata, "table") if "table" in metadata else None
+    return _json(path, metadata, "architecture"), tensors, table
 
 
 def read_checkpoint(
@@ -122,6 +144,8 @@ def read_checkpoint(
         As `read`; or the file holds a network alone.
     """
     metadata, tensors = _read(path)
+    if "table" in metadata:
+        raise _of_a_table(path)
     if "training" not in metadata:
         raise CorruptModelError(
             f"{_check.path(path)} holds a network, but not its training: fastbp.load reads it"
@@ -129,6 +153,32 @@ def read_checkpoint(
     rest = {name: array for name, array in tensors.items() if not name.startswith(OF_THE_NETWORK)}
     own = {name: array for name, array in tensors.items() if name not in rest}
     return _json(path, metadata, "architecture"), own, _json(path, metadata, "training"), rest
+
+
+def is_model(path: FilePath) -> bool:
+    """Return whether the head of a file is that of fastbp, of any version; the rest is not read.
+
+    Raises
+    ------
+    OSError
+        The file does not exist or cannot be read.
+    """
+    name = _check.path(path)
+    with open(name, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = file.read(length) if length <= MOST_HEADER_BYTES else b""
+    try:
+        metadata: Any = _parsed(header)["__metadata__"]
+        return bool(metadata["format"] == FORMAT)
+    except (LookupError, TypeError, ValueError, RecursionError):
+        return False
+
+
+def _of_a_table(path: FilePath) -> CorruptModelError:
+    return CorruptModelError(
+        f"{_check.path(path)} holds the model of a table, whose networks take the columns as it "
+        "transforms them: fastbp.tables.TableModel.load reads it, and so does fastbp predict"
+    )
 
 
 def _read(path: FilePath) -> tuple[dict[str, str], Tensors]:

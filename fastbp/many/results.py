@@ -192,7 +192,7 @@ class TrainedNetworks(Sequence[Trained]):
             import pandas  # type: ignore[import-untyped]
         except ModuleNotFoundError as error:
             raise MissingDependencyError(
-                "to_frame needs pandas, which is not installed: pip install pandas"
+                'to_frame needs pandas, which is not installed: pip install "fastbp[table]"'
             ) from error
         return pandas.DataFrame(self.table())
 

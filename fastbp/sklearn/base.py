@@ -316,6 +316,7 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         mean = 1.0 if weights is None else float(np.sum(weights, dtype=np.float64)) / n_rows
         per_step = (n_rows if whole else rows) * mean
         trainer.l2 = float(self.alpha) / (2 * per_step) if per_step else 0.0
+        trainer._objective.l2_weight = per_step  # a shorter or heavier batch has its own
 
     def _watched(self, validated: bool) -> str | None:
         """Return the column with the score of validation rows."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from ..history import History
-from ..optimizers import LBFGS
 from ..trainer import Trainer
 
 __all__ = ["OBJECTIVE", "Recorder"]
@@ -17,8 +16,8 @@ OBJECTIVE = "objective"
 class Recorder:
     """Records the loss that scikit-learn reports, and prints lines as it does.
 
-    That is ``scale * loss + offset`` and the penalty. The loss of an epoch of many steps is a mean
-    over them; its penalty is taken as the mean of those at its two ends.
+    That is ``scale * loss + offset`` and the penalty, of each step as it was minimised, in the mean
+    over the rows of an epoch.
 
     Parameters
     ----------
@@ -34,26 +33,20 @@ class Recorder:
         self._verbose, self._n_printed = verbose, 0
 
     def on_fit_begin(self, trainer: Trainer, x: Any, y: Any, validation_data: Any) -> None:
-        """Announce the column; measure the penalty before the first step."""
+        """Announce the column."""
         columns = trainer._state.moment.columns
         if columns is not None:
             trainer._state.moment.columns = {*columns, OBJECTIVE}
         self._rate = trainer.optimizer.learning_rate
-        self._penalty = self._penalty_of(trainer)
-
-    def _penalty_of(self, trainer: Trainer) -> float:
-        return trainer._objective.value(trainer.network) if trainer.l2 else 0.0
 
     def on_epoch_end(self, trainer: Trainer, history: History) -> None:
         """Record and print."""
-        before, self._penalty = self._penalty, self._penalty_of(trainer)
-        if isinstance(trainer.optimizer, LBFGS):  # its loss is that of the weights it has reached
-            penalty = self._penalty
-        elif trainer._state.moment.before_step is not None:
-            penalty = before
-        else:
-            penalty = (before + self._penalty) / 2
-        value = self._scale * history["loss"][-1] + self._offset + penalty
+        found = trainer._state.moment.objective
+        if found is None:  # of L-BFGS the loss is that of the weights it has reached
+            penalty = trainer._objective.value(trainer.network) if trainer.l2 else 0.0
+            found = history["loss"][-1], penalty
+        loss, penalty = found
+        value = self._scale * loss + self._offset + penalty
         history.record(OBJECTIVE, value)
         if self._verbose:
             self._print(trainer, history, value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,9 @@ _DATE = (
     f"|{_MONTH}[ -][0-9]{{2,4}}|{_MONTH} [0-9]{{1,2}}, ?[0-9]{{4}}"
     f"|[0-9]{{1,2}} {_MONTH},? [0-9]{{4}})"
 )
-_WRITTEN = re.compile(f"(?:[A-Za-z]{{3,9}},? )?{_DATE}(?:[T ]+{_CLOCK}{_ZONE})?")
+_WEEKDAY = f"{_MONTH},? (?=[0-9]{{1,2}} [A-Za-z]|{_MONTH} [0-9])"
+_WRITTEN = re.compile(f"(?:{_WEEKDAY})?{_DATE}(?:[T ]+{_CLOCK}{_ZONE})?")
+_PARTS = re.compile(f"({_WEEKDAY})?(.+?)(?:([T ]+)({_CLOCK})({_ZONE}))?")
 _STAMP = re.compile(f"[A-Za-z]{{3}} [A-Za-z]{{3}} +[0-9]{{1,2}} {_CLOCK} [^ ]+ [0-9]{{4}}")
 
 _DAYS = [
@@ -146,19 +149,28 @@ def _forms_like(cell: str) -> list[str]:
         return [QUARTER]
     if _STAMP.fullmatch(cell):
         return _STAMPS
-    days = _DAYS
-    if re.match("[A-Za-z]{3,9},? (?:[0-9]{1,2} [A-Za-z]|[A-Za-z]{3,9} [0-9])", cell):
-        days = [
-            f"{weekday}{mark}{day}"
-            for weekday in ("%a", "%A")
-            for mark in (", ", " ")
-            for day in days
-        ]
-    clock = re.search(f"([T ]+){_CLOCK}({_ZONE})$", cell)
-    if clock is None:
-        return days
-    zone = {"": "", " ": " %z"}.get(clock[2][:1], "%z")
-    return [f"{day}{clock[1]}{time}{zone}" for day in days for time in _CLOCKS]
+    found = _PARTS.fullmatch(cell)
+    if found is None:
+        return []
+    weekday, day, gap, clock, zone = (part or "" for part in found.groups())
+    if weekday:
+        name = weekday.rstrip(", ")
+        weekday = weekday.replace(name, "%a" if len(name) == 3 else "%A")
+    if zone.strip() not in ("", "UTC", "GMT"):
+        zone = zone.replace(zone.strip(), "%z")
+    # strptime knows six digits of a second, pandas nine.
+    clock = re.sub(r"(\.[0-9]{6})[0-9]+", r"\1", clock)
+    clocks = [form for form in _CLOCKS if _is_of(clock, form)] if clock else [""]
+    days = [form for form in _DAYS if _is_of(day, form)]
+    return [f"{weekday}{form}{gap}{time}{zone}" for form in days for time in clocks]
+
+
+def _is_of(text: str, form: str) -> bool:
+    try:
+        datetime.strptime(text, form)
+    except ValueError:
+        return False
+    return True
 
 
 def _fits(text: Any, form: str) -> bool:

@@ -22,6 +22,8 @@ __all__ = [
     "Scores",
     "classification_scores",
     "regression_scores",
+    "surprises",
+    "wilson",
 ]
 
 Array = NDArray[np.float64]
@@ -317,7 +319,7 @@ def classification_scores(
         one_class=bool((y == y[0]).all() and known[0]),
         majority=shown(classes[majority], LONGEST_LABEL),
         right=_gain(_is_right(y, p).astype(float) - _is_right(y, always)),
-        probable=_gain(_surprises(y[known], always[known]) - _surprises(y[known], p[known])),
+        probable=_gain(surprises(y[known], always[known]) - surprises(y[known], p[known])),
     )
     cells = np.stack([y[known], _answers(p[known])], axis=1)
     cells, n_rows = np.unique(cells[cells[:, 1] >= 0], axis=0, return_counts=True)
@@ -383,7 +385,7 @@ def _is_right(y: NDArray[np.int64], p: NDArray[Any]) -> NDArray[np.bool_]:
     return right
 
 
-def _surprises(y: NDArray[np.int64], p: NDArray[Any]) -> Array:
+def surprises(y: NDArray[np.int64], p: NDArray[Any]) -> Array:
     """Return minus the log of the probability of each row's class, as `metrics.log_loss` has it."""
     eps = float(np.finfo(p.dtype).eps)
     surprises: Array = -np.log(np.clip(p[np.arange(len(y)), y].astype(np.float64), eps, 1 - eps))
@@ -406,7 +408,7 @@ def _of_answers(y: NDArray[np.int64], p: NDArray[Any]) -> tuple[dict[str, float]
     if n_bad:
         why = f"not all probabilities are finite, those of {_rows(n_bad)} are not"
         return values, dict.fromkeys(("log_loss", "auc"), why)
-    values["log_loss"] = float(_surprises(y, p).mean())
+    values["log_loss"] = float(surprises(y, p).mean())
     if len(present) == 1:
         undefined["auc"] = "one class only"
     else:
@@ -485,7 +487,7 @@ def _of_classes_in_words(
     if one_class:
         sentences.append("All these rows are of one class, which says little.")
     if n_rows < FEW_ROWS:
-        low, high = map(percent, _wilson(found, n_rows))
+        low, high = map(percent, wilson(found, n_rows))
         sentences.append(f"Few rows: the accuracy may be from {low} to {high} (95% interval).")
     return better, " ".join(sentences)
 
@@ -501,7 +503,7 @@ def _of_values_in_words(
     if "rmse" not in values or "rmse" not in baseline:
         return False, "Not compared with the baseline: the RMSE is not defined."
     sentences = [
-        f"RMSE {number(values['rmse'])} of {_rows(n_rows)}; always the training mean, "
+        f"RMSE {number(values['rmse'])} on {_rows(n_rows)}; always the training mean, "
         f"{number(mean)}, has {number(baseline['rmse'])}."
     ]
     better = values["rmse"] < baseline["rmse"]
@@ -524,7 +526,7 @@ def _of_values_in_words(
     return better, " ".join(sentences)
 
 
-def _wilson(share: float, n_rows: int) -> tuple[float, float]:
+def wilson(share: float, n_rows: int) -> tuple[float, float]:
     """Return the 95% interval of a share (Wilson, 1927)."""
     middle = (share + Z**2 / (2 * n_rows)) / (1 + Z**2 / n_rows)
     half = Z * math.sqrt(share * (1 - share) / n_rows + (Z / (2 * n_rows)) ** 2)

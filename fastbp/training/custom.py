@@ -34,8 +34,10 @@ class CustomRun:
         self._run, self._model, self._loss = run, model, loss
         self._batch_size, self._n_threads = batch_size, n_threads
         self._fault = ""
-        # Of the epoch so far: the losses, the weight of the right rows, that of all rows.
+        # Of the epoch so far: the losses, the weight of the right rows, that of all rows; and for
+        # each row the mean loss of its step.
         self._sums = 0.0, 0.0, 0.0
+        self._loss_by_rows, self._n_rows = 0.0, 0
 
     @property
     def state(self) -> NDArray[Any]:
@@ -56,6 +58,12 @@ class CustomRun:
     def weight(self) -> float:
         """As of `Run`."""
         return self._sums[2]
+
+    @property
+    def objective(self) -> tuple[float, float] | None:
+        """As of `Run`, which does not know the function's loss."""
+        found = self._run.objective
+        return None if found is None else (self._loss_by_rows / self._n_rows, found[1])
 
     @property
     def snapshot(self) -> NDArray[Any] | None:
@@ -115,6 +123,7 @@ class CustomRun:
         self._fault = ""
         if first == 0:
             self._sums = 0.0, 0.0, 0.0
+            self._loss_by_rows, self._n_rows = 0.0, 0
         done = 0
         while done < count and self._step(first + done, learning_rates[done : done + 1]):
             done += 1
@@ -146,8 +155,10 @@ class CustomRun:
             self._fault = self._run.fault
             return False
         losses, rights, weight = self._sums
-        weight += total_weight(weights, len(rows))
-        self._sums = losses + value, rights + right, weight
+        of_step = total_weight(weights, len(rows))
+        self._sums = losses + value, rights + right, weight + of_step
+        self._loss_by_rows += len(rows) * (value / of_step if of_step else 0.0)
+        self._n_rows += len(rows)
         return True
 
 

@@ -499,6 +499,7 @@ class Fit(Epochs):
                 rate = float(rates[part_done - 1])
                 bar.advance(part_done, **found)
             stop_reason = self._callbacks.call("on_region_end")
+        state.moment.objective = self.run.objective
         return {**found, "learning_rate": rate, "seconds": now - begin}, done, stop_reason
 
     def _failure(

@@ -35,12 +35,17 @@ class Objective:
     ----------
     hyperparameters : dict
         By the names of the engine.
+    l2_weight : float
+        If it is not 0, `l2` is the penalty of a step whose rows have this weight, and another step
+        has l2 * l2_weight / weight. The runs of the engine then know their `objective`.
 
     Raises
     ------
     ConfigError
         An option is out of its range.
     """
+
+    l2_weight = 0.0
 
     def __init__(
         self,

@@ -67,6 +67,7 @@ class Runs:
             parameter=loss.parameter,
             count=state.steps,
             average=self._objective.average,
+            l2_weight=self._objective.l2_weight,
             **hyperparameters,
         )
         if not run.trains:
@@ -107,7 +108,7 @@ class Runs:
         """
         optimizer, last = self._state.optimizer, self._of_step
         penalties, revision = self._objective.hyperparameters, self._state.network._model.revision
-        minimised = penalties, self._objective.average
+        minimised = penalties, self._objective.average, self._objective.l2_weight
         options = optimizer.rule, optimizer.hyperparameters, minimised, n_threads, revision
         if last is None or options != last[2] or rows > last[3]:
             run = self.new(rows, n_threads)

@@ -198,6 +198,9 @@ class Moment:
     before_step : ndarray or None
         If that epoch was a single step: the parameters from before it, with which all of `measured`
         were measured, in the layout of the engine.
+    objective : tuple of float or None
+        The mean over the rows of that epoch of what their steps minimised: loss and penalty; None
+        if the run does not know.
     """
 
     def __init__(
@@ -208,6 +211,7 @@ class Moment:
         self.columns, self.row_weights = columns, row_weights
         self.measured: Collection[str] = ()
         self.before_step: NDArray[Any] | None = None
+        self.objective: tuple[float, float] | None = None
 
 
 class Unchanged:

@@ -41,6 +41,7 @@ RATES = {
     "Cosine": lambda: schedules.Cosine(0.1, 20),
     "Exponential": lambda: schedules.Exponential(0.1, 0.9),
     "InverseTime": lambda: schedules.InverseTime(0.1, 0.2),
+    "LogCosine": lambda: schedules.LogCosine(0.1, 20),
     "Polynomial": lambda: schedules.Polynomial(0.1, 20),
     "ReduceOnPlateau": lambda: schedules.ReduceOnPlateau(0.1),
     "Step": lambda: schedules.Step(0.1, 3),

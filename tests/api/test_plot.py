@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
 from fastbp import History, errors
@@ -87,11 +85,3 @@ def test_figure_can_be_saved(pyplot, tmp_path):
 def test_nothing_to_draw():
     with pytest.raises(errors.ConfigError, match="call fit first"):
         History().plot()
-
-
-def test_missing_matplotlib_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    with pytest.raises(errors.MissingDependencyError, match="pip install matplotlib") as caught:
-        history(loss=1.0).plot()
-    assert isinstance(caught.value, ImportError)

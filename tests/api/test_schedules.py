@@ -26,6 +26,12 @@ X, Y = classes()  # four steps an epoch
         (fb.Polynomial(1.1, 4, power=2, end=0.1), {0: 1.1, 1: 0.6625, 2: 0.35, 4: 0.1, 9: 0.1}),
         (fb.Cosine(2, 4), {0: 2, 1: 1 + math.sqrt(0.5), 2: 1, 4: 0, 5: 0}),
         (fb.Cosine(2, 3, end=1), {0: 2, 1: 1.75, 2: 1.25, 3: 1, 9: 1}),
+        # log2(1 + 3 t / 12) is 0 at 0, 1 at 4 and 2 at 12.
+        (fb.LogCosine(2, 12, cycles=2), {0: 0, 4: 0, 12: 0, 99: 0}),
+        (
+            fb.LogCosine(2, 6, cycles=1),
+            {0: 0, 3: 2 * math.sin(math.pi * math.log2(1.5)) ** 2, 6: 0},
+        ),
         (fb.Warmup(0.5, 4), {0: 0.1, 1: 0.2, 3: 0.4, 4: 0.5, 99: 0.5}),
         (fb.Warmup(fb.Polynomial(0.8, 4), 3), {0: 0.2, 2: 0.6, 3: 0.8, 4: 0.6, 7: 0}),
         (fb.Warmup(math.exp, 1), {0: 0.5, 1: 1, 2: math.e, 4: math.exp(3)}),
@@ -47,6 +53,7 @@ def test_rates_by_hand(schedule, wanted):
         lambda per: fb.InverseTime(0.1, 0.5, per=per),
         lambda per: fb.Polynomial(0.1, 10, per=per),
         lambda per: fb.Cosine(0.1, 10, per=per),
+        lambda per: fb.LogCosine(0.1, 10, per=per),
         lambda per: fb.Warmup(fb.Exponential(0.1, 0.9, per=per), 2),
     ],
 )
@@ -203,7 +210,7 @@ def test_divergence_takes_back_what_the_plateau_saw():
 
 @pytest.mark.parametrize("bad", [-1, np.nan, np.inf, None, "0.1", True])
 def test_bad_rates(bad):
-    for make in (fb.Step, fb.Exponential, fb.InverseTime, fb.Polynomial, fb.Cosine):
+    for make in (fb.Step, fb.Exponential, fb.InverseTime, fb.Polynomial, fb.Cosine, fb.LogCosine):
         with pytest.raises(errors.ConfigError, match="rate: got"):
             make(bad, 1)
     with pytest.raises(errors.ConfigError, match="rate: got"):
@@ -227,6 +234,8 @@ def test_bad_rates(bad):
         (lambda: fb.Polynomial(0.1, 3, end=-1), "end: got"),
         (lambda: fb.Cosine(0.1, None), "total: got"),
         (lambda: fb.Cosine(0.1, 3, end="x"), "end: got"),
+        (lambda: fb.LogCosine(0.1, 3, cycles=0), "cycles: got"),
+        (lambda: fb.LogCosine(0.1, 3, cycles=31), "from 1 to 30"),
         (lambda: fb.Warmup(0.1, 0), "total: got"),
         (lambda: fb.ReduceOnPlateau(0.1, factor=1), "factor: got"),
         (lambda: fb.ReduceOnPlateau(0.1, patience=-1), "patience: got"),
@@ -246,8 +255,8 @@ def test_bad_options(make, match):
 def test_repr_is_the_call():
     for schedule in (
         fb.Step(0.1, 5), fb.Exponential(0.1, 0.9, "epoch"), fb.InverseTime(0.1, 2),
-        fb.Polynomial(0.1, 5), fb.Cosine(0.1, 5), fb.ReduceOnPlateau(0.1, patience=3),
-        fb.Warmup(fb.Cosine(0.1, 5), 3), fb.Warmup(0.2, 3),
+        fb.Polynomial(0.1, 5), fb.Cosine(0.1, 5), fb.LogCosine(0.1, 5),
+        fb.ReduceOnPlateau(0.1, patience=3), fb.Warmup(fb.Cosine(0.1, 5), 3), fb.Warmup(0.2, 3),
     ):  # fmt: skip
         again = eval(repr(schedule), vars(fb))
         assert repr(again) == repr(schedule)

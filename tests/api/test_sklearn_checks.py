@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 
 import joblib
@@ -29,7 +28,6 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils import estimator_checks
 
 import fastbp.sklearn as ours
-from fastbp.errors import MissingDependencyError
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -201,11 +199,3 @@ def test_weights_are_routed():
         refused = make_pipeline(MinMaxScaler(), classifier())
         with pytest.raises(ValueError, match="sample_weight"):
             refused.fit(X, LABELS, sample_weight=weights)
-
-
-def test_without_scikit_learn(monkeypatch):
-    for name in [name for name in sys.modules if name.startswith("fastbp.sklearn")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(MissingDependencyError, match=r'pip install "fastbp\[sklearn\]"'):
-        import fastbp.sklearn  # noqa: F401

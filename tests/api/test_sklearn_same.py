@@ -85,8 +85,7 @@ def same(a, b, tolerance=1e-8, attributes=ATTRIBUTES):
         if want is None or isinstance(want, str):
             assert got == want, name
         else:
-            # The penalty of an epoch of several steps is taken at its ends, not at each step.
-            np.testing.assert_allclose(got, want, rtol=max(tolerance, 3e-3), err_msg=name)
+            np.testing.assert_allclose(got, want, rtol=tolerance, err_msg=name)
     for mine, other in zip(a.coefs_ + a.intercepts_, b.coefs_ + b.intercepts_, strict=True):
         assert mine.dtype == other.dtype
         np.testing.assert_allclose(mine, other, atol=tolerance, rtol=0)
@@ -105,9 +104,49 @@ def test_the_same_steps(case):
             np.testing.assert_allclose(getattr(a, name)(X), getattr(b, name)(X), atol=1e-5)
 
 
-def test_epochs_of_one_step_report_the_same_loss_to_the_last_digits():
-    a, b = (one.fit(X, Y) for one in pair(Y, **EPS, alpha=2.0))
-    np.testing.assert_allclose(a.loss_curve_, b.loss_curve_, rtol=1e-12)
+@pytest.mark.parametrize("weights", [None, 3 * W**2 * (W > 0.6)], ids=["", "weights"])
+@pytest.mark.parametrize("batch_size", [1, 7, 25, 60])
+def test_alpha_of_each_batch(batch_size, weights):
+    """alpha / 2 over its rows, or over the sum of their weights, also if it is the last one.
+
+    Dividing by the rows of a whole batch, or by the mean weight of all, is 1e-2 away.
+    """
+    if weights is not None and (not WEIGHED or batch_size == 1):  # theirs divides by a weight of 0
+        pytest.skip("not to be compared")
+    given = {} if weights is None else {"sample_weight": weights}
+    for y, options in (
+        (Y, {"solver": "sgd", "learning_rate_init": 0.02}),
+        (THREE, {**EPS, "learning_rate_init": 0.01, "activation": "tanh"}),
+        (TWO, {"solver": "sgd", "learning_rate_init": 0.02, "momentum": 0.0}),
+    ):
+        options = {**options, "alpha": 3.0, "batch_size": batch_size, "max_iter": 5}
+        a, b = (one.fit(X, y, **given) for one in pair(y, **options))
+        same(a, b, 1e-9)
+        np.testing.assert_allclose(a.loss_curve_, b.loss_curve_, rtol=1e-9)
+
+
+def test_a_batch_without_weight_has_no_penalty():
+    weights = np.ones(60)
+    weights[20:40] = 0
+    given = [
+        ours.MLPRegressor(**{**COMMON, **SGD, "alpha": 2.0, "momentum": 0.0}) for _ in range(2)
+    ]
+    kept = np.flatnonzero(weights)
+    a, b = given[0].fit(X, Y, weights), given[1].fit(X[kept], Y[kept])
+    assert all(np.array_equal(p, q) for p, q in zip(a.coefs_, b.coefs_, strict=True))
+    np.testing.assert_allclose(np.array(a.loss_curve_) * 60, np.array(b.loss_curve_) * 40)
+
+
+def test_alpha_with_a_loss_of_ones_own():
+    def squares(outputs, targets):
+        return np.sum((outputs - targets) ** 2, axis=1) / 2, outputs - targets
+
+    a, b = (
+        ours.MLPRegressor(loss, **{**COMMON, **SGD, "alpha": 2.0, "batch_size": 25}).fit(X, Y, W)
+        for loss in (squares, "squared_error")
+    )
+    np.testing.assert_allclose(a.loss_curve_, b.loss_curve_, rtol=1e-9)
+    np.testing.assert_allclose(a.coefs_[0], b.coefs_[0], atol=1e-9)
 
 
 @pytest.mark.skipif(not POISSON, reason="this scikit-learn has no other loss")

@@ -117,15 +117,6 @@ def test_barrier(n_threads):
     assert 0 < seconds * 50 <= time.perf_counter() - started
 
 
-def test_a_vector_holds_half_as_many_doubles(isa):
-    peaks = {"float32": 0.0, "float64": 0.0}
-    for dtype in 20 * list(peaks):  # in turn, and briefly: some are undisturbed
-        peaks[dtype] = max(peaks[dtype], probe.fma_peak(isa, 1, 1, dtype))
-    ratio = peaks["float32"] / peaks["float64"]
-    if isa != "scalar":  # there it is the fma() of the C library
-        assert 1.4 < ratio < 2.9
-
-
 def test_the_peak_is_probed_for_no_longer_than_asked(isa):
     seconds = []
     for _ in range(3):

@@ -77,6 +77,7 @@ print("trained")
 """
 
 
+@pytest.mark.memory
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits as Linux has them")
 def test_a_process_that_may_start_few_threads_goes_on_with_these():
     result = subprocess.run(

@@ -10,6 +10,7 @@ import fastbp as fb
 from fastbp import testing
 from fastbp.errors import DivergenceError
 from fuzz.cases import Case
+from fuzz.forms import DENSE
 from fuzz.ways import Way, kernels, measuring_ways, ways_of
 
 Outcome = dict[str, np.ndarray]
@@ -40,7 +41,7 @@ def run(case: Case, way: Way) -> tuple[fb.Network, Outcome, set[testing.Cell]]:
     outcome: Outcome = {}
     with kernels(way.isa), testing.forced(way.regime, way.packs_first_layer) as seen:
         try:
-            outcome |= CALLS[way.calls](case, trainer)
+            outcome |= CALLS[way.calls](case, trainer, way)
         except DivergenceError as error:
             outcome["divergence"] = np.array([error.step, error.layer])
             if way.calls != "fit":  # each call goes back to where it began, one call further
@@ -51,21 +52,24 @@ def run(case: Case, way: Way) -> tuple[fb.Network, Outcome, set[testing.Cell]]:
     return network, outcome, {*seen}
 
 
-def fit(case: Case, trainer: fb.Trainer) -> Outcome:
-    x, y, weight = case.rows
-    trainer.fit(x, y, case.epochs, sample_weight=weight, validation_data=(x[:40], y[:40]))
+def fit(case: Case, trainer: fb.Trainer, way: Way) -> Outcome:
+    x, y, weight = way.of(case.rows)
+    held = way.of(case.rows.part(slice(40)))
+    trainer.fit(x, y, case.epochs, sample_weight=weight, validation_data=held[:2])
     return columns(trainer)
 
 
-def fits(case: Case, trainer: fb.Trainer) -> Outcome:
-    x, y, weight = case.rows
+def fits(case: Case, trainer: fb.Trainer, way: Way) -> Outcome:
+    x, y, weight = way.of(case.rows)
+    held = way.of(case.rows.part(slice(40)))
     for _ in range(case.epochs):
-        trainer.fit(x, y, sample_weight=weight, validation_data=(x[:40], y[:40]))
+        trainer.fit(x, y, sample_weight=weight, validation_data=held[:2])
     return columns(trainer)
 
 
-def steps(case: Case, trainer: fb.Trainer) -> Outcome:
-    losses = [trainer.step(*part) for _ in range(case.epochs) for part in case.batches]
+def steps(case: Case, trainer: fb.Trainer, way: Way) -> Outcome:
+    batches = [way.of(part) for part in case.batches]
+    losses = [trainer.step(*part) for _ in range(case.epochs) for part in batches]
     return {"losses of the steps": np.array(losses)}
 
 
@@ -89,7 +93,7 @@ def parameters(network: fb.Network) -> Outcome:
 
 def measure(case: Case, network: fb.Network, way: Way) -> Outcome:
     """What a network says of the rows without being trained."""
-    x, y, weight = case.rows
+    x, y, weight = way.of(case.rows)
     before = fb.get_num_threads()
     fb.set_num_threads(way.threads)
     try:
@@ -107,7 +111,12 @@ def measure(case: Case, network: fb.Network, way: Way) -> Outcome:
 
 
 def unlike(way: Way, expected: Outcome, got: Outcome) -> list[str]:
-    """A line that says what differs, of what both have and in how they diverge; or nothing."""
+    """A line that says what differs, of what both have and in how they diverge; or nothing.
+
+    Of sparse rows the sign of a zero may differ.
+    """
+    if way.form != DENSE:
+        expected, got = ({k: v + 0 for k, v in one.items()} for one in (expected, got))
     names = [name for name in expected if name in got]
     names += {"divergence"} & ({*expected} ^ {*got})
     found = [_unlike(name, expected.get(name), got.get(name)) for name in names]

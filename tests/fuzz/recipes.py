@@ -63,6 +63,7 @@ def schedule(rng: np.random.Generator, rate: float) -> Any:
         schedules.InverseTime(rate, 0.1, per),
         schedules.Polynomial(rate, 20, 2.0, rate / 10, per),
         schedules.Cosine(rate, 15, rate / 10, per),
+        schedules.LogCosine(rate, 15, 2, per),
         schedules.Warmup(rate, 5),
         schedules.Warmup(schedules.Exponential(rate, 0.8, per), 3),
         fb.ReduceOnPlateau(rate, 0.5, patience=1, threshold=0.0),

@@ -11,7 +11,9 @@ from fuzz import losses
 from fuzz.__main__ import main
 from fuzz.attack import attack
 from fuzz.cases import case_of
+from fuzz.forms import FORMS
 from fuzz.recipes import own_loss
+from fuzz.ways import THREADS, may_be_sparse, ways_of
 
 FIXED = range(300)
 
@@ -40,6 +42,19 @@ def test_the_fixed_set_has_everything():
     assert max(case.batch for case in cases) > 512
     assert sum(case.drops for case in cases) > 30
     assert {str(case.rows.x.dtype) for case in cases} == set(runtime.NUMBERS)
+
+
+def test_the_fixed_set_has_sparse_rows_of_every_form():
+    cases = [case_of(seed) for seed in FIXED]
+    sparse = [case for case in cases if may_be_sparse(case)]
+    ways = [way for case in sparse for way in ways_of(case, THREADS, runtime.isas())]
+    assert {way.form for way in ways if way.regime == "sparse"} == set(FORMS)
+    assert {way.calls for way in ways if way.regime == "sparse"} == {"fit", "fits", "steps"}
+    assert any((case.rows.x == 0).all(axis=1).any() for case in sparse)
+    assert {case.dtype for case in sparse} == {"float32", "float64"}
+    by_row = [case for case in sparse if not case.options and case.optimizer.rule == "sgd"]
+    assert by_row
+    assert min(case.batch for case in sparse) <= 8 < max(case.batch for case in sparse)
 
 
 def test_a_case_is_the_same_each_time():

@@ -7,9 +7,10 @@ import pytest
 
 import fastbp as fb
 from fastbp.engine import runtime
-from fuzz import __main__, bits, truth, updates
+from fuzz import __main__, bits, truth, updates, ways
 from fuzz.attack import attack
 from fuzz.cases import case_of
+from fuzz.forms import DENSE, formed
 from fuzz.ways import Way
 
 SEED = 5
@@ -21,8 +22,8 @@ def nudged_on_a_team(monkeypatch):
     """Whenever three threads have trained, the first weight is the next number."""
     fit = bits.CALLS["fit"]
 
-    def wrong(case, trainer):
-        outcome = fit(case, trainer)
+    def wrong(case, trainer, way):
+        outcome = fit(case, trainer, way)
         if trainer._n_threads == 3:
             weight = trainer.network.weighted_layers[0].weight
             weight.flat[0] = np.nextafter(weight.flat[0], np.inf, dtype=weight.dtype)
@@ -35,6 +36,20 @@ def test_one_bit_of_one_weight(nudged_on_a_team):
     found = attack(case_of(SEED), [1, 2, 3])
     assert found.differences
     assert all("3 threads" in text and "weight 0: 1 of" in text for text in found.differences)
+
+
+def test_a_number_that_sparse_rows_lose(monkeypatch):
+    def wrong(x, form):
+        x = x.copy()
+        x.flat[0] = 0 if form != DENSE else x.flat[0]
+        return formed(x, form)
+
+    monkeypatch.setattr(ways, "formed", wrong)
+    case = case_of(SEED)
+    assert case.rows.x.flat[0]
+    found = attack(case)
+    assert found.differences
+    assert all("CSR" in text or "CSC" in text or "COO" in text for text in found.differences)
 
 
 def test_the_command_says_how_to_have_it_again(nudged_on_a_team, capsys):

@@ -11,7 +11,8 @@ import numpy as np
 
 from fastbp.engine import runtime
 from fastbp.schedules import Schedule
-from fuzz.cases import Case
+from fuzz.cases import Case, Rows
+from fuzz.forms import DENSE, FORMS, formed
 
 THREADS = (1, 2, 3, 5, 7)
 FOLD_ROWS = 8  # up to so many rows a step may stream, above a chain may be cut in columns
@@ -21,7 +22,7 @@ class Way(NamedTuple):
     """Threads, kernel set, regime and packing of the first layer; and how the steps are asked for.
 
     `calls` is "fit" (all epochs in one call), "fits" (a call for each epoch) or "steps" (a call for
-    each batch).
+    each batch). `form` is that of the rows, one of `forms.FORMS` or dense.
     """
 
     threads: int
@@ -29,13 +30,18 @@ class Way(NamedTuple):
     regime: str | None = None
     packs_first_layer: bool | None = None
     calls: str = "fit"
+    form: str = DENSE
+
+    def of(self, rows: Rows) -> Rows:
+        """The rows in this form."""
+        return rows._replace(x=formed(rows.x, self.form))
 
     def __str__(self) -> str:
         thread = "thread" if self.threads == 1 else "threads"
         regime = self.regime or "the cost model's regime"
         packs = {None: "", True: ", first layer packed", False: ", first layer not packed"}
         how = f"{regime}{packs[self.packs_first_layer]}"
-        return f"{self.calls}, {self.threads} {thread}, {self.isa}, {how}"
+        return f"{self.calls}, {self.threads} {thread}, {self.isa}, {how}, {self.form}"
 
 
 @contextmanager
@@ -61,6 +67,12 @@ def may_stream(case: Case) -> bool:
     limited = {"clip_norm", "max_norm"} & case.options.keys()
     trained = all(layer.trainable for layer in case.layers)
     return case.is_chain and case.batch <= FOLD_ROWS and trained and not limited
+
+
+def may_be_sparse(case: Case) -> bool:
+    """Whether its rows stay sparse in every form: a tenth are numbers, and no map moves zeros."""
+    few = 10 * np.count_nonzero(case.rows.x) <= case.rows.x.size
+    return case.is_chain and few and case.preprocessing is None
 
 
 def may_step(case: Case) -> bool:
@@ -89,6 +101,8 @@ def ways_of(case: Case, threads: Sequence[int], isas: Sequence[str]) -> list[Way
         ways += [turns.way("wide") for _ in range(3)]
     if may_stream(case):
         ways += [turns.way("streaming") for _ in range(2)]
+    if may_be_sparse(case):
+        ways += [turns.way("sparse") for _ in range(2)]
     return ways
 
 
@@ -118,6 +132,8 @@ class _Turns:
         self._isas = turns([*isas, isas[0]])
         self._calls = turns(["fit", "fits", "steps"] if may_step(case) else ["fit", "fits"])
         self._packs = turns([True, False, None])
+        self._forms = turns([*FORMS, *[DENSE] * len(FORMS)])
+        self._sparse_forms = turns(FORMS)
 
     def way(self, regime: str | None) -> Way:
         wide, calls = regime == "wide", next(self._calls)
@@ -125,4 +141,5 @@ class _Turns:
             calls = "fits"
         threads = next(self._teams if wide else self._threads)
         packs = next(self._packs) if wide or regime is None else None
-        return Way(threads, next(self._isas), regime, packs, calls)
+        form = next(self._sparse_forms if regime == "sparse" else self._forms)
+        return Way(threads, next(self._isas), regime, packs, calls, form)

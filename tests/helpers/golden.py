@@ -121,6 +121,40 @@ CHECKPOINTS = {
         dtype, fb.AdamW(fb.Polynomial(0.02, 40), weight_decay=0.1), batch_size=None, average="rows"
     ),
 }
+
+
+def column_of(n, *parts):
+    """Cells that repeat."""
+    return [parts[i % len(parts)] for i in range(n)]
+
+
+def table(n=24):
+    """Columns of every kind, with gaps, and targets that they say something of."""
+    return {
+        "row": list(range(1, n + 1)),
+        "size": [None if i % 11 == 10 else str((i * 7) % 20 / 4) for i in range(n)],
+        "share": column_of(n, "5%", "10%", "20%", "2.5%", "50%"),
+        "colour": column_of(n, "red", "blue", "ä €", "red", None),
+        "old": column_of(n, "yes", "no", "no"),
+        "day": [f"2026-{1 + i % 12:02}-{1 + i % 28:02}" for i in range(n)],
+        "kind": column_of(n, "007", "rose", "lily, white"),
+        "price": [f"{1000 * 3 ** (i % 7):,}" for i in range(n)],
+    }
+
+
+def of_kinds():
+    """An ensemble that tells classes."""
+    drop = fb.tables.Columns(drop=["price"], categorical=["colour"])
+    return fb.tables.TableModel("kind", None, drop, 2, 5, epochs=2, hidden=[6]).fit(table())
+
+
+def of_prices():
+    """A network of a target whose logarithm is learned."""
+    columns = fb.tables.Columns(drop=["kind"], scale="standard")
+    return fb.tables.TableModel("price", "regression", columns, epochs=2, hidden=[5]).fit(table())
+
+
+TABLES = {"kinds": of_kinds, "prices": of_prices}
 MODELS = {"every-layer": every_layer, "matrix": behind_a_matrix}
 
 
@@ -160,6 +194,27 @@ def of_checkpoint(path):
     }
 
 
+def of_table(path):
+    """What must come out of the model of a table, for rows that it was not trained on."""
+    model, new = fb.tables.TableModel.load(path), table(10)
+    new["colour"][0], new["size"][1], new["day"][2] = "green", "1e9", None
+    x = model.columns.transform(fb.tables.Table(new))
+    found = model.predict(new)
+    return {
+        "columns": model.columns.summary(),
+        "target": [model.target_name, model.target.note, list(model.target.classes)],
+        "record": [model.record, list(model.notes), list(model.best_epochs)],
+        "histories": [
+            {name: list(map(float.hex, column)) for name, column in history.items()}
+            for history in model.histories
+        ],
+        "inputs": digest(x),
+        "outputs": digest(*(network.predict(x) for network in model.networks)),
+        # Exponentials are those of the system's library.
+        "predictions": [v if isinstance(v, str) else f"{v:.6g}" for v in found],
+    }
+
+
 def digest(*arrays):
     found = hashlib.sha256()
     for array in arrays:
@@ -173,7 +228,8 @@ def recorded():
 
 def what_comes_out(name):
     path = FOLDER / f"{name}.safetensors"
-    return (of_checkpoint if "-checkpoint-" in name else of_model)(path)
+    kinds = {"-checkpoint-": of_checkpoint, "-table-": of_table}
+    return next((found for kind, found in kinds.items() if kind in name), of_model)(path)
 
 
 def main():
@@ -187,6 +243,14 @@ def main():
                 if name not in known:
                     build(dtype).save(FOLDER / f"{name}.safetensors")
                     known[name] = what_comes_out(name)
+    for what, build in TABLES.items():
+        name = f"{VERSION}-table-{what}"
+        if name not in known:
+            model = build()
+            for network in model.networks:
+                filled(network)
+            model.save(FOLDER / f"{name}.safetensors")
+            known[name] = what_comes_out(name)
     text = json.dumps(known, indent=1, ensure_ascii=False)
     DIGESTS.write_text(text + "\n", encoding="utf-8")
 

@@ -11,7 +11,7 @@ import copy
 import inspect
 import pickle
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -97,6 +97,14 @@ def draw(w: World) -> np.random.Generator:
     return np.random.default_rng(0)
 
 
+ROWS_OF_TABLE = {"a": [1.0, 2.0, 3.0, 4.0] * 5, "b": ["x", "x", "y", "y"] * 5}
+
+
+@cache
+def table_model() -> fb.tables.TableModel:
+    return fb.tables.TableModel("b", epochs=1, hidden=[2]).fit(ROWS_OF_TABLE)
+
+
 # How each class is made.
 MAKERS: dict[str, Callable[[World], Any]] = {
     "SGD": lambda w: fb.SGD(fb.ReduceOnPlateau(0.1), momentum=0.9),
@@ -114,6 +122,8 @@ MAKERS: dict[str, Callable[[World], Any]] = {
     "History": lambda w: w.trainer.history,
     "InverseTime": lambda w: fb.InverseTime(0.1, 0.1),
     "LBFGS": lambda w: fb.LBFGS(1e-6),
+    "tables.TableModel": lambda w: table_model(),
+    "LogCosine": lambda w: fb.LogCosine(0.1, 10),
     "Maxout": lambda w: fb.Network(3, [fb.Maxout(4)], seed=0).layers[0],
     "Network": lambda w: fb.Network(5, dense(), seed=0),
     "NoImprovement": lambda w: fb.NoImprovement(3, 0.1, monitor="loss"),
@@ -191,8 +201,11 @@ FUNCTIONS: dict[str, Callable[[World], Any]] = {
     "metrics.resolve": lambda w: fb.metrics.resolve(["f1"]),
     "metrics.rmse": lambda w: fb.metrics.rmse(w.numbers, w.numbers),
     "metrics.top_k": lambda w: fb.metrics.top_k(w.y, w.numbers, k=2),
+    "models.tabular": lambda w: fb.models.tabular(5, 3, "classification", n_rows=40),
+    "models.tabular_epochs": lambda w: fb.models.tabular_epochs(40),
     "preprocess.labels": lambda w: fb.preprocess.labels(w.numbers),
     "preprocess.one_hot": lambda w: fb.preprocess.one_hot(w.y),
+    "tables.report": lambda w: None,  # matplotlib; tests/tables/test_report.py
     "preprocess.polynomial_features": lambda w: fb.preprocess.polynomial_features(w.numbers, 2),
 }
 FUNCTIONS |= {
@@ -201,10 +214,20 @@ FUNCTIONS |= {
 } | {
     f"models.{name}": lambda w, name=name: getattr(fb.models, name)(5, 3)
     for name in fb.models.__all__
-    if name != "NoMistakes"
+    if name not in ("NoMistakes", "tabular", "tabular_epochs")
 }
 
 METHODS: dict[str, Callable[[Any, World], Any]] = {
+    "tables.TableModel.fit": lambda o, w: None,  # Trainer.fit on the rows of columns
+    "tables.TableModel.evaluate": lambda o, w: o.evaluate(ROWS_OF_TABLE),
+    "tables.TableModel.load": lambda o, w: o.load(saved_table_model(w)),
+    "tables.TableModel.outputs": lambda o, w: o.outputs(np.zeros((2, 1), np.float32)),
+    "tables.TableModel.predict": lambda o, w: o.predict(ROWS_OF_TABLE),
+    "tables.TableModel.predict_proba": lambda o, w: o.predict_proba(ROWS_OF_TABLE),
+    "tables.TableModel.save": lambda o, w: o.save(w.folder / "table"),
+    "tables.TableModel.stop": lambda o, w: o.stop(),
+    "tables.TableModel.summary": lambda o, w: o.summary(),
+    "tables.TableModel.truth": lambda o, w: o.truth(ROWS_OF_TABLE),
     "fit": lambda o, w: o.fit(w.numbers),
     "transform": lambda o, w: o.transform(w.numbers),
     "fold_into_outputs": lambda o, w: o.fold_into_outputs(linear()),
@@ -332,6 +355,13 @@ def mnist(w: World) -> Path:
 def saved(w: World, name: str) -> Path:
     """The file of the network or of the trainer, written in the making of the world."""
     return w.folder / f"saved {name}"
+
+
+def saved_table_model(w: World) -> Path:
+    path = w.folder / "saved table"
+    if not path.exists():
+        table_model().save(path)
+    return path
 
 
 def save(w: World) -> None:

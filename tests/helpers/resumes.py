@@ -235,6 +235,7 @@ RATES = {
     "exponential": lambda per: fb.Exponential(0.1, 0.9, per=per),
     "inverse time": lambda per: fb.InverseTime(0.1, 0.1, per=per),
     "polynomial": lambda per: fb.Polynomial(0.1, 30, per=per),
+    "log cosine": lambda per: fb.LogCosine(0.1, 30, per=per),
     "cosine": lambda per: fb.Cosine(0.1, 30, per=per),
     "warmup": lambda per: fb.Warmup(fb.Cosine(0.1, 30, per=per), 2),
 }

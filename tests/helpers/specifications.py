@@ -252,6 +252,9 @@ def constructors() -> dict[str, Specification]:
             power=option("positive", 0.5),
             end=option("number", 0.25),
         ),
+        "LogCosine": construct(
+            fb.LogCosine, **PER, total=option("count", 2), cycles=option("count", 2)
+        ),
         "Cosine": construct(fb.Cosine, **PER, total=option("count", 2), end=option("number", 0.25)),
         "Warmup": construct(fb.Warmup, after=option("number", 0.5), total=option("count", 2)),
         "ReduceOnPlateau": construct(
@@ -627,6 +630,39 @@ def calls() -> dict[str, Specification]:
             {"value": option("number", 0.5, named="learning_rate")},
             lambda _, value, kind=kind: setattr(kind(), "learning_rate", value),
         )
+    found["tables.report"] = construct(
+        fb.tables.report,  # what it takes: tests/tables/test_report.py
+        model=option("object", None),
+        train=option("table", None),
+        test=option("table", None),
+        command=option("text", None, optional=True),
+    )
+    found |= of_table_models()
+    found["models.tabular_epochs"] = construct(models.tabular_epochs, n_rows=option("count", 2))
+    tabular = {name: option("count", 2, optional=True) for name in ("epochs", "batch_size")}
+    tabular |= {name: option("number", 0.5, optional=True) for name in ("learning_rate", "l2")}
+    tabular |= {name: option("count", 2) for name in ("n_inputs", "n_outputs", "n_rows")}
+
+    def both(_, loss, label_smoothing, **arguments):  # which exclude each other
+        models.tabular(**arguments, label_smoothing=label_smoothing)
+        return models.tabular(**arguments, loss=loss)
+
+    tabular |= dict(
+        task=option("name", "classification"),
+        hidden=option("object", [2], optional=True, expects={"empty": "either"}),
+        activation=option("name", "tanh", optional=True),
+        dropout=option("below one", 0.5, optional=True),
+        loss=option("name", "cross_entropy", optional=True),
+        label_smoothing=option("below one", 0.5, optional=True),
+        optimizer=option("name", "sgd", optional=True),
+        rate_factor=option("positive", 0.5),
+        momentum=option("below one", 0.5, optional=True),
+        clip_norm=option("positive", 0.5, optional=True),
+        dtype=option("dtype", "float64"),
+        preprocessing=option("object", preprocess.Center().fit(X[:, :2]), optional=True),
+        seed=option("seed", 2),
+    )
+    found["models.tabular"] = Specification(tabular, both)
     for name in (
         "linear_regression",
         "logistic_regression",
@@ -785,6 +821,50 @@ def more() -> dict[str, Specification]:
         ),
         "one_hot alone": function(fb.one_hot, labels=labels()),
     }
+
+
+def of_table_models() -> dict[str, Specification]:
+    """What `TableModel` takes; tables are read in tests/tables."""
+    kind = fb.tables.TableModel
+    rows = {"a": [1.0, 2.0, 3.0, 4.0] * 5, "b": ["x", "x", "y", "y"] * 5}
+
+    def fitted() -> fb.tables.TableModel:
+        return kind("b", epochs=1, hidden=[2]).fit(rows)
+
+    table = option("table", rows)
+    found = {
+        "": construct(
+            kind,
+            target=option("table", "b"),
+            task=option("name", "classification", optional=True),
+            columns=option("table", None),
+            ensemble=option("count", 2),
+            seed=Given("seed", 2, expects={"none": "error"}),
+            validation_fraction=option("share", 0.5),
+            epochs=option("count", 2, optional=True),
+            patience=option("whole", 2, optional=True),
+            n_threads=option("count", 2, optional=True),
+        ),
+        ".fit": method(
+            lambda: kind("b", epochs=1, hidden=[2]),
+            "fit",
+            train=table,
+            validation=option("table", None),
+            progress=flag(),
+            callbacks=option("table", ()),
+            checkpoint=option("path", "run.safetensors", optional=True),
+            resume=option("table", None),
+        ),
+        ".stop": method(fitted, "stop", reason=option("word", "enough")),
+        ".outputs": method(fitted, "outputs", x=option("table", np.zeros((2, 1), np.float32))),
+        ".summary": method(fitted, "summary", width=option("count", 80)),
+        ".evaluate": method(fitted, "evaluate", table=table, strict=flag(True)),
+        ".save": method(fitted, "save", path=option("path", "model.safetensors")),
+        ".load": function(kind.load, path=option("path", "no such file")),
+    }
+    for name in ("predict", "predict_proba", "truth"):
+        found[f".{name}"] = method(fitted, name, table=table)
+    return {f"tables.TableModel{name}": made for name, made in found.items()}
 
 
 def only(arguments: dict[str, Given], *names: str) -> dict[str, Given]:

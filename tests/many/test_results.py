@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import io
 
 import pytest
@@ -35,19 +34,6 @@ def test_a_frame_is_that_table(found):
     frame = found.to_frame()
     assert list(frame.columns) == list(found.table()[0])
     assert frame["accuracy"][2] == found[2].history["accuracy"][-1]
-
-
-def test_without_pandas(found, monkeypatch):
-    plain = builtins.__import__
-
-    def without(name, *rest):
-        if name == "pandas":
-            raise ModuleNotFoundError("No module named 'pandas'", name="pandas")
-        return plain(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(errors.MissingDependencyError, match="pip install pandas"):
-        found.to_frame()
 
 
 def test_it_is_a_sequence(found):

@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 import fastbp as fb
 from fastbp import losses
-from fastbp.cli import _parser
+from fastbp.cli import COMMANDS, _command, _parser
 from fastbp.engine import runtime
 
 ROOT = Path(__file__).parents[2]
@@ -73,11 +74,12 @@ def test_command_lines_are_understood():
         _parser().parse_args(command)
 
 
-def test_every_option_of_train_is_named():
+def test_every_option_of_the_command_is_named():
     page = (DOCS / "command_line.md").read_text(encoding="utf-8")
-    (commands,) = (action for action in _parser()._actions if isinstance(action.choices, dict))
-    for option in commands.choices["train"]._option_string_actions:
-        assert option in page or option in ("-h", "--help")
+    for name in COMMANDS:
+        assert f"fastbp {name}" in page
+        for option in _command(_parser(), name)._option_string_actions:
+            assert f"`{option}" in page or f" {option}" in page or option in ("-h", "--help")
 
 
 def test_every_script_of_the_benchmark_is_named():
@@ -147,5 +149,18 @@ def test_the_picture_of_the_readme_can_be_drawn_again(tmp_path):
     command = [sys.executable, str(DOCS / "draw.py"), str(tmp_path)]
     subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
     for picture in (tmp_path / "history.png", DOCS / "history.png"):
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        assert picture.stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_the_picture_of_the_report_can_be_drawn_again(tmp_path):
+    pytest.importorskip("PIL")
+    if shutil.which("chromium") is None:
+        pytest.skip("there is no chromium")
+    environment = os.environ | {"PYTHONPATH": str(Path(fb.__file__).parents[1])}
+    command = [sys.executable, str(DOCS / "draw_report.py"), str(tmp_path)]
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=400)
+    for picture in (tmp_path / "report.png", DOCS / "report.png"):
         assert picture.read_bytes().startswith(b"\x89PNG")
         assert picture.stat().st_size > 10_000

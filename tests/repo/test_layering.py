@@ -30,6 +30,11 @@ FLOORS = [
     cli
     __init__
     tables
+    tables.report
+    tables.page tables.figures
+    tables.importance tables.reliability
+    tables.model
+    tables.training
     sklearn
     sklearn.classifier sklearn.regressor
     sklearn.base
@@ -52,6 +57,7 @@ FLOORS = [
     losses testing activations initializers
     optimizers schedules
     _monitor
+    tables.scores
     metrics
     datasets datasets.split
     tables.target tables.columns
@@ -85,7 +91,7 @@ FLOORS = [
     """.strip().splitlines()
 ]
 FACES = {  # the files that may import each optional or slow library
-    "matplotlib": "plot",
+    "matplotlib": "plot tables.figures",
     "mpi4py": "mpi",
     "narwhals": "_frames",
     "onnx": "onnx",

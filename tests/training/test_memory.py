@@ -29,6 +29,7 @@ print(peak() - base, net.n_parameters * 4 / 2**20, (x.nbytes + y.nbytes) / 2**20
 REST = 28  # MiB: of the 64 promised, the imports take some 35
 
 
+@pytest.mark.memory
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system tells no peak")
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_a_run_holds_its_state_and_one_copy(momentum):

@@ -34,7 +34,10 @@ MEASURED_ROWS = 40
 
 
 class Scenario(NamedTuple):
-    """What is trained. `frozen` are indices of layers, `rows` is a dtype and the map behind it."""
+    """What is trained. `frozen` are indices of layers, `rows` is a dtype and the map behind it.
+
+    With `by_weight` the l2 of a step is in proportion to the weight of its rows.
+    """
 
     n_inputs: int
     layers: list[Any]
@@ -46,6 +49,7 @@ class Scenario(NamedTuple):
     rows: tuple[str, Any] = ("", None)
     frozen: tuple[int, ...] = ()
     dtype: str = "float32"
+    by_weight: bool = False
 
     @property
     def is_chain(self) -> bool:
@@ -135,6 +139,10 @@ def of_every_size(size) -> Iterator[tuple[str, Scenario]]:
         yield f"of {name}", of(size, rows=(name, affine))
     yield "sparse", of(size, drop=0.2, weights=True, rows=("csr", None), **CLASSES)
     yield "sparse limits", of(size, optimizer=RULES["adam"], options=LIMITS, rows=("csr", None))
+    shared = of(size, optimizer=RULES["adam"], options={"l2": 0.02}, by_weight=True)
+    yield "l2 by rows", shared
+    yield "l2 by weight", shared._replace(weights=True, optimizer=SGD)
+    yield "l2 by weight, sparse", shared._replace(weights=True, rows=("csr", None))
 
 
 def of_other_sizes() -> Iterator[tuple[str, Scenario]]:
@@ -228,6 +236,16 @@ def parts(net: fb.Network, owner: fb.Trainer, loss: Any, x, y) -> dict[str, byte
     }
 
 
+class Objectives:
+    """What each epoch has minimised."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_epoch_end(self, trainer, history):
+        self.seen.append(trainer._state.moment.objective)
+
+
 @contextmanager
 def threads(n: int) -> Iterator[None]:
     """The engine with so many threads where a call cannot be told."""
@@ -253,18 +271,21 @@ def trained(scenario, n_threads=1, regime=None, packs=None, epochs=1, alternates
         n_threads=n_threads,
         **scenario.options,
     )
-    shared = n_threads > 1
+    owner._objective.l2_weight = 3.0 if scenario.by_weight else 0.0
+    shared, noted = n_threads > 1, Objectives()
     for epoch in range(epochs):
         shares = shared and not (alternates and epoch % 2)
         with testing.forced(regime, packs) if shares else nullcontext(set()) as cells:
-            owner.fit(x, y, sample_weight=weights)
+            owner.fit(x, y, sample_weight=weights, callbacks=[noted])
         assert not (shares and regime) or regime in {cell.regime for cell in cells}
         assert not (shares and packs) or any(cell.first_layer_packed for cell in cells)
     assert all(np.isfinite(layer.weight).all() for layer in net.weighted_layers)
     for i, (before, layer) in enumerate(zip(start, net.weighted_layers, strict=True)):
         assert (layer.weight == before).all() == (i in scenario.frozen), f"layer {i}"
+    assert (None not in noted.seen) == scenario.by_weight
     with threads(n_threads), testing.forced() if shared else nullcontext():
-        return parts(net, owner, scenario.loss, x, y)
+        objectives = {"objectives": repr(noted.seen).encode()}
+        return objectives | parts(net, owner, scenario.loss, x, y)
 
 
 def ways(index: int, scenario: Scenario) -> Iterator[tuple[str, int, str | None, bool | None]]:
