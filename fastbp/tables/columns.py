@@ -15,11 +15,13 @@ from .dates import is_date
 from .described import Reader
 from .encoders import ENCODERS, Encoder, Options
 from .kinds import KINDS, USED, Column, Judgement, judge, written
+from .table import Table
 from .wording import aligned, shown
 
 __all__ = ["Columns", "Decision"]
 
 MOST_LEVELS = 256
+DECIMALS = (".", ",")
 # Of a table of more columns the summary takes neighbours of one kind together.
 MOST_LINES = 40
 PARAMETERS = "columns.parameters"
@@ -110,7 +112,7 @@ class Columns:
 
         Parameters
         ----------
-        table : Table
+        table : Table or data frame
             The training part.
         target : str, optional
             The column that is left aside.
@@ -125,6 +127,10 @@ class Columns:
             There is no column that can be used, no row, or a cell is not of the kind that an
             option wants.
         """
+        table = _table(table)
+        target = None if target is None else _check.text(target) or brief(target)
+        if decimal is not None:
+            decimal = _check.choice(decimal, DECIMALS, "decimal")
         found = _columns_of(table, decimal)
         self._require_known(tuple(found), target)
         if not len(table):
@@ -171,7 +177,7 @@ class Columns:
 
         Parameters
         ----------
-        table : Table
+        table : Table or data frame
         strict : bool
             Whether a cell of another kind than that of its column in training is an error, not a
             missing cell. For parts that were cut from the file of the training part it should not
@@ -185,6 +191,7 @@ class Columns:
             With `strict`, a cell is not of the kind that its column had in training.
         """
         self._require_fitted()
+        table = _table(table)
         found = self._found(table, _check.flag(strict, "strict"))
         encoded = np.zeros((len(table), self.n_outputs), np.float32)
         start = 0
@@ -194,7 +201,7 @@ class Columns:
             start = stop
         return encoded
 
-    def _found(self, table: Any, strict: bool) -> dict[str, Column]:
+    def _found(self, table: Table, strict: bool) -> dict[str, Column]:
         found = _columns_of(table, None, strict)
         if self._places and not table.has_header:
             found = self._by_place(found)
@@ -251,6 +258,7 @@ class Columns:
     def summary(self, width: int = 100) -> str:
         """Return the decisions as a table of text of at most `width` columns."""
         self._require_fitted()
+        width = _check.positive_int(width, "width")
         rows = [("column", "kind", "inputs", "what it holds")]
         n_outputs = {name: len(encoder.outputs) for name, encoder in self._encoders.items()}
         for group in _groups(self.decisions):
@@ -355,7 +363,11 @@ class Columns:
                     )
 
 
-def _columns_of(table: Any, decimal: str | None, strict: bool = True) -> dict[str, Column]:
+def _table(table: Any) -> Table:
+    return table if isinstance(table, Table) else Table(table)
+
+
+def _columns_of(table: Table, decimal: str | None, strict: bool = True) -> dict[str, Column]:
     """Return the columns of a table by their names, without white space around these."""
     decimal = decimal or table.decimal
     frame = table.frame
@@ -369,10 +381,13 @@ def _names(value: Any, option: str) -> tuple[str, ...]:
     """Return names of columns; one alone is a tuple of it."""
     if isinstance(value, str):
         value = (value,)
-    names = tuple(value) if isinstance(value, Iterable) else (value,)
+    try:
+        names = tuple(value)
+    except TypeError:
+        names = (value,)
     if not all(isinstance(name, str) for name in names):
         raise ConfigError(f"{option}: got {brief(value)}, wanted names of columns")
-    return tuple(dict.fromkeys(name.strip() for name in names))
+    return tuple(dict.fromkeys(str(name).strip() for name in names))
 
 
 def _kinds_of(**options: tuple[str, ...]) -> dict[str, str]:
@@ -438,7 +453,9 @@ def _groups(decisions: tuple[Decision, ...]) -> list[list[Decision]]:
 
 
 def _parameters(tensors: Any) -> NDArray[np.float64]:
-    found = tensors.get(PARAMETERS) if isinstance(tensors, dict) else None
+    if not isinstance(tensors, dict):
+        raise CorruptModelError(f"tensors: got {brief(tensors)}, wanted a dict of arrays")
+    found = tensors.get(PARAMETERS)
     if found is None:
         return np.zeros((0, 4))
     if (

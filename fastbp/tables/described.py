@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptModelError
+from ..errors import CorruptModelError, brief
 
 __all__ = ["Reader"]
 
@@ -28,7 +28,7 @@ class Reader:
 
     def __init__(self, described: Any, parameters: Any) -> None:
         if not isinstance(described, dict):
-            raise CorruptModelError(f"got {type(described).__name__}, wanted an object of JSON")
+            raise CorruptModelError(f"described: got {brief(described)}, wanted a dict")
         self._described, self._parameters, self._next = described, parameters, 0
 
     def of(self, described: Any) -> Reader:

@@ -21,6 +21,7 @@ from . import cells, dates
 from .wording import number, shown
 
 __all__ = [
+    "CODE",
     "KINDS",
     "USED",
     "Column",
@@ -62,7 +63,7 @@ IDENTIFIER = re.compile(
     r"|.*[a-z](ID|Id)"
 )
 CLOCK = re.compile(r"[+-]?(\d{1,3}):([0-5]?\d)(?::([0-5]?\d(?:[.,]\d+)?))?")
-CODE = re.compile(r"0\d+")
+CODE = re.compile("0[0-9]+")
 DAY = re.compile(r"(1[89]|20|21)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
 
 Floats = NDArray[np.float64]
@@ -389,7 +390,7 @@ def are_codes(column: Column) -> bool:
     if not cells.is_text(column.series):
         return False
     text = cells.text_of(column.series)[~column.missing].str
-    return bool(text.fullmatch("0[0-9]+").any() and text.fullmatch("[0-9]+").all())
+    return bool(text.fullmatch(CODE.pattern).any() and text.fullmatch("[0-9]+").all())
 
 
 def _of_numbers(column: Column, numbers: NumberCells, distinct: Floats, n: int) -> Judgement:

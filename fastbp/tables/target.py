@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _check
-from ..errors import ConfigError, CorruptModelError, LabelError
+from ..errors import ConfigError, CorruptModelError, DTypeError, LabelError, brief
 from . import cells
 from .described import Reader
-from .kinds import Column, are_codes, in_order, truth_of
+from .kinds import CODE, Column, are_codes, in_order, truth_of
+from .libraries import pandas
 from .scaling import Scale
 from .wording import shown
 
@@ -95,14 +96,18 @@ class Target:
     @staticmethod
     def rows(series: Any) -> NDArray[np.bool_]:
         """Return which rows have a target, bool [rows]."""
-        return ~np.asarray(cells.is_missing(series), np.bool_)
+        return ~cells.is_missing(_series(series))
+
+    def _column(self, series: Any) -> Column:
+        series = _series(series)
+        return Column(str(series.name), series, self.decimal)
 
     def fit(self, series: Any) -> Self:
         """Choose the task, and find classes or the scale; return the object itself.
 
         Parameters
         ----------
-        series : pandas.Series
+        series : pandas.Series, list or ndarray
             The column, without missing cells.
 
         Raises
@@ -110,7 +115,7 @@ class Target:
         LabelError
             The column has missing or infinite cells, one value only, or does not suit the task.
         """
-        column = Column(str(series.name), series, self.decimal)
+        column = self._column(series)
         self._require_cells(column)
         numbers = column.plain_numbers
         if self._asked is None and numbers is None:
@@ -198,7 +203,7 @@ class Target:
     def known(self, series: Any) -> NDArray[np.bool_]:
         """Return which cells are a class, or a finite number for regression; bool [rows]."""
         self._require_fitted()
-        column = Column(str(series.name), series, self.decimal)
+        column = self._column(series)
         if self.task == "classification":
             return self._known(column) >= 0
         found = column.plain_numbers
@@ -249,7 +254,7 @@ class Target:
 
     def _codes_of(self, series: Any) -> NDArray[np.int64]:
         self._require_fitted()
-        column = Column(str(series.name), series, self.decimal)
+        column = self._column(series)
         codes = self._known(column)
         if (codes < 0).any():
             row = int((codes < 0).argmax())
@@ -261,7 +266,7 @@ class Target:
 
     def _numbers_of(self, series: Any) -> Floats:
         self._require_fitted()
-        column = Column(str(series.name), series, self.decimal)
+        column = self._column(series)
         found = column.plain_numbers
         if found is None:
             raise _no_numbers(column)
@@ -272,8 +277,13 @@ class Target:
     def labels(self, codes: ArrayLike) -> NDArray[np.object_]:
         """Return the labels of the classes with these numbers, objects of str."""
         self._require_fitted()
+        array = _check.numeric(codes, "codes")
+        if array.size and (array.dtype.kind not in "iu" or not _within(array, len(self.classes))):
+            raise LabelError(
+                f"codes: got {brief(codes)}, wanted integers from 0 to {len(self.classes) - 1}"
+            )
         found: NDArray[np.object_] = np.array([*self.classes, None], object)[:-1][
-            np.asarray(codes, np.int64)
+            array.astype(np.int64)
         ]
         return found
 
@@ -284,7 +294,7 @@ class Target:
         the training part.
         """
         self._require_fitted()
-        scaled = np.asarray(outputs, np.float64)
+        scaled = _check.numeric(outputs, "outputs").astype(np.float64)
         values = self._scale.invert(scaled)
         if not self.log:
             return values
@@ -345,6 +355,23 @@ class Target:
     def _require_fitted(self) -> None:
         if not self.note:
             raise ConfigError("target: got a call before fit, wanted fit(series) first")
+
+
+def _series(values: Any) -> Any:
+    """Return a column as a pandas series."""
+    series = pandas().Series
+    if isinstance(values, series):
+        return values
+    if isinstance(values, list | tuple) or (isinstance(values, np.ndarray) and values.ndim == 1):
+        return series(values, name="target", dtype=None if len(values) else object)
+    raise DTypeError(
+        f"series: got {brief(values)}, wanted a column: a pandas Series, or a list or an array of "
+        "one dimension"
+    )
+
+
+def _within(codes: NDArray[Any], n: int) -> bool:
+    return bool(codes.min() >= 0 and codes.max() < n)
 
 
 def _choice(column: Column, numbers: Floats | None) -> tuple[str, str]:
@@ -447,7 +474,7 @@ def _skewness(values: Floats) -> float:
 def _classes_of(column: Column, numbers: Floats | None) -> _Classes:
     """Return the classes of a column in their order."""
     present = column.present
-    if numbers is None or are_codes(column):
+    if numbers is None or any(map(CODE.fullmatch, present)):
         if len(present) > MOST_CLASSES_SHARE * len(column) and len(column) >= FEW_ROWS:
             raise LabelError(
                 f"{_name(column)}: got {len(present)} different values in {len(column)} rows, such "

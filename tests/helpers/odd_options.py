@@ -107,13 +107,23 @@ BAD: dict[str, dict[str, Any]] = {
     "path": {
         k: v for k, v in NO_NAME.items() if k not in ("bytes", "word", "np.word", "surrogate")
     },
+    "names": {
+        k: v
+        for k, v in NO_NAME.items()
+        if k not in ("empty", "dict", "word", "np.word", "zero byte", "surrogate")
+    },
+    "column": {
+        k: v for k, v in NO_NAME.items() if k not in ("empty", "array", "one element", "ragged")
+    },
+    "frame": {k: v for k, v in NO_NAME.items() if k not in ("empty", "dict", "one element")},
+    "described": {k: v for k, v in NO_NAME.items() if k != "dict"},
     "object": {**NEVER, "none": None, "number": 3, "word": "x", "unprintable": UNPRINTABLE},
 }
 
 
 def same_as(value: Any, kind: str) -> dict[str, Any]:
     """Other forms of a value that an option of this kind may have."""
-    if value is None or kind in ("object", "path"):
+    if value is None or kind in ("object", "path", "names", "column", "frame", "described"):
         return {"a path": Path(value)} if kind == "path" else {}
     if kind == "flag":
         return {"np.bool": np.bool_(value), "no axes": np.array(value)}

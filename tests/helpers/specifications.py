@@ -678,6 +678,87 @@ def calls() -> dict[str, Specification]:
     return found
 
 
+def tables_calls() -> dict[str, Specification]:
+    """Columns and targets of tables, as JSON describes what becomes of them."""
+    frame = {"a": [1.5, 2.0, 4.0], "b": ["x", "y", "z"], "c": ["u", "v", "u"]}
+    table = Given("frame", frame, named="frame", expects={"dict": "either", "empty": "either"})
+    cells = option("column", ["u", "v", "u"], named="series")
+    numbers = option("column", [1.5, 2.0, 4.0], named="series")
+
+    def fitted():
+        return fb.tables.Columns().fit(frame)
+
+    def of(make, name, **arguments):
+        return Specification(arguments, lambda _, **k: getattr(make(), name)(**k))
+
+    def options(_, **k):
+        return vars(fb.tables.Columns(**k))
+
+    def fit(_, table, target, decimal):
+        return fb.tables.Columns().fit(table, target, decimal).to_json()
+
+    def classes():
+        return fb.tables.Target().fit(["u", "v", "u"])
+
+    def quantity():
+        return fb.tables.Target().fit([1.5, 2.0, 4.0])
+
+    names = option("names", ["a"])
+    return {
+        "tables.Columns": Specification(
+            dict.fromkeys(("drop", "categorical"), names)
+            | {"features": option("names", ["a"], optional=True)}
+            | {"numeric": option("names", ["b"]), "dates": option("names", ["c"])}
+            | {"scale": option("name", "robust"), "most_levels": option("count", 2)},
+            options,
+        ),
+        "tables.Columns.fit": Specification(
+            {
+                "table": table,
+                "target": option("name", "c", optional=True),
+                "decimal": option("name", ".", optional=True),
+            },
+            fit,
+        ),
+        "tables.Columns.transform": of(fitted, "transform", table=table, strict=flag()),
+        "tables.Columns.summary": of(fitted, "summary", width=option("count", 20)),
+        "tables.Columns.to_json": of(fitted, "to_json"),
+        "tables.Columns.tensors": of(fitted, "tensors"),
+        "tables.Columns.from_json": of(
+            lambda: fb.tables.Columns,
+            "from_json",
+            described=option("described", None),
+            tensors=option("described", {}),
+        ),
+        "tables.Decision": Specification(
+            {name: option("text", "x") for name in ("name", "kind", "detail")},
+            lambda _, **k: fb.tables.Decision(**k),
+        ),
+        "tables.Target": construct(
+            fb.tables.Target,
+            task=option("name", "regression", optional=True),
+            decimal=option("name", ","),
+        ),
+        "tables.Target.fit": of(fb.tables.Target, "fit", series=cells),
+        "tables.Target.rows": of(fb.tables.Target, "rows", series=cells),
+        "tables.Target.known": of(classes, "known", series=cells),
+        "tables.Target.transform": of(classes, "transform", series=cells),
+        "tables.Target.values": of(quantity, "values", series=numbers),
+        "tables.Target.labels": of(classes, "labels", codes=option("column", [0, 1])),
+        "tables.Target.in_units": of(
+            quantity,
+            "in_units",
+            outputs=option(
+                "column", [0.5], expects=dict.fromkeys(("nan", "number", "true"), "either")
+            ),
+        ),
+        "tables.Target.to_json": of(classes, "to_json"),
+        "tables.Target.from_json": of(
+            lambda: fb.tables.Target, "from_json", described=option("described", None)
+        ),
+    }
+
+
 def more() -> dict[str, Specification]:
     """Callables by other ways: other losses and targets, maps, batches, validation data."""
     signs = lambda: trained(net(2, "linear"), "hinge", SIGNS)  # noqa: E731
@@ -872,5 +953,5 @@ def parameters_of(value: Any) -> set[str]:
     return {p.name for p in found if p.kind not in variable and p.name not in ("self", "_")}
 
 
-SPECIFICATIONS = {**constructors(), **calls()}
+SPECIFICATIONS = {**constructors(), **calls(), **tables_calls()}
 MORE = more()
