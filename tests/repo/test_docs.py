@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -148,5 +149,18 @@ def test_the_picture_of_the_readme_can_be_drawn_again(tmp_path):
     command = [sys.executable, str(DOCS / "draw.py"), str(tmp_path)]
     subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
     for picture in (tmp_path / "history.png", DOCS / "history.png"):
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        assert picture.stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_the_picture_of_the_report_can_be_drawn_again(tmp_path):
+    pytest.importorskip("PIL")
+    if shutil.which("chromium") is None:
+        pytest.skip("there is no chromium")
+    environment = os.environ | {"PYTHONPATH": str(Path(fb.__file__).parents[1])}
+    command = [sys.executable, str(DOCS / "draw_report.py"), str(tmp_path)]
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=400)
+    for picture in (tmp_path / "report.png", DOCS / "report.png"):
         assert picture.read_bytes().startswith(b"\x89PNG")
         assert picture.stat().st_size > 10_000
