@@ -198,6 +198,8 @@ class Target:
                 what += ", learned by its logarithm (positive and heavy-tailed)"
         if self._asked:
             return f"{_name(column)}: {what}, as asked for"
+        if column.plain_numbers is None:  # which cannot be quantities
+            return f"{_name(column)}: {what}, for {why}"
         return f"{_name(column)}: {what}, for {why} (--task {other} changes that)"
 
     def known(self, series: Any) -> NDArray[np.bool_]:
@@ -381,7 +383,7 @@ def _choice(column: Column, numbers: Floats | None) -> tuple[str, str]:
     if u == 2:
         return "classification", "there are two different values"
     if numbers is None:
-        return "classification", "they are not numbers"
+        return "classification", "they are text"
     if are_codes(column):
         return "classification", "they are codes with zeros in front"
     finite = numbers[np.isfinite(numbers)]

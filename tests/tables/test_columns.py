@@ -403,7 +403,7 @@ CELLS = st.one_of(
 NUMERIC = st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     st.lists(NUMERIC, min_size=3, max_size=12),
     st.lists(st.one_of(NUMERIC, st.just(float("inf"))), min_size=1, max_size=6),
@@ -419,7 +419,7 @@ def test_any_numbers_become_finite_ones(training, cells, scale):
         assert reloaded(columns).transform(rows).tobytes() == found.tobytes()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     st.lists(CELLS, min_size=3, max_size=12).map(
         lambda cells: [c if c is None else str(c) for c in cells]

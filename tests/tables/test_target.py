@@ -91,7 +91,9 @@ def test_the_task_is_what_a_person_says(name):
     target = fitted(values)
     assert target.task == task, target.note
     other = R if task == C else C
-    assert f"(--task {other} changes that)" in target.note
+    # Text cannot be a quantity.
+    can_change = pd.to_numeric(series(texts(values)).str.strip("%$"), errors="coerce").notna().all()
+    assert (f"(--task {other} changes that)" in target.note) == can_change
     text = fitted(texts(values)) if not isinstance(values, list) else target
     assert text.task == task
     y = target.transform(series(values))
@@ -268,7 +270,7 @@ def test_what_is_no_description_is_a_named_error_or_works():
                 Target.from_json({k: v for k, v in described.items() if k != key})
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=20),
     st.lists(st.floats(allow_nan=False, width=32), max_size=5),
