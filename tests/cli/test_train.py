@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 import pytest
-from conftest import QUICK
+from commands import QUICK
 from idx import idx
 
 import fastbp as fb
