@@ -72,7 +72,7 @@ def drawing() -> Iterator[None]:
         import matplotlib
     except ImportError as error:
         raise MissingDependencyError(
-            "a report needs matplotlib: python -m pip install matplotlib"
+            'a report needs matplotlib, which is not installed: pip install "fastbp[plot]"'
         ) from error
 
     with matplotlib.rc_context(), warnings.catch_warnings():
