@@ -120,6 +120,7 @@ CHECKPOINTS = {
     "adamw": lambda dtype: trained(
         dtype, fb.AdamW(fb.Polynomial(0.02, 40), weight_decay=0.1), batch_size=None, average="rows"
     ),
+    "waves": lambda dtype: trained(dtype, fb.SGD(fb.LogCosine(0.1, 30, 3)), steps=1),
 }
 
 
