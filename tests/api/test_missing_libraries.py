@@ -17,12 +17,17 @@ DOORS = {
     "fb.Trainer(net, 'mse', fb.LBFGS()).fit(x, y)": 'pip install "fastbp[scipy]"',
     "import fastbp.sklearn": 'pip install "fastbp[sklearn]"',
     "net.predict(Frame())": "python -m pip install narwhals",
+    "fb.tables.Table({'a': [1]})": 'pip install "fastbp[table]"',
+    "net.to_onnx('net.onnx')": 'pip install "fastbp[onnx]"',
+    "net.to_torch()": "pip install torch",
+    "net.to_sklearn()": 'pip install "fastbp[sklearn]"',
 }
 CODE = """
 import json, os, sys, traceback
 from pathlib import Path
 
-ABSENT = {"joblib", "matplotlib", "narwhals", "pandas", "scipy", "sklearn", "threadpoolctl"}
+ABSENT = {"joblib", "matplotlib", "narwhals", "onnx", "pandas", "scipy", "sklearn", "torch"}
+ABSENT |= {"threadpoolctl"}
 
 class Absent:
     def find_spec(self, name, path=None, target=None):
