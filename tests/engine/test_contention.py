@@ -102,7 +102,7 @@ def test_fits_of_several_threads_share_the_cores():
         assert apart(second) == (2, 2, 1)
         assert shares == [4, 4]
         assert fits.share(8) == 8
-        assert ContentionMonitor(fits=fits).choose(6) == 6
+        assert ContentionMonitor(Neighbourhood(), fits).choose(6) == 6
     with fits.entered(2):
         assert apart(second) == (2, 2, 1)  # eight cores are known then
     assert fits.share(8) == 8
