@@ -181,6 +181,7 @@ def _peers(
 ) -> tuple[Any, ...]:
     """Return truth, prediction and the classes of a model of scikit-learn."""
     x = frame.drop(columns=[entry.target, *entry.drop])
+    x = x.loc[:, x.iloc[train].nunique() > 0]  # which HistGradientBoosting cannot take
     y = frame[entry.target].to_numpy()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -314,7 +314,9 @@ def _loss(loss: Any, label_smoothing: float | None, classes: bool) -> Any:
         )
     if loss is not None:
         return loss
-    return CrossEntropy(label_smoothing or 0.0) if classes else "mse"
+    if not classes:
+        return "mse"
+    return CrossEntropy(0.0 if label_smoothing is None else label_smoothing)
 
 
 def _optimizer(

@@ -71,7 +71,7 @@ def plot_histories(histories: Sequence[Columns], best_epochs: Sequence[int] = ()
     columns = min(len(panels), PANELS_IN_A_ROW)
     rows = -(-len(panels) // columns)
     figure: Figure
-    figure, axes = _pyplot().subplots(
+    figure, axes = library().pyplot.subplots(
         rows, columns, squeeze=False, figsize=(5 * columns, 3.5 * rows), layout="constrained"
     )
     for ax, name in zip(axes.flat, panels, strict=False):
@@ -121,11 +121,18 @@ def _once(label: str, i: int) -> str:
     return f"_{label}" if i else label
 
 
-def _pyplot() -> ModuleType:
+def library() -> ModuleType:
+    """Return matplotlib with its pyplot.
+
+    Raises
+    ------
+    MissingDependencyError
+        It is not installed.
+    """
     try:
-        import matplotlib.pyplot as pyplot
+        import matplotlib.pyplot
     except ImportError as error:
         raise MissingDependencyError(
-            'plotting needs matplotlib, which is not installed: pip install "fastbp[plot]"'
+            'a picture needs matplotlib, which is not installed: pip install "fastbp[plot]"'
         ) from error
-    return pyplot
+    return matplotlib

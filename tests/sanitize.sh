@@ -106,7 +106,7 @@ tsan() {
         run "$@"
         return
     fi
-    run -m pytest -q "${OF_THREADS[@]}"
+    run -m pytest -q -m "not slow and not memory" "${OF_THREADS[@]}"
     run -m fuzz --seed 1 --seconds 60
     echo "== with a planted race"
     build clang "$flags -DFBP_DONE_ORDER=__ATOMIC_RELAXED"

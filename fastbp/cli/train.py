@@ -6,14 +6,14 @@ import argparse
 import io
 import shutil
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .. import plot
 from ..datasets import split
-from ..errors import ConfigError, InputError, MissingDependencyError
+from ..errors import ConfigError, InputError
 from ..formats import atomicfile
 from ..history import History
 from .interrupts import Interrupts, stoppable
@@ -161,11 +161,8 @@ def _require_files(arguments: argparse.Namespace, out: Path) -> None:
         raise ConfigError(f"--plot: got {arguments.plot}, wanted a name with {', '.join(PICTURES)}")
     if arguments.folds is not None and (arguments.checkpoint or arguments.resume):
         raise ConfigError("--folds: got it beside a checkpoint, wanted one of the two")
-    for option in ("plot", "report"):
-        if getattr(arguments, option) is not None and find_spec("matplotlib") is None:
-            raise MissingDependencyError(
-                f'--{option}: matplotlib is missing: python -m pip install "fastbp[plot]"'
-            )
+    if arguments.plot is not None or arguments.report is not None:
+        plot.library()
 
 
 class _Training:

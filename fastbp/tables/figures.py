@@ -17,8 +17,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MissingDependencyError
-from ..plot import Columns, draw_panel
+from ..plot import Columns, draw_panel, library
 from .importance import Importance
 from .reliability import Bin
 from .wording import shown
@@ -68,13 +67,7 @@ def drawing() -> Iterator[None]:
     MissingDependencyError
         matplotlib is not installed.
     """
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise MissingDependencyError(
-            "a report needs matplotlib: python -m pip install matplotlib"
-        ) from error
-
+    matplotlib = library()
     with matplotlib.rc_context(), warnings.catch_warnings():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from commands import QUICK
 
 from fastbp.cli import main
-
-# What is quick and still learns.
-QUICK = ["--epochs", 4, "--hidden", 16, "--batch-size", 8, "--learning-rate", 0.05, "--dropout", 0]
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import QUICK
+from commands import QUICK
 
 import fastbp as fb
 from fastbp.cli import main, selfcheck

@@ -95,7 +95,8 @@ def test_files_of_other_libraries(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("library", onnx_golden.WRITERS)
 @pytest.mark.filterwarnings("ignore")
-def test_files_of_the_exporters_that_are_installed(library, tmp_path):
+def test_files_of_the_exporters_that_are_installed(library, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
     pytest.importorskip(library)
     onnx_golden.WRITERS[library](tmp_path)
     assert list(tmp_path.glob("*.onnx"))

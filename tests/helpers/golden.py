@@ -117,6 +117,7 @@ CHECKPOINTS = {
     "adam": lambda dtype: trained(
         dtype, fb.Adam(fb.ReduceOnPlateau(0.05, patience=1, threshold=0.5)), clip_value=0.2, steps=1
     ),
+    "log-cosine": lambda dtype: trained(dtype, fb.AdamW(fb.LogCosine(0.02, 40))),
     "adamw": lambda dtype: trained(
         dtype, fb.AdamW(fb.Polynomial(0.02, 40), weight_decay=0.1), batch_size=None, average="rows"
     ),

@@ -43,7 +43,6 @@ def write_torch(folder: Path) -> None:
 
 
 def write_keras(folder: Path) -> None:
-    os.environ["KERAS_BACKEND"] = "torch"
     import keras
 
     keras.utils.set_random_seed(0)
@@ -111,4 +110,5 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
+    os.environ["KERAS_BACKEND"] = "torch"
     main(sys.argv[1])

@@ -97,6 +97,7 @@ def draw(w: World) -> np.random.Generator:
     return np.random.default_rng(0)
 
 
+TABLE_MODEL = Path(__file__).parents[1] / "formats/golden/v1-table-prices.safetensors"
 ROWS_OF_TABLE = {"a": [1.0, 2.0, 3.0, 4.0] * 5, "b": ["x", "x", "y", "y"] * 5}
 
 
@@ -226,7 +227,7 @@ FUNCTIONS |= {
 METHODS: dict[str, Callable[[Any, World], Any]] = {
     "tables.TableModel.fit": lambda o, w: None,  # Trainer.fit on the rows of columns
     "tables.TableModel.evaluate": lambda o, w: o.evaluate(ROWS_OF_TABLE),
-    "tables.TableModel.load": lambda o, w: o.load(saved_table_model(w)),
+    "tables.TableModel.load": lambda o, w: o.load(TABLE_MODEL),
     "tables.TableModel.outputs": lambda o, w: o.outputs(np.zeros((2, 1), np.float32)),
     "tables.TableModel.predict": lambda o, w: o.predict(ROWS_OF_TABLE),
     "tables.TableModel.predict_proba": lambda o, w: o.predict_proba(ROWS_OF_TABLE),
@@ -364,13 +365,6 @@ def mnist(w: World) -> Path:
 def saved(w: World, name: str) -> Path:
     """The file of the network or of the trainer, written in the making of the world."""
     return w.folder / f"saved {name}"
-
-
-def saved_table_model(w: World) -> Path:
-    path = w.folder / "saved table"
-    if not path.exists():
-        table_model().save(path)
-    return path
 
 
 def save(w: World) -> None:

@@ -268,7 +268,7 @@ def test_rows_that_are_all_of_unknown_labels(classes):
 
 def test_without_matplotlib_it_says_what_to_install(monkeypatch, values):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(errors.MissingDependencyError, match="pip install matplotlib"):
+    with pytest.raises(errors.MissingDependencyError, match=r'pip install "fastbp\[plot\]"'):
         report(*values)
 
 
