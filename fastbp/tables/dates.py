@@ -18,7 +18,7 @@ ISO, QUARTER, TYPED = "ISO8601", "quarter", "datetime"
 # So many different cells of a column are tried before all of them are.
 _TRIED = 50
 
-_MONTH = "[A-Za-z]{3,9}"
+_MONTH = "(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[A-Za-z]*"
 _CLOCK = r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?(?: ?[AaPp][Mm])?"
 _ZONE = "(?: ?(?:Z|UTC|GMT|[+-][0-9]{2}:?[0-9]{2}|[+-][0-9]{2}))?"
 _ISO = re.compile(
@@ -29,10 +29,11 @@ _QUARTER = re.compile("(?:[0-9]{4}[- ]?[Qq][1-4]|[Qq][1-4][-/ ]?[0-9]{4})")
 _DATE = (
     f"(?:[0-9]{{1,4}}([-/.])[0-9]{{1,2}}\\1[0-9]{{1,4}}|[0-9]{{1,4}}([-/. ]){_MONTH}\\2[0-9]{{2,4}}"
     "|[0-9]{4}/[0-9]{1,2}"
-    f"|{_MONTH}[ -][0-9]{{2,4}}|{_MONTH} [0-9]{{1,2}}, ?[0-9]{{4}}"
+    f"|{_MONTH}[ -][0-9]{{2,4}}|{_MONTH}([-/ ])[0-9]{{1,2}}(?:, ?|\\3)[0-9]{{4}}"
+    "|[0-9]{1,2}/[0-9]{4}|[0-9]{4}M[0-9]{1,2}"
     f"|[0-9]{{1,2}} {_MONTH},? [0-9]{{4}})"
 )
-_WEEKDAY = f"{_MONTH},? (?=[0-9]{{1,2}} [A-Za-z]|{_MONTH} [0-9])"
+_WEEKDAY = f"(?i:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? (?=[0-9]{{1,2}} [A-Za-z]|{_MONTH} [0-9])"
 _WRITTEN = re.compile(f"(?:{_WEEKDAY})?{_DATE}(?:[T ]+{_CLOCK}{_ZONE})?")
 _PARTS = re.compile(f"({_WEEKDAY})?(.+?)(?:([T ]+)({_CLOCK})({_ZONE}))?")
 _STAMP = re.compile(f"[A-Za-z]{{3}} [A-Za-z]{{3}} +[0-9]{{1,2}} {_CLOCK} [^ ]+ [0-9]{{4}}")
@@ -57,8 +58,9 @@ _DAYS = [
         for year in ("%Y", "%y")
     ),
     *(f"%Y{mark}{month}{mark}%d" for mark in "-/. " for month in ("%b", "%B")),
-    *("%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y", "%d %b, %Y", "%d %B, %Y"),
-    *("%b %Y", "%B %Y", "%b-%Y", "%B-%Y", "%b-%y", "%Y/%m"),
+    *(f"{month}{mark}%d{mark}%Y" for mark in "-/ " for month in ("%b", "%B")),
+    *("%b %d, %Y", "%B %d, %Y", "%d %b, %Y", "%d %B, %Y"),
+    *("%b %Y", "%B %Y", "%b-%Y", "%B-%Y", "%b-%y", "%Y/%m", "%m/%Y", "%YM%m"),
 ]
 _STAMPS = ["%a %b %d %H:%M:%S %z %Y"]
 _CLOCKS = ["%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p", "%I:%M%p", "%I:%M:%S%p"]

@@ -40,7 +40,8 @@ _UNIT = re.compile(
 )
 _PLAIN_NUMBER = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?")
 _QUOTED_NUMBER = re.compile(f'"{_PLAIN_NUMBER.pattern}"')
-_BLANK_RUN = re.compile(r'"(?:[^"]|"")*"|\S+')
+_QUOTED_NAMES = re.compile(r'\s*(?:"[^"]*" +)+"[^"]*"\s*')
+_BLANK_RUN = re.compile(r'"(?:[^"]|"")*"(?!\S)|\S+')
 
 Record = tuple[int, list[str]]
 """The number of its last line, from 1, and its cells."""
@@ -235,8 +236,8 @@ class _Look:
         """Return the dialect that makes the most sense of the lines, and their records."""
         marks = (*_SEPARATORS, BLANKS) if separator is None else (separator,)
         tried = [(mark, self._records(Dialect(mark, self.comment))) for mark in marks]
-        sure = any('" "' in line for line in self.sample[:_TRIED_ROWS])
-        mark, found = max(tried, key=lambda pair: _sense(pair[1], pair[0], suffix, sure))
+        quoted = any(map(_QUOTED_NAMES.fullmatch, self.sample[:_TRIED_ROWS]))
+        mark, found = max(tried, key=lambda pair: _sense(pair[1], pair[0], suffix, quoted))
         if separator is None and _width(found) == 1:
             mark, found = next(pair for pair in tried if pair[0] == ",")
         # A blank before a quote would make the quote a part of the cell.
@@ -284,7 +285,13 @@ class _Look:
                 dialect, skip = Dialect(dialect.separator, "", dialect.loose), hidden[0]
             return hidden[1], skip, rows, dialect
         if header is None:
-            header = known or self._quotes_names(rows) or _looks_like_header(rows, width) >= 0
+            header = known or self._quotes_names(rows)
+            if len(first) == width - 1:
+                # One of numbers is a row that lacks a cell, but for names in quotes.
+                line = self.sample[rows[0][0] - 1]
+                header = header or '"' in line or not all(map(is_number, first))
+            else:
+                header = header or _looks_like_header(rows) >= 0
         if not header:
             return None, skip, rows, dialect
         return first, rows[0][0], rows[1:], dialect
@@ -348,7 +355,7 @@ def _width(found: list[Record]) -> int:
 
 
 def _sense(found: list[Record], separator: str, suffix: str, quoted: bool) -> tuple[int, float]:
-    """Return how much sense a separator makes; `quoted` if quoted cells have blanks between."""
+    """Return how much sense a separator makes; `quoted` if blanks part quoted cells."""
     if not found:
         return 0, 0.0
     width = _width(found)
@@ -361,7 +368,9 @@ def _sense(found: list[Record], separator: str, suffix: str, quoted: bool) -> tu
     cells = [cell.strip() for row in body[:_TRIED_ROWS] for cell in row[:_TRIED_COLUMNS]]
     values = [_is_value(cell, separator) for cell in cells]
     typed = sum(values) / len(values)
-    even = 0.25 if len(found[0][1]) == width else 0.0
+    others = [mark for mark in _SEPARATORS if mark != separator]
+    clean = [v or not any(m in c for m in others) for v, c in zip(values, cells, strict=True)]
+    sense = typed + sum(clean) / len(clean) + (0.25 if len(found[0][1]) == width else 0.0)
     if separator == BLANKS:
         # The words of a column of text may be as many in each line.
         least = 0.3 if width > 2 else 0.4
@@ -376,12 +385,10 @@ def _sense(found: list[Record], separator: str, suffix: str, quoted: bool) -> tu
             return (1, share) if share >= 0.5 else (0, share)
         if share < _AGREEING or (typed < least and not quoted):
             return 0, 0.0
-        return 2, typed + share - 0.25 + even
+        return 2, sense + (0.5 if quoted else -0.25)
     if share < _AGREEING:
         return (1, share) if share >= 0.5 else (0, share)
-    others = [mark for mark in _SEPARATORS if mark != separator]
-    clean = [v or not any(m in c for m in others) for v, c in zip(values, cells, strict=True)]
-    return 2, typed + sum(clean) / len(clean) + even
+    return 2, sense
 
 
 def _all_dates(body: list[list[str]]) -> bool:
@@ -395,19 +402,16 @@ def _is_value(cell: str, separator: str) -> bool:
     return separator != "," and is_number(cell, ",")
 
 
-def _looks_like_header(rows: list[Record], width: int | None = None) -> float:
+def _looks_like_header(rows: list[Record]) -> float:
     """Return how much the first line looks like names of columns; below 0 it is a row."""
     first = [cell.strip() for cell in rows[0][1]]
-    body = [cells for _, cells in rows[1:] if len(cells) == (width or len(first))]
-    if width is not None and len(first) == width - 1 and body:
-        body = [cells[1:] if body[0][-1].strip() else cells for cells in body]
+    body = [cells for _, cells in rows[1:] if len(cells) == len(first)]
     if not body:
         return -1.0 if all(map(is_number, first)) or any(map(is_date, first)) else 0.0
     numbers = [cell for cell in first if is_number(cell)]
     votes = [
         _vote(cell, [row[i].strip() for row in body[:_VOTING_ROWS]])
         for i, cell in enumerate(first[:_TRIED_COLUMNS])
-        if i < len(body[0])
     ]
     texts = [vote for cell, vote in zip(first, votes, strict=False) if not is_number(cell)]
     if numbers and all(vote >= 0 for vote in texts):
