@@ -115,8 +115,10 @@ def measure(entry: Entry, folder: Path, arguments: Any) -> dict[str, Any]:
     for seed in range(arguments.seeds if scored else 1):
         train, test = split(frame[entry.target], entry.task, seed)
         begun = time.perf_counter()
+        # Where both will do, the splits of a file must not differ in it.
+        given = {"task": record["task"]} if entry.task == "either" and seed else {}
         try:
-            table, model = fitted(folder / entry.file, entry, frame, train, seed)
+            table, model = fitted(folder / entry.file, entry, frame, train, seed, **given)
             scores = {"fastbp": _score(*_told(model, table.take(test), frame, entry, test))}
         except (
             fb.errors.FastbpError,

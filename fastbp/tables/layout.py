@@ -378,7 +378,8 @@ def _sense(found: list[Record], separator: str, suffix: str, quoted: bool) -> tu
             least += 0.1
         if width > 2 and share == 1.0 and len(body) >= _FEWEST // 2:
             least = 0.0  # no text has as many words in each line
-        ends = sum(cell[-1:] in _SEPARATORS for cell in cells)  # as in "1, 2"
+        # As in '1, 2', and where quotes end before a separator, '"1","no"'.
+        ends = sum(cell[-1:] in _SEPARATORS or cell[:1] in _SEPARATORS for cell in cells)
         if ends > len(cells) / 10 or _all_dates(body):
             return 0, 0.0
         if share < _AGREEING and typed > _AGREEING:

@@ -61,6 +61,10 @@ CASES = {
     "blanks in the text of a table with commas": of(
         "full name,b\nAnn Lee,1\nBob Poe,2\n", "full_name b", [["Ann Lee", "1"], ["Bob Poe", "2"]]
     ),
+    "words in quotes beside the numbers of the rows": of(
+        '"i","a","b","c","d","e"\n"1","x","no","u","p","s"\n"2","y","no","v","q","t"\n',
+        "i a b c d e", [["1", "x", "no", "u", "p", "s"], ["2", "y", "no", "v", "q", "t"]],
+    ),
     "one column": of("x\n1\n2\n", "x", [["1"], ["2"]]),
     "one column of words": of("name\nAnn Lee\nBob Poe\n", "name", [["Ann Lee"], ["Bob Poe"]]),
     "one column of times": of(
