@@ -81,6 +81,7 @@ def test_digits_of_mnist(mnist, tmp_path):
     assert digits["losses"] != random["losses"]
 
 
+@pytest.mark.slow
 def test_digits_of_mnist_are_left_out_where_there_are_none(tmp_path):
     for more in ([], ["--data", str(tmp_path)]):
         done = run("train.py", "--only", "MNIST", *QUICK, *more)

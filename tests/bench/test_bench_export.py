@@ -8,6 +8,7 @@ import pytest
 from benches import report, tables
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (shutil.which("gcc") and shutil.which("size")), reason="no compiler")
 def test_sizes_and_times(tmp_path):
     pytest.importorskip("onnx")

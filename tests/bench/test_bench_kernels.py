@@ -52,6 +52,7 @@ def test_flops_and_bytes(small):
     assert sparse["bytes"] == 4 * 149 * 128
 
 
+@pytest.mark.slow
 def test_rows_without_products_in_float64_on_another_kernel_set(tmp_path):
     isa = runtime.isas()[:2][-1]
     options = ["--only", "loss_delta", "--dtype", "float64", "--isa", isa, *QUICK]

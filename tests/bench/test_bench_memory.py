@@ -23,7 +23,9 @@ def figures(folder, *options):
     return result
 
 
-@pytest.mark.parametrize(("dtype", "item"), [("float32", 4), ("float64", 8)])
+@pytest.mark.parametrize(
+    ("dtype", "item"), [("float32", 4), pytest.param("float64", 8, marks=pytest.mark.slow)]
+)
 def test_weights_and_data(tmp_path, dtype, item):
     result = figures(tmp_path, "--only", "17-256-256-6", "--dtype", dtype)
     assert result["weights"] == item * (17 * 256 + 256 * 256 + 256 * 6)

@@ -23,6 +23,7 @@ def test_no_case_copies_its_rows(tmp_path):
         assert 0 <= result["over"] < 100 * MB < 240 * MB < result["data"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
 def test_images_of_bytes_are_not_copied(tmp_path):
     _, document = report("rows.py", tmp_path, "--only", "uint8 images: fit")

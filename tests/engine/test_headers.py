@@ -19,7 +19,7 @@ HEADERS = [path.name for path in sorted(SRC.glob("*.h"))]
 
 
 @pytest.mark.skipif(not shutil.which(COMPILER), reason=f"no {COMPILER}")
-@pytest.mark.parametrize("bits", [32, 64])
+@pytest.mark.parametrize("bits", [pytest.param(32, marks=pytest.mark.slow), 64])
 def test_a_header_needs_no_other_before_it(bits, tmp_path):
     sources = []
     for header in HEADERS:

@@ -42,6 +42,7 @@ def done(tmp_path_factory):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_numbers_and_picture(done, script):
     folder, output, error, status = done[script]

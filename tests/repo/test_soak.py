@@ -29,6 +29,7 @@ def test_nothing_grows_in_a_short_soak():
     assert result.stdout.endswith("passed: nothing has grown\n")
 
 
+@pytest.mark.slow
 def test_what_grows_is_named():
     kept, gate = [], threading.Event()
 
