@@ -140,6 +140,8 @@ DATES = [  # cells, their form, the dates
 
 @pytest.mark.parametrize(("cells", "form", "dates"), DATES)
 def test_dates(cells, form, dates):
+    if "9999-12-31" in cells and pandas.__version__ < "3":
+        pytest.skip("dates of pandas 2 end in 2262")
     series = pandas.Series(cells)
     assert date_form(series) == (form, "")
     np.testing.assert_array_equal(dates_of(series), np.array(dates, "datetime64[us]"))
