@@ -302,7 +302,7 @@ CHOICES: dict[str, dict[str, Any]] = {
 def _choices(entry: Entry, folder: Path, arguments: Any) -> dict[str, Any] | None:
     frame = table_peers.read(folder / entry.file)
     rows = int(frame[entry.target].notna().sum())
-    if not arguments.rows <= rows <= arguments.most_rows:
+    if entry.task == "either" or not arguments.rows <= rows <= arguments.most_rows:
         return None
     found: dict[str, list[dict[str, float]]] = {name: [] for name in CHOICES}
     for seed in range(arguments.seeds):
@@ -310,6 +310,7 @@ def _choices(entry: Entry, folder: Path, arguments: Any) -> dict[str, Any] | Non
         for name, given in CHOICES.items():
             if entry.task != "classification":
                 given = {k: v for k, v in given.items() if k != "label_smoothing"}
+            given = {**given, "task": entry.task}
             table, model = fitted(folder / entry.file, entry, frame, train, seed, **given)
             found[name].append(_score(*_told(model, table.take(test), frame, entry, test)))
     means = {

@@ -47,34 +47,34 @@ def test_scores_by_hand():
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two files under names of the list: classes, and a number where the list has classes."""
+    """Two files under names of the list: classes, and words where the list has a quantity."""
     x = np.random.default_rng(0).standard_normal((60, 2)).round(3)
     kinds = np.where(x[:, 0] > 0, "up", "down")
-    frame = pandas.DataFrame(x, columns=["xs", "ys"]).assign(yc=kinds)
-    frame.to_csv(tmp_path / "MASS.synth.te.csv")
-    frame.assign(yc=x[:, 0] + x[:, 1]).to_csv(tmp_path / "MASS.synth.tr.csv")
+    frame = pandas.DataFrame(x, columns=["xs", "ys"])
+    frame.assign(pgstat=kinds).to_csv(tmp_path / "rpart.stagec.csv")
+    frame.assign(skips=kinds).to_csv(tmp_path / "rpart.solder.csv")
     return tmp_path
 
 
 @pytest.mark.slow
 def test_what_is_counted_and_printed(folder):
-    options = ["--folder", str(folder), "--only", "MASS.synth.", "--seeds", "2", "--rows", "50"]
+    options = ["--folder", str(folder), "--only", "rpart.s", "--seeds", "2", "--rows", "50"]
     text, document = report("real_tables.py", folder, *options)
-    te, tr = document["results"]
-    assert (te["status"], te["task"], te["rows"]) == ("trained", "classification", 60)
-    assert [set(scores) for scores in te["scores"]] == [{"fastbp", "linear", "boosting"}] * 2
-    assert (tr["status"], tr["task"]) == ("wrong task", "regression")
+    solder, stagec = document["results"]
+    assert (stagec["status"], stagec["task"], stagec["rows"]) == ("trained", "classification", 60)
+    assert [set(scores) for scores in stagec["scores"]] == [{"fastbp", "linear", "boosting"}] * 2
+    assert (solder["status"], solder["task"]) == ("wrong task", "classification")
     assert "2 files: 1 train (50.0%), 1 get another task (50.0%), 0 are refused" in text
     accuracy, _ = tables(text)
     means = {row[0]: float(row[1]) for row in accuracy[1:]}
     for name, value in means.items():
-        wanted = np.mean([scores[name]["accuracy"] for scores in te["scores"]])
+        wanted = np.mean([scores[name]["accuracy"] for scores in stagec["scores"]])
         assert value == pytest.approx(wanted, abs=1e-4)
 
 
 @pytest.mark.slow
 def test_choices(folder):
-    options = ["--folder", str(folder), "--only", "MASS.synth.te", "--seeds", "1", "--rows", "50"]
+    options = ["--folder", str(folder), "--only", "rpart.stagec", "--seeds", "1", "--rows", "50"]
     text, document = report("real_tables.py", folder, *options, "--choices")
     (result,) = document["results"]
     ((_, *rows),) = tables(text)
