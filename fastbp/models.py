@@ -240,7 +240,7 @@ def tabular(
     loss : str, Loss or callable, optional
         Another loss that suits the outputs.
     label_smoothing : float, optional
-        Of "cross_entropy", where no loss is given. Default: 0, for it raised the log loss.
+        Of "cross_entropy", where no loss is given. Default: 0.
     optimizer : str or Optimizer, optional
         "adamw", the default, "adam", "rmsprop", "adagrad" or "sgd"; or one with its own rate.
     learning_rate : float, schedule or callable, optional
