@@ -157,7 +157,7 @@ def assert_every_change_is_found(path, load, step=1):
 
 @pytest.mark.parametrize("kind", ["model", "checkpoint"])
 def test_flipped_bits_and_cuts(kind, tmp_path):
-    assert_every_change_is_found(*saved(tmp_path, kind, 2), step=13)
+    assert_every_change_is_found(*saved(tmp_path, kind, 2), step=29)
 
 
 @pytest.mark.slow

@@ -86,7 +86,7 @@ def test_any_changed_byte_is_found(tmp_path, flip, reader):
     path = tmp_path / "net"
     fb.Network(2, [fb.Dense(2, "tanh")], seed=0).save(path)
     content = path.read_bytes()
-    for i in range(len(content)):
+    for i in range(flip % 3, len(content), 3):  # each flip has its own third of the bytes
         path.write_bytes(content[:i] + bytes([content[i] ^ flip]) + content[i + 1 :])
         with pytest.raises(errors.CorruptModelError, match=str(path)):
             fb.load(path)
