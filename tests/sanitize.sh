@@ -22,6 +22,7 @@ OF_THREADS=(tests/training/test_same_bits.py tests/training/test_claims.py tests
 
 copy_tree() {
     mkdir -p "$folder"
+    rm -rf "$folder/tests" # of a build that is used again: those that are no more would be run
     (cd "$root" && git ls-files -z --cached --others --exclude-standard |
         while IFS= read -r -d '' file; do
             if [[ -e $file || -L $file ]]; then printf '%s\0' "$file"; fi
