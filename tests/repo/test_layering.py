@@ -33,6 +33,7 @@ FLOORS = [
     tables.report
     tables.page tables.figures
     tables.importance tables.reliability
+    tables.portable
     tables.model
     tables.training
     sklearn
