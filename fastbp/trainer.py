@@ -16,7 +16,9 @@ from ._check import Weights
 from .callbacks import Callback
 from .datasets import split
 from .engine.contention import FITS
+from .engine.model import Model
 from .engine.rows import Rows
+from .engine.run import gradient_of_form
 from .engine.runtime import get_num_threads
 from .errors import ConfigError, CorruptModelError, brief
 from .formats import checkpoint, modelfile
@@ -24,7 +26,7 @@ from .history import History
 from .losses import Loss, LossFunction, mean, total_weight
 from .metrics import MetricFunction
 from .metrics import resolve as metrics_of
-from .network import Names, Network, network_of
+from .network import Gradients, Names, Network, network_of
 from .optimizers import LBFGS, SGD, LearningRate, Optimizer
 from .training.batches import MOST_ROWS, Batches, BatchFit, Checked
 from .training.divergence import diverged
@@ -513,6 +515,59 @@ class Trainer:
             network._names = names
             return mean(loss, run.weight)
 
+    def apply_gradients(self, gradients: Gradients | ArrayLike) -> None:
+        """Do one step by gradients of your own: of a critic, of several networks, of a server.
+
+        All but the gradient is as in `step`: the optimizer and its learning rate, penalties, clips
+        and `max_norm`, layers that are not `trainable` and factors of layers, and `n_steps`. After
+        ``_, gradients = network.gradients(x, y, loss)`` the weights have the bits that
+        ``step(x, y)`` gives them, without dropout; with `clip_norm` or `max_norm` the last digits
+        of the norms may differ for batches of more than 128 rows.
+
+        The loss is not known: in the record that `end_epoch` makes, such a step has no share in the
+        means, which are NaN if there was no other.
+
+        Parameters
+        ----------
+        gradients : list of (ndarray, ndarray), or array_like
+            One pair (dW, db) per entry of `Network.weighted_layers`, as `Network.gradients` and
+            `Network.gradients_from` return them; or one array [n_parameters] in the order of
+            `Network.parameters`. Those of layers that are not trained are not looked at further.
+
+        Raises
+        ------
+        InputError, ShapeError, DTypeError, ConfigError
+            The gradients, or the learning rate, cannot be used; nothing has changed.
+        DivergenceError
+            The weights or the optimizer's state would not be finite after the step; everything is
+            as it was before the call.
+        BusyError
+            Another call is training the network.
+        """
+        state = self._state
+        if isinstance(state.optimizer, LBFGS):
+            raise ConfigError(
+                "optimizer: got LBFGS in apply_gradients, wanted another optimizer: its steps need "
+                "the loss"
+            )
+        network = state.network
+        with network._claim():
+            gradient = self._gradient(gradients)
+            begin = perf_counter()
+            state.watch()
+            rates = state.optimizer.learning_rates(state.steps.n, 1, state.history.epochs)
+            run, good = self._runs.of_step(1, self._threads())
+            good.begin(False)
+            run.apply(gradient, rates)
+            rate = float(rates[0])
+            if not good.live_is_finite():
+                try:
+                    raise diverged(network, None, None, None, state.steps.n - 1, rate, True)
+                finally:
+                    self._runs.undo_step()
+            labels = state.open_epoch.labels
+            state.open_epoch.add((0.0, 0.0, 0.0), labels, rate, perf_counter() - begin)
+
     def end_epoch(
         self,
         validation_data: tuple[ArrayLike, ArrayLike] | None = None,
@@ -914,6 +969,34 @@ class Trainer:
         if class_weight is not None:
             weights = _check.row_weights(weights, class_weight, targets, whole)
         return (rows, targets, weights), names
+
+    def _gradient(self, gradients: Any) -> Model:
+        """Return checked gradients as the engine takes them."""
+        network = self.network
+        held = gradient_of_form(network._model)
+        views = [array for layer in network.weighted_layers for array in layer._views(held)]
+        if not isinstance(gradients, list | tuple) or not any(
+            isinstance(pair, list | tuple) for pair in gradients
+        ):
+            shape, begin = (network.n_parameters,), 0
+            flat = _check.parameter(gradients, shape, network.dtype, "gradients")
+            for view in views:
+                view[...] = flat[begin : begin + view.size].reshape(view.shape)
+                begin += view.size
+            return held
+        if len(gradients) != len(views) // 2 or not all(
+            isinstance(pair, list | tuple) and len(pair) == 2 for pair in gradients
+        ):
+            raise ConfigError(
+                f"gradients: got a {type(gradients).__name__} of {len(gradients)}, wanted a pair "
+                f"(dW, db) for each of the {len(views) // 2} network.weighted_layers, or an array "
+                "[n_parameters]"
+            )
+        arrays = [array for pair in gradients for array in pair]
+        for i, (view, array) in enumerate(zip(views, arrays, strict=True)):
+            name = f"gradients[{i // 2}][{i % 2}]"
+            view[...] = _check.parameter(array, view.shape, network.dtype, name)
+        return held
 
     def _apart(self, rows: _check.AnyRows, targets: NDArray[Any], weights: Weights) -> Checked:
         """Return them, or copies where they are views of the weights that are to be trained."""

@@ -21,6 +21,7 @@ class StepCount:
 
     def __init__(self, n: int = 0) -> None: ...
 
+def gradient_of_form(model: Model) -> Model: ...
 def gradients(
     model: Model,
     loss: str,
@@ -30,6 +31,7 @@ def gradients(
     inputs: bool,
     parameter: float = 0,
     weights: NDArray[np.float64] | None = None,
+    average: str = "weights",
 ) -> tuple[float, Model, NDArray[Any] | None] | None: ...
 
 class Run:
@@ -79,3 +81,4 @@ class Run:
     def steps(
         self, first: int, count: int, learning_rates: NDArray[np.float64]
     ) -> tuple[float, float, int]: ...
+    def apply(self, gradient: Model, learning_rates: NDArray[np.float64]) -> None: ...

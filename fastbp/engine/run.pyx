@@ -15,6 +15,7 @@ from numpy.random cimport bitgen_t
 from fastbp.engine.backward cimport update_of
 from fastbp.engine.costmodel cimport Forced, Partition, forced, partition
 from fastbp.engine.forward cimport DENSE, Dropout, Node, is_chain, lowest_trained
+from fastbp.engine.given cimport apply_given
 from fastbp.engine.guard cimport state_is_small
 from fastbp.engine.limits cimport note_penalty
 from fastbp.engine.model cimport Model, targets_of, weights_or_null
@@ -79,7 +80,7 @@ cdef class Run:
     parameter : float
         The loss's parameter (`loss_delta` in fbp.h); the label smoothing of cross-entropy.
     average : str
-        What the weighted sum of a step's gradients is divided by: the sum of the "weights", or the number of "rows".
+        What the weighted sum of a step's gradients is divided by: the sum of the "weights", or the number of "rows"; "sum": nothing.
     **hyperparameters
         The others: fields of fbp_update, clip_norm and max_norm (0: none).
     count : StepCount or None
@@ -138,7 +139,8 @@ cdef class Run:
         p.to_logits = fbp_loss_from_logits(p.loss, p.nodes[p.n_nodes - 1].activation.code)
         p.clip_norm, p.max_norm = hyperparameters.pop("clip_norm", 0), hyperparameters.pop("max_norm", 0)
         p.l2_weight = hyperparameters.pop("l2_weight", 0)
-        p.by_rows = hyperparameters.pop("average", "weights") == "rows"
+        average = hyperparameters.pop("average", "weights")
+        p.by_rows, p.sums = average == "rows", average == "sum"
         p.update = update_of(rule, {"momentum": momentum, "l2": l2, **hyperparameters})
         p.hold = update_of("gradient", {"clip_value": p.update.clip_value})
         self.make_state()
@@ -343,6 +345,29 @@ cdef class Run:
                                    (p.barrier.asleep + p.waited) * 1e-9 if team > 1 else 0)
         return p.loss_sum, p.correct_sum, done
 
+    def apply(self, Model gradient, cnp.ndarray learning_rates):
+        """Do a step by a gradient that comes from outside: update, limits and count are those of `steps`, with the rate [1].
+
+        `snapshot`, unless it is None, takes parameters and state from before.
+        """
+        cdef Plan *p = &self.plan
+        take(&self.running)
+        try:
+            take(&self.updated.busy)
+            try:
+                p.kernels, p.arena, p.updated = self.model.kernels(), self.model.memory.data, self.updated.memory.data
+                p.snapshot = NULL if self.snapshot is None else <char *>cnp.PyArray_DATA(<cnp.ndarray>self.snapshot)
+                p.bytes, p.age, self.small_state, p.proved = self.model.memory.bytes, self.age + self.steps_done, -1, 0
+                p.learning_rates = <const double *>cnp.PyArray_DATA(learning_rates)
+                apply_given(p, gradient.memory.data)
+                fbp_put_word(&self.steps_done, self.steps_done + 1)
+                self.step += 1
+                fbp_put_word(&self.count.count, self.count.count + 1)
+            finally:
+                fbp_put_word(&self.updated.busy, 0)
+        finally:
+            fbp_put_word(&self.running, 0)
+
     cdef int begin(self, Py_ssize_t first, Py_ssize_t count, cnp.ndarray learning_rates, int team, Forced force) except -1:
         """Set the fields of the plan that belong to one call of `steps`."""
         cdef Plan *p = &self.plan
@@ -413,18 +438,26 @@ cdef int take(int64_t *word) except -1:
     return 0
 
 
-def gradients(Model model, loss, x, cnp.ndarray y, long long n_threads, bint inputs, double parameter=0,
-              weights=None):
-    """(mean loss, a Model that holds the gradients, dX [n, n_inputs] or None) of the mean loss over all rows, weighted by `weights`.
-
-    None if a label is out of range: y was written to after it was checked.
-    """
-    cdef Py_ssize_t n = len(x), l
+def gradient_of_form(Model model):
+    """A Model of the same parameters, all zero, that is to hold a gradient."""
+    cdef Py_ssize_t l
     cdef list units = []
     for l in range(model.n_nodes):  # see `make_workspace` for list comprehensions
         units.append(model.nodes[l].n_out)
-    gradient = Model(model.n_inputs, units, ["linear"] * model.n_nodes, model.dtype, wiring=model.wiring)
-    cdef Run run = Run(model, loss, "gradient", 0, 0, n, n_threads, gradient, parameter)
+    return Model(model.n_inputs, units, ["linear"] * model.n_nodes, model.dtype, wiring=model.wiring)
+
+
+def gradients(Model model, loss, x, cnp.ndarray y, long long n_threads, bint inputs, double parameter=0,
+              weights=None, average="weights"):
+    """(mean loss, a Model that holds the gradients, dX [n, n_inputs] or None) of the mean loss over all rows, weighted by `weights`.
+
+    `average` is as for `Run`; with the loss "custom" and "sum", y is dL/dy and L any function of the outputs.
+
+    None if a label is out of range: y was written to after it was checked.
+    """
+    gradient = gradient_of_form(model)
+    cdef Py_ssize_t n = len(x)
+    cdef Run run = Run(model, loss, "gradient", 0, 0, n, n_threads, gradient, parameter, average=average)
     run.wants_inputs = inputs
     run.bind(x, y, weights)
     total, _, done = run.steps(0, 1, np.zeros(1))

@@ -394,6 +394,12 @@ def calls() -> dict[str, Specification]:
         "Network.gradients": method(
             net, "gradients", x=x, y=y, loss=loss(), inputs=flag(True), sample_weight=sample_weight
         ),
+        "Network.gradients_from": method(
+            net, "gradients_from", x=x, dL_dy=Given("parameter", OUTPUTS), inputs=flag(True)
+        ),
+        "Network.jacobian": method(net, "jacobian", x=x),
+        "Network.vjp": method(net, "vjp", x=x, v=Given("parameter", OUTPUTS)),
+        "Network.jvp": method(net, "jvp", x=x, u=Given("parameter", X)),
         "Network.trace": method(net, "trace", x=one["x"], y=one["y"], loss=loss()),
         "Network.copy": method(net, "copy", dtype=option("dtype", "float32", optional=True)),
         "Network.fold": method(scaled_net, "fold"),
@@ -454,6 +460,9 @@ def calls() -> dict[str, Specification]:
             validation_data=option("object", (X, Y), optional=True, named="validation"),
         ),
         "Trainer.step": method(trained, "step", **EXAMPLES),
+        "Trainer.apply_gradients": method(
+            trained, "apply_gradients", gradients=Given("parameter", net().parameters / 2)
+        ),
         "Trainer.evaluate": method(trained, "evaluate", **EXAMPLES),
         "Trainer.end_epoch": method(
             trained,

@@ -81,9 +81,9 @@ FLOORS = [
     _objects _sparse
     engine.builder engine.config
     engine.run engine.probe
-    engine.workspace engine.team
+    engine.workspace engine.team engine.derivative
     engine.costmodel engine.stream
-    engine.split engine.wide
+    engine.split engine.wide engine.given
     engine.limits engine.signals engine.guard
     engine.plan engine.kernels
     engine.model engine.backward
