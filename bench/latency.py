@@ -51,7 +51,7 @@ OPERATIONS = ("predict", "gradients", "step")
 # Of the overhead in microseconds, at the first shape.
 LIMITS = {"predict": 1.0, "gradients": 4.0, "step": 3.0}
 LOT, ROWS = 500, 64
-KERNEL_CALLS = 2000
+KERNEL_CALLS = 100
 ALLOWED = 1e-4  # of the largest gradient
 
 # What does one call of an operation on a row.
