@@ -81,4 +81,12 @@ class Run:
     def steps(
         self, first: int, count: int, learning_rates: NDArray[np.float64]
     ) -> tuple[float, float, int]: ...
-    def apply(self, gradient: Model, learning_rates: NDArray[np.float64]) -> None: ...
+    def part_of(self, whole: int, weight: float, first_row: int, begin: int, end: int) -> None: ...
+    def apply(
+        self,
+        gradient: Model,
+        learning_rates: NDArray[np.float64],
+        snapshot: bool = True,
+        batch: int = 1,
+        scale: float = 1,
+    ) -> None: ...

@@ -72,6 +72,9 @@ cdef class Run:
     model : Model
     loss, rule : str
         Names of the loss and of the update rule.
+    updated : Model or None
+        What the update writes in the place of the model: a gradient, by the rule "gradient"; or with `adds` the sum of the gradients
+        of the parts of a step, by "sgd" with the learning rate -1.
     momentum, l2 : float
     batch_size : int
         Rows of a step.
@@ -103,7 +106,7 @@ cdef class Run:
     cdef bytearray table
     cdef Node *nodes                # as they are when the run is made: the model's groups may change later
     cdef int n_threads
-    cdef Py_ssize_t batch_size
+    cdef Py_ssize_t batch_size, row_begin
     cdef int64_t running            # the process in which a call uses this run; 0: none
     cdef int64_t steps_done
     cdef object x, y, weights, weight_sums, stand_ins, contention
@@ -132,7 +135,8 @@ cdef class Run:
         self.interrupts, self.count = Interrupts(), count or StepCount()
         self.small_state = -1
         p.interrupts = <void *>self.interrupts
-        p.drops = updated is None and model.drops()
+        p.adds = hyperparameters.pop("adds", False)
+        p.drops = (updated is None or p.adds) and model.drops()
         self.copy_nodes()
         p.kernels, p.nodes, p.n_nodes = model.kernels(), self.nodes, model.n_nodes
         p.loss, p.parameter = <fbp_loss>code_of(LOSSES, loss, "loss"), parameter
@@ -146,14 +150,15 @@ cdef class Run:
         self.make_state()
 
     cdef int copy_nodes(self) except -1:
-        """Copy the model's nodes. Gradients that are not for an update are those of all parameters."""
+        """Copy the model's nodes. Gradients that are not for an update of them are those of all parameters."""
         cdef Py_ssize_t l
         self.table = bytearray(self.model.n_nodes * sizeof(Node))
         self.nodes = <Node *><char *>self.table
         memcpy(self.nodes, self.model.nodes, self.model.n_nodes * sizeof(Node))
         for l in range(self.model.n_nodes):
             if self.updated is not self.model:
-                self.nodes[l].frozen, self.nodes[l].rate_factor, self.nodes[l].decay_factor = False, 1, 1
+                self.nodes[l].frozen = self.nodes[l].frozen and self.plan.adds
+                self.nodes[l].rate_factor = self.nodes[l].decay_factor = 1
             if self.nodes[l].rate_factor != 1 or self.nodes[l].decay_factor != 1:
                 self.plan.grouped = True
         return 0
@@ -345,10 +350,11 @@ cdef class Run:
                                    (p.barrier.asleep + p.waited) * 1e-9 if team > 1 else 0)
         return p.loss_sum, p.correct_sum, done
 
-    def apply(self, Model gradient, cnp.ndarray learning_rates):
+    def apply(self, Model gradient, cnp.ndarray learning_rates, bint snapshot=True, Py_ssize_t batch=1, double scale=1):
         """Do a step by a gradient that comes from outside: update, limits and count are those of `steps`, with the rate [1].
 
-        `snapshot`, unless it is None, takes parameters and state from before.
+        With `snapshot`, the attribute of that name takes parameters and state from before. The gradient is that of `batch` rows,
+        and is multiplied by `scale`.
         """
         cdef Plan *p = &self.plan
         take(&self.running)
@@ -356,10 +362,10 @@ cdef class Run:
             take(&self.updated.busy)
             try:
                 p.kernels, p.arena, p.updated = self.model.kernels(), self.model.memory.data, self.updated.memory.data
-                p.snapshot = NULL if self.snapshot is None else <char *>cnp.PyArray_DATA(<cnp.ndarray>self.snapshot)
+                p.snapshot = NULL if self.snapshot is None or not snapshot else <char *>cnp.PyArray_DATA(<cnp.ndarray>self.snapshot)
                 p.bytes, p.age, self.small_state, p.proved = self.model.memory.bytes, self.age + self.steps_done, -1, 0
                 p.learning_rates = <const double *>cnp.PyArray_DATA(learning_rates)
-                apply_given(p, gradient.memory.data)
+                apply_given(p, gradient.memory.data, batch, scale)
                 fbp_put_word(&self.steps_done, self.steps_done + 1)
                 self.step += 1
                 fbp_put_word(&self.count.count, self.count.count + 1)
@@ -367,6 +373,14 @@ cdef class Run:
                 fbp_put_word(&self.updated.busy, 0)
         finally:
             fbp_put_word(&self.running, 0)
+
+    def part_of(self, Py_ssize_t whole, double weight, Py_ssize_t first_row, Py_ssize_t begin, Py_ssize_t end):
+        """Let the next steps be parts of one of `whole` rows, 0 if that is not known, with this weight, from one of its rows on.
+
+        Steps are counted in the rows order[begin:end].
+        """
+        self.plan.whole, self.plan.whole_weight, self.plan.first_row = whole, weight, first_row
+        self.row_begin, self.plan.n = begin, end - begin
 
     cdef int begin(self, Py_ssize_t first, Py_ssize_t count, cnp.ndarray learning_rates, int team, Forced force) except -1:
         """Set the fields of the plan that belong to one call of `steps`."""
@@ -378,11 +392,11 @@ cdef class Run:
         if self.guards and self.small_state < 0:
             self.small_state = state_is_small(p)
         p.guards, p.proved = self.guards and self.small_state > 0, 0
-        p.order = <const int64_t *>cnp.PyArray_DATA(self.rows_in_order)
+        p.order = <const int64_t *>cnp.PyArray_DATA(self.rows_in_order) + self.row_begin
         p.learning_rates = <const double *>cnp.PyArray_DATA(learning_rates)
         p.first_step, p.n_steps, p.failed, p.fault, p.interrupted = first, count, -1, 0, 0
         p.age = self.age + self.steps_done
-        if first == 0:
+        if first == 0 and self.row_begin == 0:
             p.loss_sum = p.correct_sum = p.weight_sum = 0
             p.loss_by_rows = p.penalty_by_rows = p.row_sum = 0
         p.step_loss = 0

@@ -22,7 +22,7 @@ from ..engine.costmodel import region_steps
 from ..errors import ConfigError, DivergenceError, LabelError
 from ..history import History
 from ..losses import Loss
-from .custom import AnyRun
+from .accumulated import AnySteps
 from .divergence import diverged
 from .state import LastGood, TrainingState
 
@@ -343,7 +343,7 @@ class Epochs:
         self,
         state: TrainingState,
         loss: Loss,
-        run: AnyRun,
+        run: AnySteps,
         measure: Callable[[], dict[str, float]],
         callbacks: Callbacks,
     ) -> None:
@@ -376,6 +376,9 @@ class Epochs:
             if state.steps.n == first:  # the weights are to be those before the call
                 callbacks.call("_call_off", history)
             raise
+        finally:
+            if state.steps.n != first:  # gradients that `step` has accumulated are of old weights
+                state.open_step.clear()
         callbacks.end(state)
 
     def _epoch(self, bar: NoBar) -> tuple[bool, str | None]:
@@ -462,7 +465,7 @@ class Fit(Epochs):
         self,
         state: TrainingState,
         loss: Loss,
-        run: AnyRun,
+        run: AnySteps,
         x: AnyRows,
         y: NDArray[Any],
         weights: NDArray[np.float64] | None,

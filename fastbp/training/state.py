@@ -15,7 +15,7 @@ from ..history import History
 from ..layers import Weighted
 from ..network import Network, _rebuilt
 from ..optimizers import Optimizer
-from .custom import AnyRun
+from .accumulated import AnySteps, OpenStep
 
 __all__ = ["LastGood", "Moment", "OptimizerMemory", "TrainingState", "parameters_of"]
 
@@ -175,12 +175,17 @@ class OpenEpoch:
         self.labels = False
 
     def add(
-        self, sums: tuple[float, float, float], labels: bool, rate: float, seconds: float
+        self,
+        sums: tuple[float, float, float],
+        labels: bool,
+        rate: float,
+        seconds: float,
+        steps: int = 1,
     ) -> None:
-        """Count a step with its `sums`."""
+        """Count a step, or a part of one that is not done yet, with its `sums`."""
         loss, correct, weight = self.sums
         self.sums = loss + sums[0], correct + sums[1], weight + sums[2]
-        self.steps, self.labels = self.steps + 1, labels
+        self.steps, self.labels = self.steps + steps, labels
         self.rate, self.seconds = rate, self.seconds + seconds
 
 
@@ -265,6 +270,8 @@ class TrainingState:
     in_loop : bool
         Whether that is of a loop of `step`, for the next `end_epoch` after a copy.
     open_epoch : OpenEpoch
+    open_step : OpenStep
+        Of calls of `step` that accumulate gradients.
     n_watched : int
         Epochs that the schedule has been shown.
     moment : Moment
@@ -286,6 +293,7 @@ class TrainingState:
         self.unfinished: dict[str, dict[str, Any]] = {}
         self.in_loop = False
         self.open_epoch, self.n_watched, self.moment = OpenEpoch(), 0, Moment()
+        self.open_step = OpenStep()
         self.region = 1
 
     def record(self, epoch: dict[str, float]) -> None:
@@ -353,6 +361,10 @@ class TrainingState:
             "n_watched": self.n_watched,
             "open_epoch": vars(self.open_epoch),
         }
+        step = self.open_step
+        if step.parts and step.gradient is not None:
+            tensors |= _named(self.network, step.gradient, "accumulated.")
+            described["open_step"] = [step.parts, step.rows, step.weight]
         return described, tensors
 
     def unpack(self, described: dict[str, Any], tensors: Tensors) -> None:
@@ -367,6 +379,13 @@ class TrainingState:
         memory, begins, missed = described["memory"]
         parts = [_flat(self.network, tensors, f"optimizer.{n}.") for n in MEMORY_PARTS[memory]]
         values = np.concatenate(parts) if parts else np.empty(0, self.network.dtype)
+        if "open_step" in described:
+            self.open_step.gradient = _flat(self.network, tensors, "accumulated.")
+            parts, rows, weight = described["open_step"]
+            if not (0 < parts <= rows < 2**62 and 0 <= weight < np.inf):
+                raise ValueError("the batches of the open step are out of their range")
+            step = self.open_step
+            step.parts, step.rows, step.weight = int(parts), int(rows), float(weight)
         names, epochs, stopped = described["history"]
         columns = {name: _column(tensors.pop(f"history.{name}"), epochs) for name in names}
         unfinished = {}
@@ -469,7 +488,7 @@ class LastGood:
     before, and a step whose loss is not finite changes nothing.
     """
 
-    def __init__(self, training: TrainingState, run: AnyRun) -> None:
+    def __init__(self, training: TrainingState, run: AnySteps) -> None:
         self._training = training
         arena, state = self._live = (training.network._model.arena, run.state)
         self._snapshot = run.snapshot = np.zeros(arena.size + state.size, arena.dtype)

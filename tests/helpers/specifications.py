@@ -439,6 +439,7 @@ def calls() -> dict[str, Specification]:
             loss=loss(),
             optimizer=option("object", fb.SGD(0.5), optional=True),
             batch_size=option("count", 2, optional=True),
+            accumulate=option("count", 2),
             l2=option("number", 0.5),
             shuffle=flag(),
             seed=option("seed", 2),

@@ -48,6 +48,7 @@ FLOORS = [
     training.batches training.lbfgs
     training.fit training.runs training training.objective
     training.state training.divergence
+    training.accumulated
     training.custom
     history plot
     network preprocess
