@@ -434,7 +434,7 @@ class Trainer:
             progress = _check.flag(progress, "progress")
             rows, weights = (None, None) if isinstance(given, Batches) else given[1:]
             moment = self._moment(rows, weights, validation_data is not None, called)
-            with self._named(names), moment:
+            with self._named(names), moment, self._averaged():
                 called.call("on_fit_begin", x, y, validation_data)
                 fit = self._fit(given, measure, called)
                 with progress_bar(progress, epochs, fit.steps) as bar:
@@ -527,7 +527,7 @@ class Trainer:
             run.bind(examples, y, weights)
             # The first step of an epoch takes a snapshot: it may be the only one.
             run.guards = state.open_epoch.steps > 0
-            if run.done < 2:  # later steps begin alike
+            if run.done < 2 or state.averagings:  # later steps begin alike
                 good.begin(False)
             loss, correct, done = run.steps(0, 1, rates)
             if not done and run.fault == "label":
@@ -975,6 +975,15 @@ class Trainer:
         finally:
             if self.n_steps == n_steps:
                 network._names = before
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Let those averages follow the steps of a call of `fit` that are given to it."""
+        self._state.averagings = {}
+        try:
+            yield
+        finally:
+            self._state.averagings = {}
 
     def _fit(
         self,

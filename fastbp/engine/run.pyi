@@ -3,6 +3,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .averaging import Averaging
 from .model import Model
 from .rows import Rows
 
@@ -45,6 +46,7 @@ class Run:
     guards: bool
     reuse_workspace: Any
     stop_request: Any
+    averagings: tuple[Averaging, ...]
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 from numpy.random cimport bitgen_t
 
+from fastbp.engine.averaging cimport Averaging
 from fastbp.engine.backward cimport update_of
 from fastbp.engine.costmodel cimport Forced, Partition, forced, partition
 from fastbp.engine.forward cimport DENSE, Dropout, Node, is_chain, lowest_trained
@@ -94,7 +95,7 @@ cdef class Run:
     once its first loss is known to be finite; with `guards` only if the first update is not `proved` to leave all finite. Dropout
     is drawn from `seed` and `step`, the number of the next step in the whole training. `weight` is the sum of the weights of the
     epoch's rows so far, without weights their number. `done` counts the steps, also those of a call that an interrupt ends before
-    it can return. `fault` is the reason why
+    it can return. `averagings` are Averaging objects that follow the parameters. `fault` is the reason why
     a call did fewer steps than asked: "loss", "label" or "". `reuse_workspace` is None or the workspace of an earlier run, whose
     memory is used again if it has the right size. `stop_request` is None or an object whose `reason` is None until the run is to
     stop: long steps look at it.
@@ -117,6 +118,7 @@ cdef class Run:
     cdef bint wants_inputs          # whether the gathered rows are read once more, so that they must be dense
     cdef bint shuffled              # whether `rows_in_order` is not 0 .. n-1 any more
     cdef readonly object state, order
+    cdef public tuple averagings    # Averaging objects that follow the parameters, step by step
     cdef public object snapshot
     cdef public bint guards
     cdef int small_state            # whether the optimizer state is within the bounds of engine/guard.pyx; -1: not known
@@ -133,7 +135,7 @@ cdef class Run:
         self.n_threads = bounded_threads(n_threads)
         self.contention = ContentionMonitor()
         self.interrupts, self.count = Interrupts(), count or StepCount()
-        self.small_state = -1
+        self.small_state, self.averagings = -1, ()
         p.interrupts = <void *>self.interrupts
         p.adds = hyperparameters.pop("adds", False)
         p.drops = (updated is None or p.adds) and model.drops()
@@ -314,11 +316,28 @@ cdef class Run:
         try:
             take(&self.updated.busy)
             try:
-                return self.do_steps(first, count, learning_rates)
+                return self.follow_steps(first, count, learning_rates) if self.averagings else self.do_steps(first, count, learning_rates)
             finally:
                 fbp_put_word(&self.updated.busy, 0)
         finally:
             fbp_put_word(&self.running, 0)
+
+    cdef tuple follow_steps(self, Py_ssize_t first, Py_ssize_t count, cnp.ndarray learning_rates):
+        """The same, with the averages brought up to date after each step: a result does not depend on how steps are split into calls."""
+        cdef Py_ssize_t i
+        for i in range(count):
+            loss, correct, done = self.do_steps(first + i, 1, learning_rates[i:i + 1])
+            if not done:
+                return loss, correct, i
+            self.follow()
+        return loss, correct, count
+
+    cdef int follow(self) except -1:
+        """Bring the averages up to date."""
+        cdef Averaging averaging
+        for averaging in self.averagings:
+            averaging.follow(self.model, self.count.count)
+        return 0
 
     cdef tuple do_steps(self, Py_ssize_t first, Py_ssize_t count, cnp.ndarray learning_rates):
         cdef Plan *p = &self.plan
@@ -369,6 +388,7 @@ cdef class Run:
                 fbp_put_word(&self.steps_done, self.steps_done + 1)
                 self.step += 1
                 fbp_put_word(&self.count.count, self.count.count + 1)
+                self.follow()
             finally:
                 fbp_put_word(&self.updated.busy, 0)
         finally:

@@ -110,7 +110,7 @@ class Callbacks:
     Attributes
     ----------
     own : bool
-        Whether any of them is not one of fastbp, so that it may record columns of its own.
+        Whether any of them may record columns of its own, as those may that are not of fastbp.
     stop_request : StopRequest
     """
 
@@ -125,8 +125,11 @@ class Callbacks:
             callback if any(hasattr(callback, hook) for hook in HOOKS) else _Function(callback)
             for callback in (*callbacks, self.stop_request)
         ]
-        modules = [type(callback).__module__.split(".")[0] for callback in callbacks]
-        self.own = any(module != __name__.split(".")[0] for module in modules)
+        package = __name__.split(".")[0]
+        self.own = any(
+            type(callback).__module__.split(".")[0] != package or hasattr(callback, "_records")
+            for callback in callbacks
+        )
 
     def call(self, name: str, *arguments: Any) -> str | None:
         """Call the method `name` of all that have it; return the first reason to stop, if any."""

@@ -90,6 +90,7 @@ class Runs:
             )
         run.seed, run.step = state.dropout_seed, state.steps.n
         state.memory.attach(run, optimizer, state.steps.n, state.network.weighted_layers)
+        run.averagings = tuple(state.averagings.values())
         run.reuse_workspace, self._reuse_workspace = self._reuse_workspace, None
         part = rows if open_step else batch if isinstance(loss, CustomLoss) else PART_ROWS
         if self.accumulate > 1 and part is not None and (open_step or rows > part):
@@ -151,8 +152,9 @@ class Runs:
         optimizer, last = self._state.optimizer, self._of_step
         penalties, revision = self._objective.hyperparameters, self._state.network._model.revision
         minimised = penalties, self._objective.average, self._objective.l2_weight
-        optimizer_of = optimizer.rule, optimizer.hyperparameters
-        options = *optimizer_of, minimised, n_threads, revision, self.accumulate
+        rule, averagings = optimizer.rule, tuple(self._state.averagings.values())
+        made_for = optimizer.hyperparameters, minimised, self.accumulate, averagings
+        options = rule, made_for, n_threads, revision
         if last is None or options != last[2] or rows > last[3]:
             run = self.new(rows, n_threads, None, self._state.open_step)
             last = (run, LastGood(self._state, run), options, rows)

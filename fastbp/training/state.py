@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.arrays import all_finite
+from ..engine.averaging import Averaging
 from ..engine.run import Run, StepCount
 from ..formats.modelfile import Tensors
 from ..history import History
@@ -69,12 +70,15 @@ class _Start(NamedTuple):
         What a schedule has learnt.
     remembered : Remembered
         What the optimizer remembers: the live arrays, or those of before the run's first step.
+    averages : list of (Averaging, ndarray)
+        Copies of what follows the parameters.
     """
 
     steps: int
     random: Any
     progress: dict[str, Any]
     remembered: Remembered
+    averages: list[tuple[Averaging, NDArray[Any]]]
 
 
 class OptimizerMemory:
@@ -274,6 +278,9 @@ class TrainingState:
         Of calls of `step` that accumulate gradients.
     n_watched : int
         Epochs that the schedule has been shown.
+    averagings : dict of str to Averaging
+        What follows the parameters, by the beginning of the columns that are measured with it; not
+        part of a pickle or a file.
     moment : Moment
         Not part of a pickle or a file.
     region : int
@@ -294,6 +301,7 @@ class TrainingState:
         self.in_loop = False
         self.open_epoch, self.n_watched, self.moment = OpenEpoch(), 0, Moment()
         self.open_step = OpenStep()
+        self.averagings: dict[str, Averaging] = {}
         self.region = 1
 
     def record(self, epoch: dict[str, float]) -> None:
@@ -328,6 +336,10 @@ class TrainingState:
         They are those at its end; but if it was a single step, and the column was measured in
         that, those from before the step. A view: copy it.
         """
+        for begin, averaging in self.averagings.items():
+            if column.startswith(begin):
+                averaged: NDArray[Any] = averaging.model.arena
+                return averaged
         moment = self.moment
         if moment.before_step is not None and column in moment.measured:
             return moment.before_step
@@ -426,7 +438,12 @@ class TrainingState:
     def __getstate__(self) -> dict[str, Any]:
         """Return what a pickle holds."""
         begun = Unchanged(self.network)
-        return vars(self) | {"steps": self.steps.n, "moment": Moment(), "unchanged": begun}
+        return vars(self) | {
+            "steps": self.steps.n,
+            "moment": Moment(),
+            "averagings": {},
+            "unchanged": begun,
+        }
 
     def __setstate__(self, values: dict[str, Any]) -> None:
         """Take what a pickle holds."""
@@ -499,8 +516,9 @@ class LastGood:
         """Note that an epoch begins, one that draws from the random generator if it `shuffles`."""
         training = self._training
         random = training.generator.state if shuffles else None
+        averages = [(one, one.model.arena.copy()) for one in training.averagings.values()]
         self._start = _Start(
-            training.steps.n, random, training.optimizer.progress, training.memory.last
+            training.steps.n, random, training.optimizer.progress, training.memory.last, averages
         )
 
     @property
@@ -551,5 +569,7 @@ class LastGood:
         training = self._training
         training.steps.n, training.optimizer.progress = start.steps, start.progress
         training.memory.last = start.remembered
+        for averaging, values in start.averages:
+            averaging.model.arena[...] = values
         if start.random is not None:
             training.generator.state = start.random

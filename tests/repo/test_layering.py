@@ -83,7 +83,7 @@ FLOORS = [
     engine.run engine.probe
     engine.workspace engine.team engine.derivative
     engine.costmodel engine.stream
-    engine.split engine.wide engine.given
+    engine.split engine.wide engine.given engine.averaging
     engine.limits engine.signals engine.guard
     engine.plan engine.kernels
     engine.model engine.backward
