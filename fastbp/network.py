@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from . import _check, _frames, _labels
 from ._affine import Affine, MappedRows, attached, first_layer_inputs, fold, folding_error
 from ._check import Weights
+from ._parameters import FlatParameters
 from .engine.averaging import lerp
 from .engine.derivative import jacobian, jvp, vjp
 from .engine.model import Claim
@@ -180,6 +181,11 @@ class Network:
     def _arrays(self) -> list[NDArray[Any]]:
         """Return views of all weights and biases, in the order of `parameters`."""
         return [array for layer in self.weighted_layers for array in (layer.weight, layer.bias)]
+
+    @property
+    def flat_parameters(self) -> FlatParameters:
+        """Views of all weights and biases in the engine's memory, with their names and offsets."""
+        return FlatParameters(self._model, self.weighted_layers)
 
     def lerp(self, other: Network, tau: float) -> None:
         """Move all parameters towards those of another network: ``(1 - tau) * own + tau * other``.

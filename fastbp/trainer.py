@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _check, _frames, _labels
 from ._check import Weights
+from ._parameters import pairs_of
 from .callbacks import Callback
 from .datasets import split
 from .engine.contention import FITS
@@ -1057,26 +1058,16 @@ class Trainer:
         network = self.network
         held = gradient_of_form(network._model)
         views = [array for layer in network.weighted_layers for array in layer._views(held)]
-        if not isinstance(gradients, list | tuple) or not any(
-            isinstance(pair, list | tuple) for pair in gradients
-        ):
+        nested = isinstance(gradients, list | tuple)
+        if not (nested and any(isinstance(pair, list | tuple) for pair in gradients)):
             shape, begin = (network.n_parameters,), 0
             flat = _check.parameter(gradients, shape, network.dtype, "gradients")
             for view in views:
                 view[...] = flat[begin : begin + view.size].reshape(view.shape)
                 begin += view.size
             return held
-        if len(gradients) != len(views) // 2 or not all(
-            isinstance(pair, list | tuple) and len(pair) == 2 for pair in gradients
-        ):
-            raise ConfigError(
-                f"gradients: got a {type(gradients).__name__} of {len(gradients)}, wanted a pair "
-                f"(dW, db) for each of the {len(views) // 2} network.weighted_layers, or an array "
-                "[n_parameters]"
-            )
-        arrays = [array for pair in gradients for array in pair]
-        for i, (view, array) in enumerate(zip(views, arrays, strict=True)):
-            name = f"gradients[{i // 2}][{i % 2}]"
+        arrays = pairs_of(gradients, network.weighted_layers)
+        for view, (name, array) in zip(views, arrays, strict=True):
             view[...] = _check.parameter(array, view.shape, network.dtype, name)
         return held
 

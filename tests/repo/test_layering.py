@@ -54,7 +54,7 @@ FLOORS = [
     network preprocess
     formats.onnx formats.torch formats.sklearn
     formats.chain
-    trace _affine formats
+    trace _affine _parameters formats
     gates
     layers
     losses testing activations initializers
