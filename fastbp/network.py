@@ -17,6 +17,8 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from . import _check, _frames, _labels
 from ._affine import Affine, MappedRows, attached, first_layer_inputs, fold, folding_error
 from ._check import Weights
+from ._parameters import FlatParameters
+from .engine.averaging import lerp
 from .engine.derivative import jacobian, jvp, vjp
 from .engine.model import Claim
 from .engine.rows import Rows
@@ -180,6 +182,11 @@ class Network:
         """Return views of all weights and biases, in the order of `parameters`."""
         return [array for layer in self.weighted_layers for array in (layer.weight, layer.bias)]
 
+    @property
+    def flat_parameters(self) -> FlatParameters:
+        """Views of all weights and biases in the engine's memory, with their names and offsets."""
+        return FlatParameters(self._model, self.weighted_layers)
+
     def lerp(self, other: Network, tau: float) -> None:
         """Move all parameters towards those of another network: ``(1 - tau) * own + tau * other``.
 
@@ -207,10 +214,8 @@ class Network:
         tau = _check.number(tau, "tau")
         if tau > 1:
             raise ConfigError(f"tau: got {brief(tau)}, wanted a number in [0, 1]")
-        arena = self._model.arena
         with self._model.quiet(writes=True), other._model.quiet():
-            # In one go: an interrupt finds all moved or none.
-            arena[...] = (1 - tau) * arena + tau * other._model.arena
+            lerp(self._model, other._model, tau)
 
     def _form(self) -> tuple[Any, ...]:
         """Return what two networks must have in common for `lerp`."""

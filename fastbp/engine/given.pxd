@@ -2,4 +2,4 @@
 
 from fastbp.engine.plan cimport Plan
 
-cdef int apply_given(Plan *plan, const char *gradient) except -1
+cdef int apply_given(Plan *plan, const char *gradient, Py_ssize_t batch, double scale) except -1

@@ -1,7 +1,7 @@
 """A step by a gradient that comes from outside: the update and the limits of a step, without the passes that give a gradient.
 
 A gradient is laid out as the parameters, where a node's bias and weight follow each other as the rows of a block do. So its blocks,
-of whole rows, are used in place. Their sums of squares are those of a step of a small batch (see engine/limits.pyx).
+of whole rows, are used in place. Their sums of squares are those of a step of as many rows (see engine/limits.pyx).
 """
 
 from libc.stdint cimport uint64_t
@@ -10,16 +10,17 @@ from fastbp.engine.backward cimport Block, Place, apply_block
 from fastbp.engine.forward cimport DENSE, Node
 from fastbp.engine.limits cimport hold_gradient, limit_weights, note_weights, scale_of_gradient, squares_before
 from fastbp.engine.plan cimport begin_update, snapshot_bytes, update_of_node
-from fastbp.engine.runtime cimport (Memory, fbp_state_at, fbp_update, fbp_update_block_rows, flush_denormals, restore_denormals)
+from fastbp.engine.runtime cimport (FBP_GRADIENT, Memory, fbp_state, fbp_state_at, fbp_update, fbp_update_block_rows, fbp_update_of,
+                                    flush_denormals, restore_denormals)
 
 
-cdef int apply_given(Plan *plan, const char *gradient) except -1:
-    """Update the trained nodes of a plan by a gradient; the learning rate and the age are set."""
+cdef int apply_given(Plan *plan, const char *gradient, Py_ssize_t batch, double scale) except -1:
+    """Update the trained nodes of a plan by `scale` times a gradient of `batch` rows; the learning rate and the age are set."""
     cdef Plan p = plan[0]
     cdef Py_ssize_t n, n_squares
-    cdef Memory blocks, places, squares, held
+    cdef Memory blocks, places, squares, held, scaled = Memory(p.bytes if scale != 1 else 0)
     cdef uint64_t mode
-    p.batch, p.l2_weight, p.penalty_squares, p.n_blocks = 1, 0, NULL, 0
+    p.batch, p.l2_weight, p.penalty_squares, p.n_blocks = batch, 0, NULL, 0
     n, n_squares = fill_blocks(&p, NULL, NULL), squares_before(&p, p.n_nodes)
     blocks, places = Memory(n * sizeof(Block)), Memory(n * sizeof(Place))
     squares = Memory(n_squares * sizeof(double) if p.clip_norm > 0 or p.max_norm > 0 else 0)
@@ -29,9 +30,21 @@ cdef int apply_given(Plan *plan, const char *gradient) except -1:
     p.n_blocks = fill_blocks(&p, <Block *>blocks.data, <Place *>places.data)
     with nogil:
         mode = flush_denormals()
+        if scale != 1:
+            scale_numbers(&p, scaled.data, gradient, scale)
+            gradient = scaled.data
         update(&p, gradient)
         restore_denormals(mode)
     return 0
+
+
+cdef void scale_numbers(const Plan *p, char *out, const char *gradient, double scale) noexcept nogil:
+    cdef fbp_update scaling = fbp_update_of(FBP_GRADIENT)
+    cdef Py_ssize_t n = p.bytes // <Py_ssize_t>p.kernels.item
+    cdef fbp_state none
+    none.m = none.v = NULL
+    scaling.gradient_scale = scale
+    p.kernels.apply_gradient(out, none, gradient, 1, n, n, &scaling)
 
 
 cdef Py_ssize_t fill_blocks(const Plan *p, Block *blocks, Place *places) noexcept:

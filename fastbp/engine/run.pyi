@@ -3,6 +3,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .averaging import Averaging
 from .model import Model
 from .rows import Rows
 
@@ -45,6 +46,7 @@ class Run:
     guards: bool
     reuse_workspace: Any
     stop_request: Any
+    averagings: tuple[Averaging, ...]
 
     def __init__(
         self,
@@ -81,4 +83,12 @@ class Run:
     def steps(
         self, first: int, count: int, learning_rates: NDArray[np.float64]
     ) -> tuple[float, float, int]: ...
-    def apply(self, gradient: Model, learning_rates: NDArray[np.float64]) -> None: ...
+    def part_of(self, whole: int, weight: float, first_row: int, begin: int, end: int) -> None: ...
+    def apply(
+        self,
+        gradient: Model,
+        learning_rates: NDArray[np.float64],
+        snapshot: bool = True,
+        batch: int = 1,
+        scale: float = 1,
+    ) -> None: ...

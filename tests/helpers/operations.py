@@ -49,6 +49,13 @@ class World:
         self.numbers = np.random.default_rng(4).standard_normal((ROWS, self.net.n_outputs))
 
 
+def averaged(w: World) -> fb.Average:
+    """An average that has seen steps."""
+    average = fb.Average(0.9)
+    w.trainer.fit(w.x[:48], w.y[:48], callbacks=[average])
+    return average
+
+
 def digest(owner: fb.Trainer, times: bool = True) -> Any:
     """All that a checkpoint holds of a trainer, without `times` but for the seconds."""
     architecture, tensors, training = owner._packed()
@@ -119,6 +126,7 @@ MAKERS: dict[str, Callable[[World], Any]] = {
     "EarlyStopping": lambda w: fb.EarlyStopping(3, monitor="loss"),
     "Exponential": lambda w: fb.Exponential(0.1, 0.9),
     "Gated": lambda w: fb.Network(3, [fb.Gated(4)], seed=0).layers[0],
+    "Average": averaged,
     "GradientNorm": lambda w: fb.GradientNorm(1e-9),
     "History": lambda w: w.trainer.history,
     "InverseTime": lambda w: fb.InverseTime(0.1, 0.1),
@@ -342,7 +350,9 @@ def begun(callback: Any, w: World) -> Any:
 
 
 def ended(callback: Any, w: World) -> Any:
-    begun(callback, w).on_epoch_recorded(w.trainer, w.trainer.history)
+    begun(callback, w)
+    look = getattr(callback, "on_epoch_recorded", None) or callback.on_epoch_end
+    look(w.trainer, w.trainer.history)
     return callback
 
 

@@ -286,6 +286,12 @@ def constructors() -> dict[str, Specification]:
         ),
         "TargetLoss": construct(fb.TargetLoss, value=option("real", -0.5), **MONITORED),
         "TimeLimit": construct(fb.TimeLimit, seconds=option("positive", 0.5)),
+        "Average": construct(
+            fb.Average,
+            decay=option("below one", 0.5),
+            warmup=flag(True),
+            name=option("word", "mean"),
+        ),
         "GradientNorm": construct(fb.GradientNorm, bound=option("positive", 0.5)),
         "Checkpoint": construct(
             fb.Checkpoint,
@@ -439,6 +445,7 @@ def calls() -> dict[str, Specification]:
             loss=loss(),
             optimizer=option("object", fb.SGD(0.5), optional=True),
             batch_size=option("count", 2, optional=True),
+            accumulate=option("count", 2),
             l2=option("number", 0.5),
             shuffle=flag(),
             seed=option("seed", 2),
@@ -493,6 +500,7 @@ def calls() -> dict[str, Specification]:
             trained,
         ),
         "History.plot": Specification({}, lambda owner: owner.history.plot() and None, trained),
+        "Average.reset": function(fb.Average(0.5).reset),
         "EarlyStopping.reset": function(fb.EarlyStopping(2).reset),
         "gradient_check": function(
             fb.gradient_check,
@@ -628,6 +636,7 @@ def calls() -> dict[str, Specification]:
         "metrics.confusion": metric(metrics.confusion, **only(METRIC, "threshold", "exclusive")),
     }
     for name in (
+        "accumulate",
         "batch_size",
         "shuffle",
         "n_threads",

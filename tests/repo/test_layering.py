@@ -49,12 +49,13 @@ FLOORS = [
     training.batches training.lbfgs
     training.fit training.runs training training.objective
     training.state training.divergence
+    training.accumulated
     training.custom
     history plot
     network preprocess
     formats.onnx formats.torch formats.sklearn
     formats.chain
-    trace _affine formats
+    trace _affine _parameters formats
     gates
     layers
     losses testing activations initializers
@@ -83,7 +84,7 @@ FLOORS = [
     engine.run engine.probe
     engine.workspace engine.team engine.derivative
     engine.costmodel engine.stream
-    engine.split engine.wide engine.given
+    engine.split engine.wide engine.given engine.averaging
     engine.limits engine.signals engine.guard
     engine.plan engine.kernels
     engine.model engine.backward
