@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._affine import Affine
-from ..errors import ConfigError
+from ..errors import ConfigError, InputError
 from ..network import Network
 
 if TYPE_CHECKING:
@@ -59,7 +59,13 @@ def portable(model: TableModel, dtype: DTypeLike | None = None) -> Portable:
         output = f"y: the probability of each class of {model.target_name!r}"
     else:
         mean, factor = target.scaling
-        Affine([mean], [factor]).fold_into_outputs(network)
+        try:
+            Affine([mean], [factor]).fold_into_outputs(network)
+        except InputError as error:
+            raise InputError(
+                f"model: got values of {model.target_name!r} beyond the range of {network.dtype}, "
+                "wanted smaller ones, or --to c --dtype double"
+            ) from error
         output = f"y: {model.target_name!r}"
         if target.formula:
             output = f"y: the logarithm that {model.target_name!r} follows from: {target.formula}"

@@ -200,6 +200,20 @@ def test_wrong_use_writes_nothing(fail, net, here, options, message):
     assert (here / "my-net.safetensors").read_bytes() == before
 
 
+def test_values_beyond_the_range_of_float(run, fail, here):
+    pytest.importorskip("pandas")
+    table = {"a": np.cos(np.arange(20)), "y": np.linspace(-1, 1, 20) * 1e300}
+    model = TableModel("y", "regression", epochs=2, hidden=(4,)).fit(table)
+    model.save("huge")
+    assert "values of 'y' beyond the range of float32" in fail("export", "huge", "--to", "c")
+    options = "--dtype", "double", "--out", "out.c", "--name", "huge"
+    run("export", "huge", "--to", "c", *options)
+    made = Compiled(loaded(here), "huge", model.networks[0].copy("float64"))
+    found = made.predict(model.columns.transform(table)).ravel()
+    np.testing.assert_allclose(found, model.predict(table), rtol=1e-5)
+    assert np.abs(found).max() > 1e298
+
+
 def test_an_ensemble_is_refused(fail, models, here):
     for form in ("c", "fortran"):
         assert "an ensemble of 2 networks" in fail("export", models / "two", "--to", form)

@@ -53,6 +53,7 @@ class Client:
         return response.status, json.loads(response.read())
 
 
+@pytest.mark.skipif("sys.platform == 'win32'", reason="no file is replaced while it is read there")
 def test_every_answer_is_of_one_network_while_the_file_is_replaced(service):
     path, body = service.model.path, json.dumps({"rows": [[0.5, -1]]})
     replaced = threading.Event()
