@@ -5,12 +5,15 @@ curl -d '{"rows": [[0.1, 0.2]]}' http://127.0.0.1:8000/predict
 """
 
 import argparse
+import hashlib
 import json
 import logging
 import os
+import pickle
 import re
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -21,6 +24,8 @@ from fastbp.errors import FastbpError, InputError
 
 MOST_BYTES = 1 << 22  # of a request
 SECONDS = 10  # for a client to send it
+# A file that is not older may be replaced by one that has the same time: clocks of files tick.
+TICK = 50_000_000  # nanoseconds
 
 
 class ModelFile:
@@ -33,11 +38,11 @@ class ModelFile:
 
     def __init__(self, path):
         self.path, self._lock = Path(path), threading.Lock()
-        self._seen = self._mark()
-        self._current = fb.load(self.path), 1
+        self._seen = self._current = None
+        self._read()
 
     def current(self):
-        """Return the network, and which one it is: 1, 2, ..."""
+        """Return the network, and a name that only it has."""
         try:
             if self._mark() != self._seen:
                 with self._lock:
@@ -48,11 +53,16 @@ class ModelFile:
 
     def _read(self):
         mark = self._mark()
-        if mark != self._seen:  # else another thread was faster
-            # Before the file is read: one that is replaced meanwhile will be read again.
-            self._seen = mark
-            self._current = fb.load(self.path), self._current[1] + 1
-            logging.info("%s is network %d", self.path, self._current[1])
+        if mark == self._seen:  # another thread was faster
+            return
+        # Of the file before it is read: one that is replaced meanwhile will be read again.
+        _, written, _ = mark
+        self._seen = mark if time.time_ns() - written > TICK else None
+        network = fb.load(self.path)
+        name = hashlib.sha256(pickle.dumps(network)).hexdigest()[:12]
+        if self._current is None or name != self._current[1]:
+            self._current = network, name
+            logging.info("%s holds network %s", self.path, name)
 
     def _mark(self):
         found = os.stat(self.path)
@@ -71,8 +81,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.path != "/health":
             self._refuse(404, "NotFound", f"got {self.path}, wanted /health or POST to /predict")
             return
-        network, version = self.server.model.current()
-        self._answer(200, {"model": version, "n_inputs": network.n_inputs})
+        network, name = self.server.model.current()
+        self._answer(200, {"model": name, "n_inputs": network.n_inputs})
 
     def do_POST(self):
         """Answer to POST."""
@@ -94,11 +104,11 @@ class Handler(BaseHTTPRequestHandler):
             raise InputError(f"body: got no JSON ({error}), wanted an object") from error
         if not isinstance(asked, dict) or set(asked) != {"rows"}:
             raise InputError('body: got other keys, wanted {"rows": [[...], ...]}')
-        network, version = self.server.model.current()
+        network, name = self.server.model.current()
         outputs = network.predict(asked["rows"])
         if not np.isfinite(outputs).all():
             raise InputError("rows: got numbers whose outputs are not finite, wanted smaller ones")
-        answer = {"model": version, "outputs": outputs.tolist()}
+        answer = {"model": name, "outputs": outputs.tolist()}
         if network.classes is not None:
             answer["labels"] = network.predict_classes(asked["rows"]).tolist()
         return answer
