@@ -467,8 +467,9 @@ class Network:
         a ReLU at 0 is 0, and in a maximum the first of the largest pieces counts; sign and step
         have the derivative 0.
 
-        A row's result does not depend on the rows around it. Any number of threads may call this at
-        once. `vjp` and `jvp` multiply by J without making it.
+        A row's result does not depend on the rows around it, and has the bits of an export to C.
+        Any number of threads may call this at once. `vjp` and `jvp` multiply by J without making
+        it.
 
         Raises
         ------
@@ -485,7 +486,7 @@ class Network:
         """Return the product of a vector with the Jacobian of each row, ``dx[b] = v[b] @ J[b]``.
 
         That is dL/dx [n, n_inputs] of any L with ``v = dL/dy``, by one pass back; see `jacobian`
-        for what J is. `gradients_from` gives dL/dW too.
+        for what J is. `gradients_from` gives dL/dW too, and of one row the same bits.
 
         Parameters
         ----------

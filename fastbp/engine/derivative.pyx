@@ -1,6 +1,7 @@
 """Derivatives of a network's outputs by its inputs: the Jacobian of each row, and its products with vectors from either side.
 
-A row's result does not depend on the rows around it: deltas are chains whatever the number of rows (see fbp_table.h, dense_delta).
+A row's result does not depend on the rows around it: deltas are folded sums whatever the number of rows (see fbp_table.h,
+dense_delta), so they have the bits of the gradients of a batch of that row alone, and of an export to C.
 """
 
 import numpy as np
@@ -51,6 +52,8 @@ cdef struct Buffers:
     char **outputs              # [n_nodes] of [rows][ld]
     char **slopes               # the arrays that each node's slope is computed from
     char **changes              # [n_nodes] of [rows][ld]: deltas, or tangents
+    char **some_slopes          # the same two from some row on
+    char **some_changes
     char *rows                  # converted, [rows][ld_in]
     char *dx                    # [rows][ld_in],
     char *part                  # and the summand of one node
@@ -122,6 +125,8 @@ cdef uintptr_t place(Buffers *b, const Sweep *s, uintptr_t end) noexcept nogil:
     made.outputs, end = <char **>end, after(end, pointers)
     made.slopes, end = <char **>end, after(end, pointers)
     made.changes, end = <char **>end, after(end, pointers)
+    made.some_slopes, end = <char **>end, after(end, pointers)
+    made.some_changes, end = <char **>end, after(end, pointers)
     made.rows, end = <char *>end, after(end, of_rows if s.converts else 0)
     made.dx, end = <char *>end, after(end, of_rows)
     made.part, end = <char *>end, after(end, of_rows)
@@ -202,22 +207,35 @@ cdef void all_down(const Sweep *s, Buffers *b, char *out, Py_ssize_t rows) noexc
 
 cdef void down(const Sweep *s, Buffers *b, char *out, Py_ssize_t rows, Py_ssize_t ldo) noexcept nogil:
     """Write v J of some rows to out[rows][ldo]; v is where the deltas of the last node go."""
-    cdef const Node *node = &s.nodes[s.n_nodes - 1]
-    cdef Py_ssize_t l, item = s.kernels.item, batch = FBP_FOLD_ROWS + 1 + rows, ld = s.nodes[0].ld_in
+    cdef const Node *last = &s.nodes[s.n_nodes - 1]
+    cdef Py_ssize_t first, l, item = s.kernels.item
+    s.kernels.activation_delta(b.changes[s.n_nodes - 1], b.slopes[s.n_nodes - 1], rows, last.n_out, last.ld, last.slope)
+    first = 0
+    while first < rows:
+        for l in range(s.n_nodes):
+            b.some_slopes[l] = b.slopes[l] + first * s.nodes[l].ld * item
+            b.some_changes[l] = b.changes[l] + first * s.nodes[l].ld * item
+        some_down(s, b, out + first * ldo * item, min(rows - first, <Py_ssize_t>FBP_FOLD_ROWS), ldo)
+        first += FBP_FOLD_ROWS
+
+
+cdef void some_down(const Sweep *s, Buffers *b, char *out, Py_ssize_t rows, Py_ssize_t ldo) noexcept nogil:
+    """The same of so few rows that their deltas are folded sums."""
+    cdef const Node *node
+    cdef Py_ssize_t l, item = s.kernels.item, ld = s.nodes[0].ld_in
     cdef bint found = False
     cdef char *part
-    s.kernels.activation_delta(b.changes[s.n_nodes - 1], b.slopes[s.n_nodes - 1], rows, node.n_out, node.ld, node.slope)
-    backward_rows(b.changes, b.slopes, s.arena, b.scratch, s.kernels, s.nodes, s.n_nodes, batch, rows)
+    backward_rows(b.some_changes, b.some_slopes, s.arena, b.scratch, s.kernels, s.nodes, s.n_nodes, rows, rows)
     for l in range(s.n_nodes - 1, -1, -1):
         node = &s.nodes[l]
         if node.below >= 0:
             continue
         part = b.part if found else b.dx
         if node.op == DENSE:
-            s.kernels.dense_delta(part, b.changes[l], s.arena + node.weight, part, b.scratch, batch, rows, node.n_in, node.n_out, ld,
-                                  node.ld, node.ld, fbp_activation(FBP_LINEAR, 0))
+            s.kernels.dense_delta(part, b.some_changes[l], s.arena + node.weight, part, b.scratch, rows, rows, node.n_in, node.n_out,
+                                  ld, node.ld, node.ld, fbp_activation(FBP_LINEAR, 0))
         else:
-            memcpy(part, b.changes[l], rows * ld * item)
+            memcpy(part, b.some_changes[l], rows * ld * item)
         if found:
             s.kernels.add_rows(b.dx, b.dx, b.part, rows, s.n_in, ld, ld, ld)
         found = True

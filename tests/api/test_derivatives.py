@@ -125,6 +125,9 @@ def test_a_row_is_alone_and_threads_do_not_show():
             assert call(x).tobytes() == whole.tobytes()
             for n in (1, 7, 64, 65):
                 assert call(x[-n:]).tobytes() == whole[-n:].tobytes()
+        for i in range(0, 150, 13):  # those of a batch of the row alone
+            _, dx = net.gradients_from(x[i : i + 1], v[i : i + 1], inputs=True)
+            assert net.vjp(x, v)[i].tobytes() == dx.tobytes()
     finally:
         fb.set_num_threads(before)
 
