@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import ode_adjoint
 import pytest
+
+pytest.importorskip("scipy")
+
+import ode_adjoint  # noqa: E402
 
 
 def test_gradients_are_those_of_central_differences():
