@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("scipy")
 
-import ode_adjoint  # noqa: E402
+import ode_adjoint
 
 
 def test_gradients_are_those_of_central_differences():
