@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptModelError
 from .described import Reader
-from .kinds import FALSE, TRUE, Column, in_order, truth_of
+from .kinds import CLOCK_TIME, FALSE, TRUE, Column, in_order, truth_of
 from .scaling import REACH, Scale, smooth_clip
 
 __all__ = ["ENCODERS", "Encoder", "Options"]
@@ -104,13 +104,12 @@ class Number:
 
     @property
     def formulas(self) -> tuple[str, ...]:
-        read = f" (of v as {self.how})" if self.how else ""
         if self.kind == "robust":
             text = f"{_clipped(self.scale, 'v')}; 0 if v is missing"
         else:
             most = f"{FURTHEST_STANDARD:g}"
             text = f"{self.scale.formula('v')} within -{most} and {most}; {self.fill!r} if missing"
-        return _formulas([text + read], self.gaps)
+        return _formulas([text + _reading(self.how)], self.gaps)
 
     @property
     def parameters(self) -> Floats:
@@ -181,8 +180,8 @@ class Pair:
         if len(self.levels) == 1:
             return ("0 if v is missing, else 1",)
         if self.scale is not None:
-            read = f" (of v as {self.how})" if self.how else ""
-            text = f"{self.scale.formula('v')} within 0 and 1; {self.mean!r} if v is missing{read}"
+            text = f"{self.scale.formula('v')} within 0 and 1; {self.mean!r} if v is missing"
+            text += _reading(self.how)
         else:
             low, high = map(repr, self.levels)
             text = f"0 if v is {low}, 1 if it is {high}, else {self.mean!r}"
@@ -435,6 +434,12 @@ def _value_of(level: str) -> float | None:
 
 def _clipped(scale: Scale, what: str) -> str:
     return f"z / sqrt(1 + (z / {REACH:g})^2), z = {scale.formula(what)}"
+
+
+def _reading(how: str) -> str:
+    if how == CLOCK_TIME:
+        return " (v in seconds)"
+    return f" (v is the number; cells have {how})" if how else ""
 
 
 def _formulas(texts: list[str], gaps: bool) -> tuple[str, ...]:

@@ -393,6 +393,19 @@ def test_formulas_say_what_is_computed(training, cells, options):
     np.testing.assert_allclose(outputs(columns, cells), wanted, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize(
+    ("cells", "text"),
+    [
+        (["2:30", "3:45", "10:01"], "(v in seconds)"),
+        (["12%", "13.5%", "50%"], "(v is the number; cells have percent)"),
+        (["1.5", "2", "7"], "0 if v is missing"),
+    ],
+)
+def test_formulas_say_how_a_cell_is_read(cells, text):
+    (formula,) = fitted(cells).formulas_out
+    assert formula.endswith(text)
+
+
 def test_formulas_of_dates_name_what_varies():
     columns = fitted(pd.date_range("2020-02-27", periods=N, freq="7h").astype(str))
     assert len(columns.formulas_out) == columns.n_outputs
