@@ -1,14 +1,15 @@
 """Networks exported to C beside onnxruntime and `predict`: ``python bench/export.py``.
 
 Each network is written by `fastbp.formats.to_c`, compiled by CC (default: gcc) with --flags, and
-written as an ONNX file of MatMul, Add and the activations. Sizes are in bytes: of the object's code
-and numbers, of the functions of gradients too, and of the ONNX file, whose runtime is not counted.
+written as an ONNX file by `Network.to_onnx`. Sizes are in bytes: of the object's code and numbers,
+with the functions of gradients too, of the file of C, and of the ONNX file, whose runtime is
+printed above.
 
 Times are microseconds of one row on one thread, medians of rounds in which all take turns: of the C
 function called in a loop of C, and of the C function by ctypes, of `Network.predict` and of
-`InferenceSession.run`, each called from Python. Outputs are compared first: the exit status is 1 if
-those of C are not the bits of `predict` (in an object that has an instruction for fma) or those of
-onnxruntime are further off than 1e-5.
+`InferenceSession.run`, each called from Python; then how many times as long onnxruntime takes.
+Outputs are compared first: the exit status is 1 if those of C are not the bits of `predict` (in an
+object that has an instruction for fma) or those of onnxruntime are further off than 1e-5.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
@@ -48,9 +50,11 @@ NETWORKS: dict[str, tuple[int, list[tuple[int, str]]]] = {
     "64-32-10 sigmoid, softmax": (64, [(32, "sigmoid"), (10, "softmax")]),
     "784-128-10 relu, softmax": (784, [(128, "relu"), (10, "softmax")]),
 }
-OPERATORS = {"tanh": "Tanh", "relu": "Relu", "sigmoid": "Sigmoid", "softmax": "Softmax"}
 CALLERS = ("C loop", "ctypes", "predict", "onnxruntime")
-TITLES = ["network", "weights", "object", "with gradients", "ONNX file", *CALLERS]
+SIZES = ("weights", "object", "with gradients", "C file", "ONNX file")
+# How many times as long onnxruntime takes: beside a C program, and called from Python as it is.
+RATIOS = {"x C loop": "C loop", "x ctypes": "ctypes"}
+TITLES = ["network", *SIZES, *CALLERS, *RATIOS]
 ALLOWED = 1e-5
 
 
@@ -59,6 +63,7 @@ def main() -> int:
     fb.set_num_threads(1)
     facts = report.here(1) | {"compiler": _compiler(), "flags": arguments.flags}
     facts["versions"] += f", onnxruntime {version('onnxruntime')}"
+    facts["onnxruntime"] = f"{_library_bytes():,} bytes of its library"
     report.show(facts)
     print(report.head(TITLES))
     names = options.choose(arguments.only, {name: name for name in NETWORKS})
@@ -71,6 +76,12 @@ def _arguments() -> Any:
     parser = options.parser(__doc__, only="", seconds=0.2)
     parser.add_argument("--flags", default=FLAGS, help="of the compiler (%(default)s)")
     return parser.parse_args()
+
+
+def _library_bytes() -> int:
+    """Return the size of the library that runs ONNX files."""
+    folder = Path(import_module("onnxruntime").__file__ or "").parent / "capi"
+    return max(path.stat().st_size for path in folder.iterdir())
 
 
 def _compiler() -> str:
@@ -89,27 +100,30 @@ def measure(name: str, flags: str, seconds: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         library, sizes = compiled(net, Path(folder), flags)
         model = onnx_model(net)
-        session = _session(model)
+        onnx = session(model)
         y = np.empty((1, net.n_outputs), np.float32)
         pointers = x.ctypes.data_as(ctypes.c_void_p), y.ctypes.data_as(ctypes.c_void_p)
         feed = {"x": x}
         calls: dict[str, Callable[[], Any]] = {
             "ctypes": lambda: library.net_predict(*pointers),
             "predict": lambda: net.predict(x),
-            "onnxruntime": lambda: session.run(None, feed),
+            "onnxruntime": lambda: onnx.run(None, feed),
         }
         library.net_predict(*pointers)
-        wanted, other = net.predict(x), session.run(None, feed)[0]
+        wanted, other = net.predict(x), onnx.run(None, feed)[0]
         off = float(np.abs(other - wanted).max())
         same = y.tobytes() == wanted.tobytes() and off <= ALLOWED
         measures = {key: _timer(call, seconds) for key, call in calls.items()}
         measures["C loop"] = _loop_timer(library, pointers, seconds)
         samples = timing.rounds({key: measures[key] for key in CALLERS})
-    sizes["onnx"] = len(model)
+    sizes["ONNX file"] = len(model)
     record = {"name": name, "sizes": sizes, "samples": samples, "same": same, "onnx off": off}
-    medians = [report.number(1e6 * statistics.median(samples[key])) for key in CALLERS]
-    kinds = ("weights", "object", "with gradients", "onnx")
-    print(report.row([name, *(f"{sizes[kind]:,}" for kind in kinds), *medians]), flush=True)
+    medians = {key: statistics.median(samples[key]) for key in CALLERS}
+    record["ratios"] = {ratio: medians["onnxruntime"] / medians[c] for ratio, c in RATIOS.items()}
+    cells = [f"{sizes[kind]:,}" for kind in SIZES]
+    cells += [report.number(1e6 * seconds) for seconds in medians.values()]
+    cells += [f"{ratio:.1f}x" for ratio in record["ratios"].values()]
+    print(report.row([name, *cells]), flush=True)
     return record
 
 
@@ -122,6 +136,7 @@ def compiled(net: fb.Network, folder: Path, flags: str) -> tuple[ctypes.CDLL, di
         _run(*_cc(), *shlex.split(flags), "-c", source, "-o", target)
         text, data, bss = _run("size", target).splitlines()[1].split()[:3]
         sizes[kind] = int(text) + int(data) + int(bss)
+    sizes["C file"] = source.stat().st_size
     source.write_text(fb.formats.to_c(net, "net") + RUN)
     library = folder / "net.so"
     _run(*_cc(), *shlex.split(flags), "-shared", "-fPIC", source, "-o", library, "-lm")
@@ -139,30 +154,15 @@ def _run(*command: Any) -> str:
 
 
 def onnx_model(net: fb.Network) -> bytes:
-    """Return an ONNX file of a chain of dense layers."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    nodes, tensors, below = [], [], "x"
-    for i, layer in enumerate(net.layers):
-        tensors += [
-            numpy_helper.from_array(np.ascontiguousarray(layer.weight), f"w{i}"),
-            numpy_helper.from_array(np.ascontiguousarray(layer.bias), f"b{i}"),
-        ]
-        nodes.append(helper.make_node("Gemm", [below, f"w{i}", f"b{i}"], [f"z{i}"]))
-        below = f"z{i}"
-        if layer.activation != "linear":
-            nodes.append(helper.make_node(OPERATORS[layer.activation], [below], [f"y{i}"]))
-            below = f"y{i}"
-    ends = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, n])
-        for name, n in (("x", net.n_inputs), (below, net.n_outputs))
-    ]
-    graph = helper.make_graph(nodes, "net", ends[:1], ends[1:], tensors)
-    opset = [helper.make_opsetid("", 17)]
-    return bytes(helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString())
+    """Return the content of an ONNX file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.onnx"
+        net.to_onnx(path)
+        return path.read_bytes()
 
 
-def _session(model: bytes) -> Any:
+def session(model: bytes) -> Any:
+    """Return the session of onnxruntime for an ONNX file, on one thread."""
     import onnxruntime
 
     chosen = onnxruntime.SessionOptions()

@@ -33,6 +33,7 @@ from . import (
     preprocess,
 )
 from .callbacks import (
+    Average,
     Checkpoint,
     EarlyStopping,
     GradientNorm,
@@ -71,6 +72,7 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "Average",
     "Checkpoint",
     "Cosine",
     "Dense",

@@ -230,6 +230,10 @@ class Affine:
             out[part] = rows
         return out
 
+    def _pushed_forward(self, u: NDArray[Any]) -> NDArray[np.float64]:
+        """Return how fast x' changes when x moves along u."""
+        return u * self.matrix if self.matrix.ndim == 1 else _product(u, self.matrix)
+
     def _pulled_back(self, dx: NDArray[Any]) -> NDArray[Any]:
         """Return the gradient with respect to x from that with respect to x'."""
         if self.matrix.ndim == 1:

@@ -29,6 +29,7 @@ class or the function.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
@@ -38,16 +39,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _check
 from ._monitor import Monitor, worst
+from .engine.averaging import Averaging
 from .errors import ConfigError, brief
 from .formats.atomicfile import require_writable
 from .history import History
 from .losses import Loss
-from .network import Network
+from .network import Names, Network
+from .optimizers import LBFGS
 from .training.fit import Callback
 from .training.objective import Objective
 from .training.state import TrainingState, parameters_of
 
 __all__ = [
+    "Average",
     "Callback",
     "Checkpoint",
     "EarlyStopping",
@@ -76,6 +80,10 @@ class Trained(Protocol):
     def save(self, path: str | os.PathLike[str]) -> None: ...
 
     def _packed(self) -> object: ...
+
+    def _measured(
+        self, given: None, y: None, data: Any, names: Names
+    ) -> Callable[[], dict[str, float]]: ...
 
 
 class EarlyStopping:
@@ -515,6 +523,158 @@ class Checkpoint:
     def on_fit_end(self, trainer: Trained, history: History) -> None:
         """Have the end saved."""
         self._due |= self._best is None
+
+
+class Average:
+    """Average the weights over the steps of training, the late ones most: a network of its own.
+
+    Its predictions are steadier than those of the network that is trained, which ends wherever the
+    last steps have left it (Polyak and Juditsky, "Acceleration of stochastic approximation by
+    averaging", 1992; as the weights of a mean teacher or a target network it is called EMA). After
+    each step, in compiled code,
+
+        average = decay * average + (1 - decay) * weights
+
+    in the network's dtype, both products and the sum rounded. It begins with the weights after the
+    first step, as in PyTorch's ``AveragedModel`` with ``get_ema_multi_avg_fn(decay)``, so nothing
+    pulls it to zero and no correction is needed; about ``1 / (1 - decay)`` steps count. Biases and
+    layers that are frozen are averaged too.
+
+    With validation data the averaged network is measured after each epoch as well, as
+    "val_average_loss" and so on. `EarlyStopping` and `Checkpoint` may watch these columns; what
+    they keep are then the averaged weights, which that value belongs to. Else the network that is
+    trained is left alone, and an `EarlyStopping` that puts its best weights back does not change
+    the average.
+
+    It goes on when the same trainer is trained on, and begins anew with another trainer and after
+    `reset`. After an error or a divergence it is back where the weights are; it is saved with a
+    trainer whose `fit` has not ended, and goes on to the same bits. In a loop of `Trainer.step` it
+    begins with the first `Trainer.end_epoch` that it is given to.
+
+    Parameters
+    ----------
+    decay : float
+        In [0, 1): 0.99 to 0.9999.
+    warmup : bool
+        Whether the decay of the step after n steps is at most ``(1 + n) / (10 + n)``, so that the
+        average forgets the first weights sooner (as in TensorFlow).
+    name : str
+        Of the columns: ``val_<name>_loss``. Two averages of one fit need different ones.
+
+    Raises
+    ------
+    ConfigError
+        An option is out of its range; in `fit`, two have the same name, or the optimizer is
+        `LBFGS`.
+
+    Examples
+    --------
+    >>> import fastbp as fb
+    >>> net = fb.Network(2, [fb.Dense(4, "tanh"), fb.Dense(1, "sigmoid")], seed=0)
+    >>> average = fb.Average(0.9)
+    >>> trainer = fb.Trainer(net, "binary_cross_entropy", fb.SGD(1.0), seed=0)
+    >>> x, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 1]
+    >>> history = trainer.fit(x, y, epochs=50, callbacks=[average])
+    >>> fb.Trainer(average.network, "binary_cross_entropy").evaluate([[1, 1]], [1])["accuracy"]
+    1.0
+    """
+
+    _records = True
+
+    def __init__(self, decay: float, warmup: bool = False, name: str = "average") -> None:
+        self._decay = _check.number(decay, "decay", below=1)
+        self._warmup = _check.flag(warmup, "warmup")
+        text = _check.text(name)
+        if not text:
+            raise ConfigError(f"name: got {brief(name)}, wanted a text")
+        self._begin = f"val_{text}_"
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the average: the next call begins anew."""
+        self._history: History | None = None
+        self._network: Network | None = None
+        self._averaging: Averaging | None = None
+        self._measure: Callable[[], dict[str, float]] | None = None
+
+    @property
+    def network(self) -> Network:
+        """The averaged network, which goes on with training: copy it to keep it.
+
+        Raises
+        ------
+        ConfigError
+            Nothing has been trained yet.
+        """
+        if self._network is None:
+            raise ConfigError("network: got none before training, wanted it after a step")
+        return self._network
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle holds: the average, but no data."""
+        averaging = self._averaging
+        first = None if averaging is None else averaging.first
+        return vars(self) | {"_measure": None, "_averaging": first}
+
+    def __setstate__(self, values: dict[str, Any]) -> None:
+        """Take what a pickle holds."""
+        vars(self).update(values)
+        first, self._averaging = values["_averaging"], None
+        if first is not None:
+            self._averaging = Averaging(self.network._model, self._decay, self._warmup, first)
+
+    def on_fit_begin(self, trainer: Trained, x: Any, y: Any, validation_data: Any) -> None:
+        """Let the average follow the steps."""
+        state = trainer._state
+        if isinstance(state.optimizer, LBFGS):
+            raise ConfigError("callbacks: got Average with LBFGS, wanted another optimizer")
+        if self._begin in state.averagings:
+            raise ConfigError(
+                f"callbacks: got two Average of the columns {self._begin}..., wanted another name "
+                "for one of them"
+            )
+        if self._history is not trainer.history or self._averaging is None:
+            self._history, self._network = trainer.history, trainer.network.copy()
+            first, model = state.steps.n, self._network._model
+            self._averaging = Averaging(model, self._decay, self._warmup, first)
+        state.averagings[self._begin] = self._averaging
+        self._measure = None
+        if validation_data is not None:
+            names = trainer.network._names
+            self._measure = trainer._measured(None, None, validation_data, names)
+
+    def on_epoch_end(self, trainer: Trained, history: History) -> None:
+        """Measure the average."""
+        if self._measure is None or self._averaging is None:
+            return
+        arena = trainer.network._model.arena
+        now = arena.copy()
+        try:
+            arena[...] = self._averaging.model.arena
+            found = self._measure()
+        finally:
+            arena[...] = now
+        for name, value in found.items():
+            history.record(self._begin + name.removeprefix("val_"), value)
+
+    def on_fit_end(self, trainer: Trained, history: History) -> None:
+        """Let go of the validation data."""
+        self._measure = None
+
+    @property
+    def resume_state(self) -> dict[str, Any]:
+        """The average, and the step that it has begun with."""
+        averaging = self._averaging
+        if averaging is None:
+            return {"average": None, "first": 0, "name": self._begin}
+        return {"average": averaging.model.arena, "first": averaging.first, "name": self._begin}
+
+    @resume_state.setter
+    def resume_state(self, value: dict[str, Any]) -> None:
+        averaging, found = self._averaging, value["average"]
+        if averaging is not None and found is not None and value["name"] == self._begin:
+            averaging.model.arena[...] = found
+            averaging.first = value["first"]
 
 
 class GradientNorm:

@@ -17,8 +17,12 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from . import _check, _frames, _labels
 from ._affine import Affine, MappedRows, attached, first_layer_inputs, fold, folding_error
 from ._check import Weights
+from ._parameters import FlatParameters
+from .engine.averaging import lerp
+from .engine.derivative import jacobian, jvp, vjp
 from .engine.model import Claim
 from .engine.rows import Rows
+from .engine.run import gradients
 from .engine.runtime import get_num_threads
 from .errors import ConfigError, CorruptModelError, InputError, brief
 from .formats import atomicfile, modelfile
@@ -178,6 +182,11 @@ class Network:
         """Return views of all weights and biases, in the order of `parameters`."""
         return [array for layer in self.weighted_layers for array in (layer.weight, layer.bias)]
 
+    @property
+    def flat_parameters(self) -> FlatParameters:
+        """Views of all weights and biases in the engine's memory, with their names and offsets."""
+        return FlatParameters(self._model, self.weighted_layers)
+
     def lerp(self, other: Network, tau: float) -> None:
         """Move all parameters towards those of another network: ``(1 - tau) * own + tau * other``.
 
@@ -205,10 +214,8 @@ class Network:
         tau = _check.number(tau, "tau")
         if tau > 1:
             raise ConfigError(f"tau: got {brief(tau)}, wanted a number in [0, 1]")
-        arena = self._model.arena
         with self._model.quiet(writes=True), other._model.quiet():
-            # In one go: an interrupt finds all moved or none.
-            arena[...] = (1 - tau) * arena + tau * other._model.arena
+            lerp(self._model, other._model, tau)
 
     def _form(self) -> tuple[Any, ...]:
         """Return what two networks must have in common for `lerp`."""
@@ -398,6 +405,132 @@ class Network:
         )
         pairs = [layer._views(held) for layer in self.weighted_layers]
         return (value, pairs) if dx is None else (value, pairs, self._by_raw_rows(dx))
+
+    @overload
+    def gradients_from(
+        self, x: ArrayLike, dL_dy: ArrayLike, inputs: Literal[False] = False
+    ) -> Gradients: ...
+    @overload
+    def gradients_from(
+        self, x: ArrayLike, dL_dy: ArrayLike, inputs: Literal[True]
+    ) -> tuple[Gradients, NDArray[Any]]: ...
+    def gradients_from(
+        self, x: ArrayLike, dL_dy: ArrayLike, inputs: bool = False
+    ) -> Gradients | tuple[Gradients, NDArray[Any]]:
+        """Return the gradients of an L of your own, from its derivative by the outputs.
+
+        For an L that is no mean over rows with targets: the value that a critic gives to an actor's
+        actions, a term of an adjoint equation, or what another library computes from the outputs.
+        `Trainer.apply_gradients` makes a step of them.
+
+        With y = ``net.predict(x)`` and L any function of all of y, ``dL/dW = sum over rows b and
+        outputs j of dL_dy[b, j] * dy[b, j]/dW``: a sum over the rows, without a division by their
+        number. y is what `predict` returns, of a softmax or a sigmoid the probabilities, not the
+        logits.
+
+        Parameters
+        ----------
+        x : array_like
+            Rows [n, n_inputs].
+        dL_dy : array_like
+            [n, n_outputs].
+        inputs : bool
+            Also return the gradient with respect to `x`.
+
+        Returns
+        -------
+        gradients : list of (ndarray, ndarray)
+            One pair (dW, db) per entry of `weighted_layers`, of the shapes of its weight and bias.
+        dx : ndarray
+            [n, n_inputs]; only with ``inputs=True``.
+
+        Raises
+        ------
+        InputError, ShapeError, DTypeError, ConfigError
+            An argument cannot be used.
+        """
+        rows = self._rows(x)
+        dy = self._vectors(dL_dy, len(rows), self._n_outputs, "dL_dy")
+        inputs = _check.flag(inputs, "inputs")
+        found = gradients(self._model, "custom", rows, dy, get_num_threads(), inputs, average="sum")
+        assert found is not None  # there are no labels
+        _, held, dx = found
+        pairs = [layer._views(held) for layer in self.weighted_layers]
+        return pairs if dx is None else (pairs, self._by_raw_rows(dx))
+
+    def jacobian(self, x: ArrayLike) -> NDArray[Any]:
+        """Return the derivatives of each row's outputs by its inputs, [n, n_outputs, n_inputs].
+
+        ``J[b, j, i] = dy[b, j] / dx[b, i]`` with y = ``net.predict(x)``: x are the rows as they are
+        given, before a `preprocessing`, and y is what `predict` returns, of a softmax or a sigmoid
+        the probabilities, not the logits. At a kink J is one of its two sides' derivatives, that of
+        a ReLU at 0 is 0, and in a maximum the first of the largest pieces counts; sign and step
+        have the derivative 0.
+
+        A row's result does not depend on the rows around it, and has the bits of an export to C.
+        Any number of threads may call this at once. `vjp` and `jvp` multiply by J without making
+        it.
+
+        Raises
+        ------
+        InputError, ShapeError, DTypeError
+            `x` is not a finite [n, n_inputs] array of numbers.
+        """
+        found = jacobian(self._model, self._rows(x), get_num_threads())
+        if self._preprocessing is None:
+            return found
+        n, n_outputs, width = found.shape
+        return self._by_raw_rows(found.reshape(-1, width)).reshape(n, n_outputs, -1)
+
+    def vjp(self, x: ArrayLike, v: ArrayLike) -> NDArray[Any]:
+        """Return the product of a vector with the Jacobian of each row, ``dx[b] = v[b] @ J[b]``.
+
+        That is dL/dx [n, n_inputs] of any L with ``v = dL/dy``, by one pass back; see `jacobian`
+        for what J is. `gradients_from` gives dL/dW too, and of one row the same bits.
+
+        Parameters
+        ----------
+        x : array_like
+            Rows [n, n_inputs].
+        v : array_like
+            [n, n_outputs].
+
+        Raises
+        ------
+        InputError, ShapeError, DTypeError
+            An argument is not a finite array of numbers of that shape.
+        """
+        rows = self._rows(x)
+        v = self._vectors(v, len(rows), self._n_outputs, "v")
+        return self._by_raw_rows(vjp(self._model, rows, v, get_num_threads()))
+
+    def jvp(self, x: ArrayLike, u: ArrayLike) -> NDArray[Any]:
+        """Return the product of the Jacobian of each row with a vector, ``dy[b] = J[b] @ u[b]``.
+
+        That is how fast the outputs [n, n_outputs] change when x moves along u, by one pass
+        forward; see `jacobian` for what J is.
+
+        Parameters
+        ----------
+        x, u : array_like
+            [n, n_inputs].
+
+        Raises
+        ------
+        InputError, ShapeError, DTypeError
+            An argument is not a finite array of numbers of that shape.
+        """
+        rows, affine = self._rows(x), self._preprocessing
+        if affine is None:
+            u = self._vectors(u, len(rows), self._n_inputs, "u")
+        else:
+            u = _check.parameter(u, (len(rows), self.n_inputs), np.dtype(np.float64), "u")
+            u = affine._pushed_forward(u).astype(self._dtype)
+        return jvp(self._model, rows, u, get_num_threads())
+
+    def _vectors(self, value: ArrayLike, n: int, columns: int, name: str) -> NDArray[Any]:
+        """Return a vector for each of n rows as the engine takes them."""
+        return _check.parameter(value, (n, columns), self._dtype, name)
 
     def trace(self, x: ArrayLike, y: ArrayLike, loss: str) -> Trace:
         """Return one example's way forward and back: every u, y, delta, dW and db.

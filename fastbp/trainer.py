@@ -13,10 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _check, _frames, _labels
 from ._check import Weights
+from ._parameters import pairs_of
 from .callbacks import Callback
 from .datasets import split
 from .engine.contention import FITS
+from .engine.model import Model
 from .engine.rows import Rows
+from .engine.run import gradient_of_form
 from .engine.runtime import get_num_threads
 from .errors import ConfigError, CorruptModelError, brief
 from .formats import checkpoint, modelfile
@@ -24,8 +27,9 @@ from .history import History
 from .losses import Loss, LossFunction, mean, total_weight
 from .metrics import MetricFunction
 from .metrics import resolve as metrics_of
-from .network import Names, Network, network_of
+from .network import Gradients, Names, Network, network_of
 from .optimizers import LBFGS, SGD, LearningRate, Optimizer
+from .training.accumulated import AccumulatedRun, OpenStep
 from .training.batches import MOST_ROWS, Batches, BatchFit, Checked
 from .training.divergence import diverged
 from .training.fit import HOOKS, Callbacks, Epochs, Fit, StopRequest, progress_bar
@@ -91,6 +95,15 @@ class Trainer:
         Names as in `fastbp.metrics`, or functions of your own ``f(y, outputs)``. `evaluate`
         measures them, and `fit` after each epoch: on the validation data, as "val_f1"; without
         validation data on the training rows, as "f1", but not on batches that come one by one.
+    accumulate : int
+        Batches of a step, in the memory of one: their gradients are added up for one update. Of
+        arrays `fit` takes ``accumulate * batch_size`` rows for each step, the last ones of an epoch
+        may be fewer, and the result has the bits of a batch of so many rows; parts of 256 rows are
+        in memory at a time. Of batches that come one by one, and in calls of `step`, the gradients
+        of the sums over the rows of each batch are added in their order, and then divided by the
+        sum of the weights (see `average`): a batch of all these rows up to rounding. An epoch of
+        batches ends with an update, of as many as are left. History, schedules and `n_steps` count
+        updates.
 
     Raises
     ------
@@ -117,6 +130,7 @@ class Trainer:
         class_weight: _check.ClassWeight = None,
         average: str = "weights",
         metrics: Sequence[str | MetricFunction] = (),
+        accumulate: int = 1,
     ) -> None:
         if not isinstance(network, Network):
             raise ConfigError(f"network: got {brief(network)}, wanted a Network")
@@ -131,6 +145,7 @@ class Trainer:
         dropout_seed = int(seeds.spawn(1)[0].generate_state(1, np.uint64)[0])
         self._state = TrainingState(network, optimizer, np.random.SFC64(seeds), dropout_seed)
         self._runs = Runs(self._state, self._loss, self._objective)
+        self._runs.accumulate = _check.positive_int(accumulate, "accumulate")
         self._n_threads = _check.optional_int(n_threads, "n_threads")
         self._class_weight = _check.class_weight(class_weight)
         self._metrics = metrics_of(metrics)
@@ -182,6 +197,17 @@ class Trainer:
         value = _check.optional_int(value, "batch_size")
         with self.network._claim():
             self._batch_size = value
+
+    @property
+    def accumulate(self) -> int:
+        """Batches of a step."""
+        return self._runs.accumulate
+
+    @accumulate.setter
+    def accumulate(self, value: int) -> None:
+        value = _check.positive_int(value, "accumulate")
+        with self.network._claim():
+            self._runs.accumulate = value
 
     @property
     def shuffle(self) -> bool:
@@ -409,7 +435,7 @@ class Trainer:
             progress = _check.flag(progress, "progress")
             rows, weights = (None, None) if isinstance(given, Batches) else given[1:]
             moment = self._moment(rows, weights, validation_data is not None, called)
-            with self._named(names), moment:
+            with self._named(names), moment, self._averaged():
                 called.call("on_fit_begin", x, y, validation_data)
                 fit = self._fit(given, measure, called)
                 with progress_bar(progress, epochs, fit.steps) as bar:
@@ -465,7 +491,9 @@ class Trainer:
     def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Do one step on these rows, as one batch; see `fit` for the arguments.
 
-        Steps are no epoch until `end_epoch` says so.
+        Steps are no epoch until `end_epoch` says so. With `accumulate` the last one of so many
+        calls does the update of all their rows; a checkpoint in between holds what is added up so
+        far. A `fit` begins a new step.
 
         Returns
         -------
@@ -488,14 +516,19 @@ class Trainer:
         network = state.network
         with network._claim():
             (examples, y, weights), names = self._examples(x, y, sample_weight)
+            if self.accumulate > 1:
+                loss = self._part_of_step(examples, y, weights)
+                network._names = names
+                return loss
             begin = perf_counter()
             state.watch()
             rates = state.optimizer.learning_rates(state.steps.n, 1, state.history.epochs)
             run, good = self._runs.of_step(len(examples), self._threads())
+            assert not isinstance(run, AccumulatedRun)
             run.bind(examples, y, weights)
             # The first step of an epoch takes a snapshot: it may be the only one.
             run.guards = state.open_epoch.steps > 0
-            if run.done < 2:  # later steps begin alike
+            if run.done < 2 or state.averagings:  # later steps begin alike
                 good.begin(False)
             loss, correct, done = run.steps(0, 1, rates)
             if not done and run.fault == "label":
@@ -512,6 +545,92 @@ class Trainer:
             state.open_epoch.add(sums, y.ndim == 1, rate, perf_counter() - begin)
             network._names = names
             return mean(loss, run.weight)
+
+    def _part_of_step(
+        self, x: _check.AnyRows, y: NDArray[Any], weights: NDArray[np.float64] | None
+    ) -> float:
+        """Add the gradient of a checked batch, and do the update if the step is complete."""
+        state, begin = self._state, perf_counter()
+        network, step = state.network, state.open_step
+        state.watch()
+        rates = state.optimizer.learning_rates(state.steps.n, 1, state.history.epochs)
+        run, good = self._runs.of_step(len(x), self._threads())
+        assert isinstance(run, AccumulatedRun)
+        before, last = vars(step).copy(), step.parts + 1 >= self.accumulate
+        if last:
+            before["gradient"] = step.gradient.copy() if step.gradient is not None else None
+        loss, correct, done = run.add(x, y, weights)
+        number, rate = state.steps.n, float(rates[0])
+        if not done and run.fault == "label":
+            raise _check.changed_labels(y, network.n_outputs, weights)
+        if not done:
+            raise diverged(network, x, y, None, number, rate)
+        if last:
+            good.begin(False)
+            run.close(rates, snapshot=True)
+            if not good.live_is_finite():
+                try:
+                    raise diverged(network, x, y, None, number, rate, True)
+                finally:
+                    self._runs.undo_step()
+                    vars(step).update(before)
+        sums, seconds = (loss, correct, run.weight), perf_counter() - begin
+        shown = rate if last else state.open_epoch.rate
+        state.open_epoch.add(sums, y.ndim == 1, shown, seconds, steps=int(last))
+        return mean(loss, run.weight)
+
+    def apply_gradients(self, gradients: Gradients | ArrayLike) -> None:
+        """Do one step by gradients of your own: of a critic, of several networks, of a server.
+
+        All but the gradient is as in `step`: the optimizer and its learning rate, penalties, clips
+        and `max_norm`, layers that are not `trainable` and factors of layers, and `n_steps`. After
+        ``_, gradients = network.gradients(x, y, loss)`` the weights have the bits that
+        ``step(x, y)`` gives them, without dropout; with `clip_norm` or `max_norm` the last digits
+        of the norms may differ for batches of more than 128 rows.
+
+        The loss is not known: in the record that `end_epoch` makes, such a step has no share in the
+        means, which are NaN if there was no other.
+
+        Parameters
+        ----------
+        gradients : list of (ndarray, ndarray), or array_like
+            One pair (dW, db) per entry of `Network.weighted_layers`, as `Network.gradients` and
+            `Network.gradients_from` return them; or one array [n_parameters] in the order of
+            `Network.parameters`. Those of layers that are not trained are not looked at further.
+
+        Raises
+        ------
+        InputError, ShapeError, DTypeError, ConfigError
+            The gradients, or the learning rate, cannot be used; nothing has changed.
+        DivergenceError
+            The weights or the optimizer's state would not be finite after the step; everything is
+            as it was before the call.
+        BusyError
+            Another call is training the network.
+        """
+        state = self._state
+        if isinstance(state.optimizer, LBFGS):
+            raise ConfigError(
+                "optimizer: got LBFGS in apply_gradients, wanted another optimizer: its steps need "
+                "the loss"
+            )
+        network = state.network
+        with network._claim():
+            gradient = self._gradient(gradients)
+            begin = perf_counter()
+            state.watch()
+            rates = state.optimizer.learning_rates(state.steps.n, 1, state.history.epochs)
+            run, good = self._runs.of_step(1, self._threads())
+            good.begin(False)
+            run.apply(gradient, rates)
+            rate = float(rates[0])
+            if not good.live_is_finite():
+                try:
+                    raise diverged(network, None, None, None, state.steps.n - 1, rate, True)
+                finally:
+                    self._runs.undo_step()
+            labels = state.open_epoch.labels
+            state.open_epoch.add((0.0, 0.0, 0.0), labels, rate, perf_counter() - begin)
 
     def end_epoch(
         self,
@@ -581,7 +700,8 @@ class Trainer:
             found = self._loss._means(*done.sums, y)
             record = {**found, "learning_rate": done.rate, "seconds": done.seconds, **measure()}
             state.moment.measured = found.keys()
-            state.moment.before_step = self._runs.before_step() if done.steps == 1 else None
+            single = done.steps == 1 and self.accumulate == 1
+            state.moment.before_step = self._runs.before_step() if single else None
             state.record(record)
             state.in_loop = True
             state.history.stopped = called.end_epoch(state)
@@ -702,6 +822,7 @@ class Trainer:
             "n_threads": self._n_threads,
             "class_weight": list(weight.items()) if isinstance(weight, dict) else weight,
             "average": self._objective.average,
+            "accumulate": self.accumulate,
         }
 
     def __repr__(self) -> str:
@@ -710,6 +831,8 @@ class Trainer:
         shown = [f", {name}={value!r}" for name, value in rest.items() if value is not None]
         if self._metrics:
             shown.append(f", metrics=[{', '.join(metric.shown for metric in self._metrics)}]")
+        if self.accumulate > 1:
+            shown.insert(0, f", accumulate={self.accumulate}")
         if not self._shuffle:
             shown.insert(0, ", shuffle=False")
         return (
@@ -854,6 +977,15 @@ class Trainer:
             if self.n_steps == n_steps:
                 network._names = before
 
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Let those averages follow the steps of a call of `fit` that are given to it."""
+        self._state.averagings = {}
+        try:
+            yield
+        finally:
+            self._state.averagings = {}
+
     def _fit(
         self,
         given: Checked | Batches,
@@ -865,11 +997,12 @@ class Trainer:
         if isinstance(state.optimizer, LBFGS):
             return self._minimization(given, measure, called)
         if isinstance(given, Batches):
-            run = self._runs.new(MOST_ROWS, self._threads())
-            return BatchFit(state, loss, run, given, measure, called)
+            run = self._runs.new(MOST_ROWS, self._threads(), None, OpenStep())
+            return BatchFit(state, loss, run, given, measure, called, self.accumulate)
         n = len(given[0])
-        rows = min(self._batch_size or n, n)
-        run = self._runs.new(rows, self._threads())
+        batch = min(self._batch_size or n, n)
+        rows = min(batch * self.accumulate, n)
+        run = self._runs.new(rows, self._threads(), batch)
         return Fit(state, loss, run, *given, rows, self._shuffle, measure, called)
 
     def _minimization(
@@ -884,6 +1017,11 @@ class Trainer:
             raise ConfigError(
                 f"batch_size: got {self._batch_size} for {len(given[0])} rows with LBFGS, which "
                 "takes all of them in each step, wanted None"
+            )
+        if self.accumulate > 1:
+            raise ConfigError(
+                f"accumulate: got {self.accumulate} with LBFGS, which takes all rows in each step, "
+                "wanted 1"
             )
         state, n_threads = self._state, self._threads()
         return Minimization(state, self._loss, self._objective, *given, n_threads, measure, called)
@@ -914,6 +1052,24 @@ class Trainer:
         if class_weight is not None:
             weights = _check.row_weights(weights, class_weight, targets, whole)
         return (rows, targets, weights), names
+
+    def _gradient(self, gradients: Any) -> Model:
+        """Return checked gradients as the engine takes them."""
+        network = self.network
+        held = gradient_of_form(network._model)
+        views = [array for layer in network.weighted_layers for array in layer._views(held)]
+        nested = isinstance(gradients, list | tuple)
+        if not (nested and any(isinstance(pair, list | tuple) for pair in gradients)):
+            shape, begin = (network.n_parameters,), 0
+            flat = _check.parameter(gradients, shape, network.dtype, "gradients")
+            for view in views:
+                view[...] = flat[begin : begin + view.size].reshape(view.shape)
+                begin += view.size
+            return held
+        arrays = pairs_of(gradients, network.weighted_layers)
+        for view, (name, array) in zip(views, arrays, strict=True):
+            view[...] = _check.parameter(array, view.shape, network.dtype, name)
+        return held
 
     def _apart(self, rows: _check.AnyRows, targets: NDArray[Any], weights: Weights) -> Checked:
         """Return them, or copies where they are views of the weights that are to be trained."""

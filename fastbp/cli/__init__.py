@@ -30,7 +30,7 @@ COMMANDS: dict[str, tuple[ModuleType, str]] = {
     "predict": (predict, "write the predictions of a saved model"),
     "evaluate": (evaluate, "score a saved model on the rows of another file"),
     "info": (info, "show the configuration, or what a saved model is"),
-    "export": (export, "write a saved model as plain arrays for other programs"),
+    "export": (export, "write a saved model for other programs: arrays, C, Fortran, ONNX"),
     "bench": (bench, "compare a step of training with NumPy and others on this machine"),
     "demo": (demo, "learn digits in a second, and see how to do it yourself"),
 }

@@ -72,7 +72,12 @@ cdef struct Plan:
     const double *weights       # [n] of the rows, or NULL
     const double *weight_sums   # with weights: of each step's rows,
     const int64_t *stand_ins    # and the first of them with a weight, -1 if none has one
-    bint by_rows                # whether a step's gradient is divided by its rows, not by their weights
+    bint by_rows                # whether a step's gradient is divided by its rows, not by their weights,
+    bint sums                   # or not at all: it is that of the sum
+    bint adds                   # whether the update adds to the gradients of earlier parts of a step
+    Py_ssize_t whole            # rows of the step that the batch is a part of, 0 for all of them,
+    double whole_weight         # their weight, and
+    Py_ssize_t first_row        # the place of the part's first row among them
     const int64_t *order
     Py_ssize_t n, batch
     Py_ssize_t rows             # of a slot: a batch is split into blocks of this many
@@ -164,6 +169,11 @@ cdef inline Slot *slot_of(const Plan *p, Py_ssize_t block) noexcept nogil:
     return <Slot *>fbp_look(p.taken + block)
 
 cdef Py_ssize_t batch_of(const Plan *p, Py_ssize_t step) noexcept nogil
+
+cdef inline Py_ssize_t whole_of(const Plan *p, Py_ssize_t step) noexcept nogil:
+    # Rows of a step, also where the batch is a part of them.
+    return p.whole if p.whole else batch_of(p, step)
+
 cdef void correct_means(fbp_update *update, int64_t t) noexcept nogil
 cdef void set_group(fbp_update *update, const Plan *p, const Node *node, Py_ssize_t step) noexcept nogil
 

@@ -61,15 +61,17 @@ cdef const int64_t *gather_weights(const Plan *p, const Slot *slot, const int64_
 cdef bint losses(const Plan *p, const Slot *slot, Py_ssize_t step, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
     """Losses and output deltas of some rows of a slot; False if a loss is not finite."""
     cdef const Node *last = &p.nodes[p.n_nodes - 1]
-    cdef Py_ssize_t at = first * last.ld * p.kernels.item, batch = batch_of(p, step), i
-    cdef double total = 0
+    cdef Py_ssize_t at = first * last.ld * p.kernels.item, i
+    cdef bint divides = not (p.by_rows or p.sums)
+    cdef double batch = whole_of(p, step), total = 0
     p.kernels.loss_delta(slot.deltas[p.n_nodes - 1] + at, slot.row_loss + first, slot.correct + first if p.counts_correct else NULL,
                          slot.outputs[p.n_nodes - 1] + at, saved_slope(last, slot.slopes[p.n_nodes - 1], at),
-                         slot.target + at, rows, last.n_out, last.ld, p.loss, last.activation, 1.0 / batch, p.parameter,
+                         slot.target + at, rows, last.n_out, last.ld, p.loss, last.activation, 1 if p.sums else 1.0 / batch, p.parameter,
                          p.targets.labels != NULL)
     if p.weights != NULL:
         p.kernels.weigh_rows(slot.deltas[p.n_nodes - 1] + at, slot.row_loss + first, slot.weights + first, rows, last.n_out,
-                             last.ld, 1 if p.by_rows else batch, 1 if p.by_rows else p.weight_sums[step])
+                             last.ld, batch if divides else 1,
+                             1 if not divides else p.whole_weight if p.whole else p.weight_sums[step])
     for i in range(first, first + rows):
         total += slot.row_loss[i]
     # a gradient that the user asked for is returned, finite or not

@@ -3,6 +3,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .averaging import Averaging
 from .model import Model
 from .rows import Rows
 
@@ -21,6 +22,7 @@ class StepCount:
 
     def __init__(self, n: int = 0) -> None: ...
 
+def gradient_of_form(model: Model) -> Model: ...
 def gradients(
     model: Model,
     loss: str,
@@ -30,6 +32,7 @@ def gradients(
     inputs: bool,
     parameter: float = 0,
     weights: NDArray[np.float64] | None = None,
+    average: str = "weights",
 ) -> tuple[float, Model, NDArray[Any] | None] | None: ...
 
 class Run:
@@ -43,6 +46,7 @@ class Run:
     guards: bool
     reuse_workspace: Any
     stop_request: Any
+    averagings: tuple[Averaging, ...]
 
     def __init__(
         self,
@@ -79,3 +83,12 @@ class Run:
     def steps(
         self, first: int, count: int, learning_rates: NDArray[np.float64]
     ) -> tuple[float, float, int]: ...
+    def part_of(self, whole: int, weight: float, first_row: int, begin: int, end: int) -> None: ...
+    def apply(
+        self,
+        gradient: Model,
+        learning_rates: NDArray[np.float64],
+        snapshot: bool = True,
+        batch: int = 1,
+        scale: float = 1,
+    ) -> None: ...

@@ -12,9 +12,11 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 from numpy.random cimport bitgen_t
 
+from fastbp.engine.averaging cimport Averaging
 from fastbp.engine.backward cimport update_of
 from fastbp.engine.costmodel cimport Forced, Partition, forced, partition
 from fastbp.engine.forward cimport DENSE, Dropout, Node, is_chain, lowest_trained
+from fastbp.engine.given cimport apply_given
 from fastbp.engine.guard cimport state_is_small
 from fastbp.engine.limits cimport note_penalty
 from fastbp.engine.model cimport Model, targets_of, weights_or_null
@@ -71,6 +73,9 @@ cdef class Run:
     model : Model
     loss, rule : str
         Names of the loss and of the update rule.
+    updated : Model or None
+        What the update writes in the place of the model: a gradient, by the rule "gradient"; or with `adds` the sum of the gradients
+        of the parts of a step, by "sgd" with the learning rate -1.
     momentum, l2 : float
     batch_size : int
         Rows of a step.
@@ -79,7 +84,7 @@ cdef class Run:
     parameter : float
         The loss's parameter (`loss_delta` in fbp.h); the label smoothing of cross-entropy.
     average : str
-        What the weighted sum of a step's gradients is divided by: the sum of the "weights", or the number of "rows".
+        What the weighted sum of a step's gradients is divided by: the sum of the "weights", or the number of "rows"; "sum": nothing.
     **hyperparameters
         The others: fields of fbp_update, clip_norm and max_norm (0: none).
     count : StepCount or None
@@ -90,7 +95,7 @@ cdef class Run:
     once its first loss is known to be finite; with `guards` only if the first update is not `proved` to leave all finite. Dropout
     is drawn from `seed` and `step`, the number of the next step in the whole training. `weight` is the sum of the weights of the
     epoch's rows so far, without weights their number. `done` counts the steps, also those of a call that an interrupt ends before
-    it can return. `fault` is the reason why
+    it can return. `averagings` are Averaging objects that follow the parameters. `fault` is the reason why
     a call did fewer steps than asked: "loss", "label" or "". `reuse_workspace` is None or the workspace of an earlier run, whose
     memory is used again if it has the right size. `stop_request` is None or an object whose `reason` is None until the run is to
     stop: long steps look at it.
@@ -102,7 +107,7 @@ cdef class Run:
     cdef bytearray table
     cdef Node *nodes                # as they are when the run is made: the model's groups may change later
     cdef int n_threads
-    cdef Py_ssize_t batch_size
+    cdef Py_ssize_t batch_size, row_begin
     cdef int64_t running            # the process in which a call uses this run; 0: none
     cdef int64_t steps_done
     cdef object x, y, weights, weight_sums, stand_ins, contention
@@ -113,6 +118,7 @@ cdef class Run:
     cdef bint wants_inputs          # whether the gathered rows are read once more, so that they must be dense
     cdef bint shuffled              # whether `rows_in_order` is not 0 .. n-1 any more
     cdef readonly object state, order
+    cdef public tuple averagings    # Averaging objects that follow the parameters, step by step
     cdef public object snapshot
     cdef public bint guards
     cdef int small_state            # whether the optimizer state is within the bounds of engine/guard.pyx; -1: not known
@@ -129,29 +135,32 @@ cdef class Run:
         self.n_threads = bounded_threads(n_threads)
         self.contention = ContentionMonitor()
         self.interrupts, self.count = Interrupts(), count or StepCount()
-        self.small_state = -1
+        self.small_state, self.averagings = -1, ()
         p.interrupts = <void *>self.interrupts
-        p.drops = updated is None and model.drops()
+        p.adds = hyperparameters.pop("adds", False)
+        p.drops = (updated is None or p.adds) and model.drops()
         self.copy_nodes()
         p.kernels, p.nodes, p.n_nodes = model.kernels(), self.nodes, model.n_nodes
         p.loss, p.parameter = <fbp_loss>code_of(LOSSES, loss, "loss"), parameter
         p.to_logits = fbp_loss_from_logits(p.loss, p.nodes[p.n_nodes - 1].activation.code)
         p.clip_norm, p.max_norm = hyperparameters.pop("clip_norm", 0), hyperparameters.pop("max_norm", 0)
         p.l2_weight = hyperparameters.pop("l2_weight", 0)
-        p.by_rows = hyperparameters.pop("average", "weights") == "rows"
+        average = hyperparameters.pop("average", "weights")
+        p.by_rows, p.sums = average == "rows", average == "sum"
         p.update = update_of(rule, {"momentum": momentum, "l2": l2, **hyperparameters})
         p.hold = update_of("gradient", {"clip_value": p.update.clip_value})
         self.make_state()
 
     cdef int copy_nodes(self) except -1:
-        """Copy the model's nodes. Gradients that are not for an update are those of all parameters."""
+        """Copy the model's nodes. Gradients that are not for an update of them are those of all parameters."""
         cdef Py_ssize_t l
         self.table = bytearray(self.model.n_nodes * sizeof(Node))
         self.nodes = <Node *><char *>self.table
         memcpy(self.nodes, self.model.nodes, self.model.n_nodes * sizeof(Node))
         for l in range(self.model.n_nodes):
             if self.updated is not self.model:
-                self.nodes[l].frozen, self.nodes[l].rate_factor, self.nodes[l].decay_factor = False, 1, 1
+                self.nodes[l].frozen = self.nodes[l].frozen and self.plan.adds
+                self.nodes[l].rate_factor = self.nodes[l].decay_factor = 1
             if self.nodes[l].rate_factor != 1 or self.nodes[l].decay_factor != 1:
                 self.plan.grouped = True
         return 0
@@ -307,11 +316,28 @@ cdef class Run:
         try:
             take(&self.updated.busy)
             try:
-                return self.do_steps(first, count, learning_rates)
+                return self.follow_steps(first, count, learning_rates) if self.averagings else self.do_steps(first, count, learning_rates)
             finally:
                 fbp_put_word(&self.updated.busy, 0)
         finally:
             fbp_put_word(&self.running, 0)
+
+    cdef tuple follow_steps(self, Py_ssize_t first, Py_ssize_t count, cnp.ndarray learning_rates):
+        """The same, with the averages brought up to date after each step: a result does not depend on how steps are split into calls."""
+        cdef Py_ssize_t i
+        for i in range(count):
+            loss, correct, done = self.do_steps(first + i, 1, learning_rates[i:i + 1])
+            if not done:
+                return loss, correct, i
+            self.follow()
+        return loss, correct, count
+
+    cdef int follow(self) except -1:
+        """Bring the averages up to date."""
+        cdef Averaging averaging
+        for averaging in self.averagings:
+            averaging.follow(self.model, self.count.count)
+        return 0
 
     cdef tuple do_steps(self, Py_ssize_t first, Py_ssize_t count, cnp.ndarray learning_rates):
         cdef Plan *p = &self.plan
@@ -343,6 +369,39 @@ cdef class Run:
                                    (p.barrier.asleep + p.waited) * 1e-9 if team > 1 else 0)
         return p.loss_sum, p.correct_sum, done
 
+    def apply(self, Model gradient, cnp.ndarray learning_rates, bint snapshot=True, Py_ssize_t batch=1, double scale=1):
+        """Do a step by a gradient that comes from outside: update, limits and count are those of `steps`, with the rate [1].
+
+        With `snapshot`, the attribute of that name takes parameters and state from before. The gradient is that of `batch` rows,
+        and is multiplied by `scale`.
+        """
+        cdef Plan *p = &self.plan
+        take(&self.running)
+        try:
+            take(&self.updated.busy)
+            try:
+                p.kernels, p.arena, p.updated = self.model.kernels(), self.model.memory.data, self.updated.memory.data
+                p.snapshot = NULL if self.snapshot is None or not snapshot else <char *>cnp.PyArray_DATA(<cnp.ndarray>self.snapshot)
+                p.bytes, p.age, self.small_state, p.proved = self.model.memory.bytes, self.age + self.steps_done, -1, 0
+                p.learning_rates = <const double *>cnp.PyArray_DATA(learning_rates)
+                apply_given(p, gradient.memory.data, batch, scale)
+                fbp_put_word(&self.steps_done, self.steps_done + 1)
+                self.step += 1
+                fbp_put_word(&self.count.count, self.count.count + 1)
+                self.follow()
+            finally:
+                fbp_put_word(&self.updated.busy, 0)
+        finally:
+            fbp_put_word(&self.running, 0)
+
+    def part_of(self, Py_ssize_t whole, double weight, Py_ssize_t first_row, Py_ssize_t begin, Py_ssize_t end):
+        """Let the next steps be parts of one of `whole` rows, 0 if that is not known, with this weight, from one of its rows on.
+
+        Steps are counted in the rows order[begin:end].
+        """
+        self.plan.whole, self.plan.whole_weight, self.plan.first_row = whole, weight, first_row
+        self.row_begin, self.plan.n = begin, end - begin
+
     cdef int begin(self, Py_ssize_t first, Py_ssize_t count, cnp.ndarray learning_rates, int team, Forced force) except -1:
         """Set the fields of the plan that belong to one call of `steps`."""
         cdef Plan *p = &self.plan
@@ -353,11 +412,11 @@ cdef class Run:
         if self.guards and self.small_state < 0:
             self.small_state = state_is_small(p)
         p.guards, p.proved = self.guards and self.small_state > 0, 0
-        p.order = <const int64_t *>cnp.PyArray_DATA(self.rows_in_order)
+        p.order = <const int64_t *>cnp.PyArray_DATA(self.rows_in_order) + self.row_begin
         p.learning_rates = <const double *>cnp.PyArray_DATA(learning_rates)
         p.first_step, p.n_steps, p.failed, p.fault, p.interrupted = first, count, -1, 0, 0
         p.age = self.age + self.steps_done
-        if first == 0:
+        if first == 0 and self.row_begin == 0:
             p.loss_sum = p.correct_sum = p.weight_sum = 0
             p.loss_by_rows = p.penalty_by_rows = p.row_sum = 0
         p.step_loss = 0
@@ -413,18 +472,26 @@ cdef int take(int64_t *word) except -1:
     return 0
 
 
-def gradients(Model model, loss, x, cnp.ndarray y, long long n_threads, bint inputs, double parameter=0,
-              weights=None):
-    """(mean loss, a Model that holds the gradients, dX [n, n_inputs] or None) of the mean loss over all rows, weighted by `weights`.
-
-    None if a label is out of range: y was written to after it was checked.
-    """
-    cdef Py_ssize_t n = len(x), l
+def gradient_of_form(Model model):
+    """A Model of the same parameters, all zero, that is to hold a gradient."""
+    cdef Py_ssize_t l
     cdef list units = []
     for l in range(model.n_nodes):  # see `make_workspace` for list comprehensions
         units.append(model.nodes[l].n_out)
-    gradient = Model(model.n_inputs, units, ["linear"] * model.n_nodes, model.dtype, wiring=model.wiring)
-    cdef Run run = Run(model, loss, "gradient", 0, 0, n, n_threads, gradient, parameter)
+    return Model(model.n_inputs, units, ["linear"] * model.n_nodes, model.dtype, wiring=model.wiring)
+
+
+def gradients(Model model, loss, x, cnp.ndarray y, long long n_threads, bint inputs, double parameter=0,
+              weights=None, average="weights"):
+    """(mean loss, a Model that holds the gradients, dX [n, n_inputs] or None) of the mean loss over all rows, weighted by `weights`.
+
+    `average` is as for `Run`; with the loss "custom" and "sum", y is dL/dy and L any function of the outputs.
+
+    None if a label is out of range: y was written to after it was checked.
+    """
+    gradient = gradient_of_form(model)
+    cdef Py_ssize_t n = len(x)
+    cdef Run run = Run(model, loss, "gradient", 0, 0, n, n_threads, gradient, parameter, average=average)
     run.wants_inputs = inputs
     run.bind(x, y, weights)
     total, _, done = run.steps(0, 1, np.zeros(1))

@@ -10,5 +10,5 @@ cdef class Interrupts:
 cdef bint signalled(Worker *w) noexcept nogil
 
 cdef inline bint may_leave(const Plan *p, Kind kind) noexcept nogil:
-    # Whether a step can be dropped in a phase of this kind: no weight of the network has been written yet.
-    return kind != APPLY and kind != LIMIT and (kind != UPDATE or p.held != NULL or p.updated != p.arena)
+    # Whether a step can be dropped in a phase of this kind: no weight of the network has been written yet, and no sum.
+    return kind != APPLY and kind != LIMIT and (kind != UPDATE or p.held != NULL or p.updated != p.arena and not p.adds)

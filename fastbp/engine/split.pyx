@@ -7,7 +7,8 @@ from fastbp.engine.limits cimport add_objective, hold_gradient, limit_weights, n
 from fastbp.engine.runtime cimport fbp_prefetch, fbp_part, fbp_state_at, fbp_update, fbp_update_scratch
 from fastbp.engine.signals cimport may_leave, signalled
 from fastbp.engine.plan cimport (BAD_LABEL, FINE, NOT_FINITE, SPARSE, UPDATE, Plan, add_losses, add_weights, batch_of, begin_update,
-                                 dropout_of, gather, losses, row_blocks, slot_of, snapshot_bytes, sparse_of, update_of_node)
+                                 dropout_of, gather, losses, row_blocks, slot_of, snapshot_bytes, sparse_of, update_of_node,
+                                 whole_of)
 
 cdef enum:
     BYTES_AHEAD = 1 << 18   # of the next batch that a thread prefetches: as much as its L2 has room for
@@ -21,9 +22,9 @@ cdef Fault through(Worker *w, const Slot *slot, Py_ssize_t step, Py_ssize_t i) n
     if not gather(p, slot, step, i * p.rows, rows):
         return BAD_LABEL
     forward_rows(slot.outputs, slot.slopes, slot.inputs, sparse_of(p, slot), p.arena, p.kernels, p.nodes, 0, p.n_nodes, rows, p.nodes[0].ld_in,
-                 p.to_logits, &dropout if p.drops else NULL, i * p.rows)
+                 p.to_logits, &dropout if p.drops else NULL, p.first_row + i * p.rows)
     cdef bint finite = losses(p, slot, step, 0, rows)
-    backward_rows(slot.deltas, slot.slopes, p.arena, w.scratch, p.kernels, p.nodes, p.n_nodes, batch, rows)
+    backward_rows(slot.deltas, slot.slopes, p.arena, w.scratch, p.kernels, p.nodes, p.n_nodes, whole_of(p, step), rows)
     return FINE if finite else NOT_FINITE
 
 

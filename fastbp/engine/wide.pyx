@@ -17,7 +17,7 @@ from fastbp.engine.forward cimport Dropout, Node, drop, saved_slope, up_to
 from fastbp.engine.backward cimport Block, Place
 from fastbp.engine.runtime cimport (FBP_LEAST_PART, FBP_LINE_BYTES, fbp_rule_has_m, fbp_rule_has_v, fbp_state,
                                     fbp_state_at)
-from fastbp.engine.plan cimport BAD_LABEL, FINE, FORWARD, LAST, NOT_FINITE, WIDE, Slot, batch_of, dropout_of, gather, losses
+from fastbp.engine.plan cimport BAD_LABEL, FINE, FORWARD, LAST, NOT_FINITE, WIDE, Slot, batch_of, dropout_of, gather, losses, whole_of
 
 cdef struct Range:
     Py_ssize_t first, n
@@ -53,7 +53,7 @@ cdef Fault compute_part(Worker *w, Kind kind, Py_ssize_t l, Py_ssize_t step, Py_
         p.kernels.dense_forward(w.slot.outputs[l] + at, saved_slope(node, w.slot.slopes[l], at), x, columns.weight,
                                 p.arena + node.bias + at, batch, node.n_in, r.n, node.ld, node.ld_in, columns.ld,
                                 node.activation)
-        drop(w.slot.outputs[l] + at, w.slot.slopes[l] + at, p.kernels, node, l, 0, batch, r.first, r.n,
+        drop(w.slot.outputs[l] + at, w.slot.slopes[l] + at, p.kernels, node, l, p.first_row, batch, r.first, r.n,
              &dropout if p.drops else NULL)
     elif kind == LAST:
         r = part(batch, FBP_LEAST_PART, i, n)
@@ -70,7 +70,7 @@ cdef Fault compute_part(Worker *w, Kind kind, Py_ssize_t l, Py_ssize_t step, Py_
         at = r.first * item
         columns = columns_of(p, p.arena, l, Range(0, node.n_out))
         p.kernels.dense_delta(w.slot.deltas[l - 1] + at, shared.deltas[l], columns.weight + r.first * columns.ld * item,
-                              shared.slopes[l - 1] + at, w.scratch, batch, batch, r.n, node.n_out, node.ld_in, node.ld,
+                              shared.slopes[l - 1] + at, w.scratch, whole_of(p, step), batch, r.n, node.n_out, node.ld_in, node.ld,
                               columns.ld, p.nodes[l - 1].slope)
     return FINE
 

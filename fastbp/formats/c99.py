@@ -24,7 +24,7 @@ from .c99_functions import Definitions, functions
 from .c99_loops import LOOPS, activation_loops
 from .c99_plan import Plan
 
-__all__ = ["Argument", "Export", "Function", "to_c", "to_c_header"]
+__all__ = ["Argument", "Export", "Function", "comment", "in_comment", "to_c", "to_c_header"]
 
 # Of scratch; what needs more takes it from its caller.
 MOST_STACK_BYTES = 1 << 16
@@ -164,6 +164,11 @@ def to_c_header(net: Any, name: str, *, gradients: bool = False, real: str | Non
     Parameters and errors are those of `to_c`.
     """
     return Export(net, name, gradients, real).header()
+
+
+def comment(lines: Iterable[str]) -> str:
+    """Return a comment of C, whatever the lines hold."""
+    return _framed(map(in_comment, lines))
 
 
 class Export:
@@ -312,11 +317,13 @@ class Export:
         lines = [f"{self.title()}.", "", *self._usage()]
         if self._columns:
             lines += ["", "The columns of x:"]
-            lines += [f"    x[{i}]  {_in_comment(name)}" for i, name in enumerate(self._columns)]
+            lines += [
+                f"    x[{i}]  {_kept(in_comment(name))}" for i, name in enumerate(self._columns)
+            ]
         if self._classes:
             names = "their classes, the first at 0, then the second" if self.n_outputs == 1 else ""
             lines += ["", f"{self.name}_classes: {names or 'the names of the outputs, in order'}."]
-        return "/* " + "\n".join(f" * {line}".rstrip() for line in lines)[3:] + "\n */\n"
+        return _framed(lines)
 
     def _usage(self) -> Iterator[str]:
         yield "It needs no other file and no heap; any number of threads may call it at once. It is"
@@ -479,6 +486,10 @@ def _part(name: str, arguments: str, statements: Iterable[Any], places: dict[int
     return f"static void @{name}({arguments})\n{{\n{calls}}}\n"
 
 
+def _framed(lines: Iterable[str]) -> str:
+    return "/* " + "\n".join(f" * {line}".rstrip() for line in lines)[3:] + "\n */\n"
+
+
 def _string(label: Any) -> str:
     """Return a label as a string of C, in UTF-8; also no trigraph is left."""
     encoded = str(label).encode("utf-8", "surrogatepass")
@@ -491,8 +502,12 @@ def _string(label: Any) -> str:
     return '"' + "".join(chr(c) if c in plain else f"\\{c:03o}" for c in encoded) + '"'
 
 
-def _in_comment(name: str) -> str:
-    """Return a name of a column so that it neither ends a comment nor a line."""
-    text = name.encode("unicode_escape").decode("ascii")
-    text = text.replace("@", "\x00").replace("??", "?\\?")
+def _kept(text: str) -> str:
+    """Return a text with the sign that `_named` makes an @ of."""
+    return text.replace("@", "\x00")
+
+
+def in_comment(text: str) -> str:
+    """Return a line that ends neither a comment of C nor itself."""
+    text = text.encode("unicode_escape").decode("ascii").replace("??", "?\\?")
     return text.replace("*/", "*\\/").replace("/*", "/\\*")

@@ -74,6 +74,8 @@ class Columns:
         The columns that `transform` needs.
     names_out, sources_out : tuple of str
         The name of each output, and the name of the column that it comes from.
+    formulas_out : tuple of str
+        For each output how it follows from a cell v of that column, in words.
     n_outputs : int
 
     Raises
@@ -249,6 +251,11 @@ class Columns:
     def sources_out(self) -> tuple[str, ...]:
         """For each output the column that it comes from."""
         return tuple(name for name, encoder in self._encoders.items() for _ in encoder.outputs)
+
+    @property
+    def formulas_out(self) -> tuple[str, ...]:
+        """For each output how it follows from a cell v of its column, in words."""
+        return tuple(text for encoder in self._encoders.values() for text in encoder.formulas)
 
     @property
     def n_outputs(self) -> int:

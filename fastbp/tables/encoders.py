@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptModelError
 from .described import Reader
-from .kinds import FALSE, TRUE, Column, in_order, truth_of
-from .scaling import Scale, smooth_clip
+from .kinds import CLOCK_TIME, FALSE, TRUE, Column, in_order, truth_of
+from .scaling import REACH, Scale, smooth_clip
 
 __all__ = ["ENCODERS", "Encoder", "Options"]
 
@@ -45,6 +45,10 @@ class Encoder(Protocol):
     @property
     def outputs(self) -> tuple[str, ...]:
         """What each output is called, after the name of the column; "" for the column itself."""
+
+    @property
+    def formulas(self) -> tuple[str, ...]:
+        """How each output follows from a cell v, in words for those who compute it elsewhere."""
 
     @property
     def parameters(self) -> Floats:
@@ -97,6 +101,15 @@ class Number:
     @property
     def outputs(self) -> tuple[str, ...]:
         return ("", f"={MISSING}") if self.gaps else ("",)
+
+    @property
+    def formulas(self) -> tuple[str, ...]:
+        if self.kind == "robust":
+            text = f"{_clipped(self.scale, 'v')}; 0 if v is missing"
+        else:
+            most = f"{FURTHEST_STANDARD:g}"
+            text = f"{self.scale.formula('v')} within -{most} and {most}; {self.fill!r} if missing"
+        return _formulas([text + _reading(self.how)], self.gaps)
 
     @property
     def parameters(self) -> Floats:
@@ -161,6 +174,20 @@ class Pair:
     def outputs(self) -> tuple[str, ...]:
         name = f"={self.levels[-1]}" if self.levels else ""
         return (name, f"={MISSING}") if self.gaps else (name,)
+
+    @property
+    def formulas(self) -> tuple[str, ...]:
+        if len(self.levels) == 1:
+            return ("0 if v is missing, else 1",)
+        if self.scale is not None:
+            text = f"{self.scale.formula('v')} within 0 and 1; {self.mean!r} if v is missing"
+            text += _reading(self.how)
+        else:
+            low, high = map(repr, self.levels)
+            text = f"0 if v is {low}, 1 if it is {high}, else {self.mean!r}"
+            if len({level.casefold() for level in self.levels}) == 2:
+                text += "; capitals or not"
+        return _formulas([text], self.gaps)
 
     @property
     def parameters(self) -> Floats:
@@ -239,6 +266,18 @@ class Category:
     def outputs(self) -> tuple[str, ...]:
         others = [OTHER] if self.others == 1 else [f"(other {i})" for i in range(self.others)]
         return tuple(f"={level}" for level in (*self.levels, *others, *[MISSING] * self.gaps))
+
+    @property
+    def formulas(self) -> tuple[str, ...]:
+        texts = [f"1 if v is {level!r}, else 0" for level in self.levels]
+        if self.others == 1:
+            texts.append("1 if v is another level, else 0")
+        elif self.others:
+            texts += [
+                f"1 if v is another level, of which CRC-32 in UTF-8 modulo {self.others} is {i}"
+                for i in range(self.others)
+            ]
+        return _formulas(texts, self.gaps)
 
     @property
     def parameters(self) -> Floats:
@@ -326,6 +365,22 @@ class Date:
         return tuple([*names, f"={MISSING}"] if self.gaps else names)
 
     @property
+    def formulas(self) -> tuple[str, ...]:
+        texts = []
+        for part in self.parts:
+            if part == "elapsed":
+                texts.append(_clipped(self.scale, "days since 1970-01-01 UTC"))
+            else:
+                turn = {
+                    "season": "days since January 1st / 365.2425",
+                    "day": "(day of the month - 1) / 31",
+                    "hour": "the share of the day that is over",
+                }[part]
+                texts += [f"{f}(2 pi t), t = {turn}" for f in ("sin", "cos")]
+        texts += [f"1 on a {day}, else 0" for day in self.weekdays]
+        return _formulas([f"{text}; 0 if v is missing" for text in texts], self.gaps)
+
+    @property
     def parameters(self) -> Floats:
         return np.array([[*self.scale, 0]], np.float64)
 
@@ -375,6 +430,20 @@ def _value_of(level: str) -> float | None:
         return float(level)
     except ValueError:
         return None
+
+
+def _clipped(scale: Scale, what: str) -> str:
+    return f"z / sqrt(1 + (z / {REACH:g})^2), z = {scale.formula(what)}"
+
+
+def _reading(how: str) -> str:
+    if how == CLOCK_TIME:
+        return " (v in seconds)"
+    return f" (v is the number; cells have {how})" if how else ""
+
+
+def _formulas(texts: list[str], gaps: bool) -> tuple[str, ...]:
+    return tuple([*texts, "1 if v is missing, else 0"] if gaps else texts)
 
 
 def _with_gaps(columns: list[Floats], missing: NDArray[np.bool_], gaps: bool) -> Floats:

@@ -21,6 +21,7 @@ from . import cells, dates
 from .wording import number, shown
 
 __all__ = [
+    "CLOCK_TIME",
     "CODE",
     "KINDS",
     "USED",

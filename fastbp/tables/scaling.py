@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptModelError
 
-__all__ = ["Scale", "smooth_clip"]
+__all__ = ["REACH", "Scale", "smooth_clip"]
 
 Floats = NDArray[np.float64]
 
@@ -83,6 +83,12 @@ class Scale(NamedTuple):
         with np.errstate(over="ignore"):
             found = (np.ldexp(values, -self.exponent) - self.centre) / self.width
         return np.clip(found, -FURTHEST, FURTHEST)
+
+    def formula(self, what: str) -> str:
+        """Return what `apply` computes of `what`, with all digits."""
+        power = f" / 2^{self.exponent}" if self.exponent > 0 else f" * 2^{-self.exponent}"
+        value = f"{what}{power}" if self.exponent else what
+        return f"({value} - {self.centre!r}) / {self.width!r}"
 
     def invert(self, scaled: Floats) -> Floats:
         """Return the values of which `apply` gives these, the largest finite number at most."""

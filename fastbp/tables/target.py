@@ -308,6 +308,24 @@ class Target:
                 values = _expm1(np.maximum(values, 0), self._unit)
         return np.minimum(values, np.finfo(np.float64).max)
 
+    @property
+    def scaling(self) -> tuple[float, float]:
+        """Mean and factor: of quantities, or their logarithms, q, scaled is (q - mean) * factor."""
+        with np.errstate(over="ignore", divide="ignore"):
+            mean, width = (np.ldexp(n, self._scale.exponent) for n in self._scale[:2])
+            return float(mean), float(1 / width)
+
+    @property
+    def formula(self) -> str:
+        """How a quantity follows from the q of `scaling`, called y, in words; "" if it is that."""
+        if not self.log:
+            return ""
+        low, high = self._low - BEYOND, self._high + BEYOND
+        within = f"of y within {low!r} and {high!r}"
+        if self._unit is None:
+            return f"exp(y), {within}"
+        return f"{self._unit!r} * (exp(y) - 1), {within}, 0 at least"
+
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON; Python writes a float so that it comes back as it was."""
         self._require_fitted()

@@ -22,7 +22,7 @@ from ..errors import (
     brief,
 )
 from ..losses import Loss
-from .custom import AnyRun
+from .accumulated import AccumulatedRun, AnySteps
 from .fit import Callbacks, Epochs, NoBar
 from .state import TrainingState
 
@@ -102,19 +102,22 @@ class BatchFit(Epochs):
     state, loss, run, measure, callbacks
         As for `Fit`; the run is one for `MOST_ROWS`.
     batches : Batches
+    accumulate : int
+        Batches of a step; the last one of an epoch may have fewer.
     """
 
     def __init__(
         self,
         state: TrainingState,
         loss: Loss,
-        run: AnyRun,
+        run: AnySteps,
         batches: Batches,
         measure: Callable[[], dict[str, float]],
         callbacks: Callbacks,
+        accumulate: int,
     ) -> None:
         super().__init__(state, loss, run, measure, callbacks)
-        self.steps, self._batches = batches.steps, batches
+        self.steps, self._batches, self._accumulate = batches.steps, batches, accumulate
         self._snapshot = run.snapshot
 
     def _train(self, bar: NoBar) -> tuple[dict[str, float], int, str | None]:
@@ -123,9 +126,9 @@ class BatchFit(Epochs):
         begin, stop_reason, rate = perf_counter(), None, 0.0
         batches = self._batches.epoch()
         found: dict[str, float] = {}
-        done = 0
+        index, first = 0, self._state.steps.n
         while True:
-            with _named(done):
+            with _named(index):
                 batch = next(batches, _END)
                 if batch is _END:
                     break
@@ -133,38 +136,59 @@ class BatchFit(Epochs):
             if step_rate is None:
                 stop_reason = self._stop_request.reason
                 break
-            done, rate = done + 1, step_rate
+            index, rate = index + 1, step_rate
             sums = self._loss_sum, self._correct_sum, self._weight_sum
             found = self._loss._means(*sums, self._y)
             bar.advance(1, **found)
             stop_reason = self._callbacks.call("on_region_end")
             if stop_reason:
                 break
-        if not (done or stop_reason):
+        if not (index or stop_reason):
             raise InputError("x: got no batch, wanted at least one for each epoch")
+        if isinstance(self.run, AccumulatedRun) and self.run.open.parts:
+            rate = self._close(self.run)
+        done = self._state.steps.n - first
         record = {**found, "learning_rate": rate, "seconds": perf_counter() - begin}
         return record, done, stop_reason
 
     def _step(self, batch: Any) -> float | None:
-        """Do the step of a batch, add its losses to those of the epoch; return the rate.
+        """Do the step of a batch, or its part of one, add its losses to those of the epoch.
 
-        None if training was to stop in the midst of the step, which is not done then.
+        Return the rate; None if training was to stop in the midst of the step, which is not done
+        then.
         """
-        state, run = self._state, self.run
+        run, rates = self.run, self._rates()
         self._x, self._y, self._weights = self._batches.checked(batch)
-        run.bind(self._x, self._y, self._weights)
-        rates = state.optimizer.learning_rates(state.steps.n, 1, state.history.epochs)
-        loss, correct, done = run.steps(0, 1, rates)
+        if isinstance(run, AccumulatedRun):
+            loss, correct, done = run.add(self._x, self._y, self._weights)
+        else:
+            run.bind(self._x, self._y, self._weights)
+            loss, correct, done = run.steps(0, 1, rates)
         if run.fault:
-            raise self._failure(0, state.steps.n, float(rates[0]))
+            raise self._failure(0, self._state.steps.n, float(rates[0]))
         if not done:
             return None
-        self._good.confirm()
-        run.snapshot = None
         self._loss_sum += loss
         self._correct_sum += correct
         self._weight_sum += run.weight
         self._n_rows += len(self._x)
+        if not isinstance(run, AccumulatedRun):
+            self._good.confirm()
+            run.snapshot = None
+        elif run.open.parts >= self._accumulate:
+            self._close(run)
+        return float(rates[0])
+
+    def _rates(self) -> NDArray[np.float64]:
+        state = self._state
+        return state.optimizer.learning_rates(state.steps.n, 1, state.history.epochs)
+
+    def _close(self, run: AccumulatedRun) -> float:
+        """Do the update of the batches so far; return its rate."""
+        rates = self._rates()
+        run.close(rates, run.snapshot is not None)
+        self._good.confirm()
+        run.snapshot = None
         return float(rates[0])
 
     def _failure(

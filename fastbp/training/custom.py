@@ -108,6 +108,10 @@ class CustomRun:
         self._gradients = np.zeros((len(x), self._model.n_outputs), self._model.dtype)
         self._run.bind(x, self._gradients, weights)
 
+    def apply(self, gradient: Model, learning_rates: NDArray[np.float64]) -> None:
+        """As of `Run`."""
+        self._run.apply(gradient, learning_rates)
+
     def release(self) -> Any:
         """As of `Run`."""
         return self._run.release()

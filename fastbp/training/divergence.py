@@ -22,8 +22,8 @@ LARGE = 100.0
 
 def diverged(
     network: Network,
-    x: AnyRows,
-    y: NDArray[Any],
+    x: AnyRows | None,
+    y: NDArray[Any] | None,
     epoch: int | None,
     step: int,
     learning_rate: float,
@@ -35,15 +35,20 @@ def diverged(
     ----------
     network : Network
         With the parameters that gave the loss, or that the step has made.
-    x, y : ndarray
-        The rows and targets of the step.
+    x, y : ndarray or None
+        The rows and targets of the step; None if its gradient was given.
     epoch, step, learning_rate
         As in `DivergenceError`.
     updated : bool
         Whether the loss was finite, and what the update has made is not.
     """
-    most = x.largest(network.dtype) if isinstance(x, Rows) else largest(x)
-    what, layer = _made(network) if updated else _culprit(network, x, most, y)
+    most = 0.0
+    if x is not None:
+        most = x.largest(network.dtype) if isinstance(x, Rows) else largest(x)
+    if updated or x is None or y is None:
+        what, layer = _made(network)
+    else:
+        what, layer = _culprit(network, x, most, y)
     where = f"step {step}" if epoch is None else f"epoch {epoch}, step {step}"
     last = len(network.layers) - 1
     named = {
@@ -90,11 +95,11 @@ def _culprit(network: Network, x: AnyRows, most: float, y: NDArray[Any]) -> tupl
     return ("loss" if np.isfinite(y).all() else "targets"), 0
 
 
-def _advice(what: str, of_x: float, y: NDArray[Any]) -> str:
+def _advice(what: str, of_x: float, y: NDArray[Any] | None) -> str:
     """Return what helps: numbers that are too large are scaled, else the steps are made smaller."""
     if what in ("inputs", "targets"):
         return "they were when the call began: do not write to them while it trains"
-    of_y = float(np.abs(y).max()) if y.dtype.kind == "f" else 0.0
+    of_y = float(np.abs(y).max()) if y is not None and y.dtype.kind == "f" else 0.0
     large = []
     for name, most, how in (
         ("inputs", of_x, "fastbp.preprocess"),

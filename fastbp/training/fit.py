@@ -22,7 +22,7 @@ from ..engine.costmodel import region_steps
 from ..errors import ConfigError, DivergenceError, LabelError
 from ..history import History
 from ..losses import Loss
-from .custom import AnyRun
+from .accumulated import AnySteps
 from .divergence import diverged
 from .state import LastGood, TrainingState
 
@@ -110,7 +110,7 @@ class Callbacks:
     Attributes
     ----------
     own : bool
-        Whether any of them is not one of fastbp, so that it may record columns of its own.
+        Whether any of them may record columns of its own, as those may that are not of fastbp.
     stop_request : StopRequest
     """
 
@@ -125,8 +125,11 @@ class Callbacks:
             callback if any(hasattr(callback, hook) for hook in HOOKS) else _Function(callback)
             for callback in (*callbacks, self.stop_request)
         ]
-        modules = [type(callback).__module__.split(".")[0] for callback in callbacks]
-        self.own = any(module != __name__.split(".")[0] for module in modules)
+        package = __name__.split(".")[0]
+        self.own = any(
+            type(callback).__module__.split(".")[0] != package or hasattr(callback, "_records")
+            for callback in callbacks
+        )
 
     def call(self, name: str, *arguments: Any) -> str | None:
         """Call the method `name` of all that have it; return the first reason to stop, if any."""
@@ -343,7 +346,7 @@ class Epochs:
         self,
         state: TrainingState,
         loss: Loss,
-        run: AnyRun,
+        run: AnySteps,
         measure: Callable[[], dict[str, float]],
         callbacks: Callbacks,
     ) -> None:
@@ -376,6 +379,9 @@ class Epochs:
             if state.steps.n == first:  # the weights are to be those before the call
                 callbacks.call("_call_off", history)
             raise
+        finally:
+            if state.steps.n != first:  # gradients that `step` has accumulated are of old weights
+                state.open_step.clear()
         callbacks.end(state)
 
     def _epoch(self, bar: NoBar) -> tuple[bool, str | None]:
@@ -462,7 +468,7 @@ class Fit(Epochs):
         self,
         state: TrainingState,
         loss: Loss,
-        run: AnyRun,
+        run: AnySteps,
         x: AnyRows,
         y: NDArray[Any],
         weights: NDArray[np.float64] | None,

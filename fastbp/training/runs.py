@@ -6,9 +6,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..engine.run import Run
+from ..engine.run import Run, gradient_of_form
 from ..errors import ConfigError
 from ..losses import CustomLoss, Loss
+from .accumulated import PART_ROWS, AccumulatedRun, AnySteps, OpenStep
 from .custom import AnyRun, CustomRun
 from .objective import Objective
 from .state import LastGood, TrainingState
@@ -26,6 +27,11 @@ class Runs:
     loss : Loss
     objective : Objective
 
+    Attributes
+    ----------
+    accumulate : int
+        Batches of a step.
+
     Raises
     ------
     ConfigError
@@ -34,6 +40,7 @@ class Runs:
 
     def __init__(self, state: TrainingState, loss: Loss, objective: Objective) -> None:
         self._state, self._loss, self._objective = state, loss, objective
+        self.accumulate = 1
         if isinstance(loss, CustomLoss) and any(
             layer.dropout for layer in state.network.weighted_layers
         ):
@@ -44,14 +51,20 @@ class Runs:
         # The workspace of the last fit: the next one need not ask for memory.
         self._reuse_workspace: Any = None
         # The run of the last `Trainer.step` with its snapshot, the options and the most rows.
-        self._of_step: tuple[AnyRun, LastGood, tuple[Any, ...], int] | None = None
+        self._of_step: tuple[AnySteps, LastGood, tuple[Any, ...], int] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a pickle holds: no run, and no workspace."""
         return vars(self) | {"_reuse_workspace": None, "_of_step": None}
 
-    def new(self, rows: int, n_threads: int) -> AnyRun:
-        """Return a run for batches of `rows` rows that goes on where the last one ended."""
+    def new(
+        self, rows: int, n_threads: int, batch: int | None = None, open_step: OpenStep | None = None
+    ) -> AnySteps:
+        """Return a run for steps of `rows` rows that goes on where the last one ended.
+
+        With `accumulate` it takes the parts of an `open_step` one by one; or it knows that a step
+        is made of batches of `batch` rows each.
+        """
         self._of_step = None
         state, loss = self._state, self._loss
         model, optimizer = state.network._model, state.optimizer
@@ -77,12 +90,42 @@ class Runs:
             )
         run.seed, run.step = state.dropout_seed, state.steps.n
         state.memory.attach(run, optimizer, state.steps.n, state.network.weighted_layers)
+        run.averagings = tuple(state.averagings.values())
         run.reuse_workspace, self._reuse_workspace = self._reuse_workspace, None
-        if isinstance(loss, CustomLoss):
-            return CustomRun(run, model, loss, rows, n_threads)
+        part = rows if open_step else batch if isinstance(loss, CustomLoss) else PART_ROWS
+        if self.accumulate > 1 and part is not None and (open_step or rows > part):
+            return self._accumulated(run, rows, part, n_threads, open_step)
+        return self._asking(run, rows, n_threads)
+
+    def _asking(self, run: Run, rows: int, n_threads: int) -> AnyRun:
+        """Return the run, which asks the user's function for the loss if there is one."""
+        if isinstance(self._loss, CustomLoss):
+            return CustomRun(run, self._state.network._model, self._loss, rows, n_threads)
         return run
 
-    def ended(self, run: AnyRun) -> None:
+    def _accumulated(
+        self, run: Run, rows: int, part: int, n_threads: int, open_step: OpenStep | None
+    ) -> AccumulatedRun:
+        loss, model, average = self._loss, self._state.network._model, self._objective.average
+        total = gradient_of_form(model)
+        adding = Run(
+            model,
+            loss.name,
+            "sgd",
+            batch_size=part,
+            n_threads=n_threads,
+            updated=total,
+            parameter=loss.parameter,
+            average="sum" if open_step else average,
+            adds=True,
+        )
+        adding.seed = run.seed
+        adding.reuse_workspace, run.reuse_workspace = run.reuse_workspace, None
+        parts = self._asking(adding, part, n_threads)
+        by_rows, step = average == "rows", open_step or OpenStep()
+        return AccumulatedRun(run, parts, adding, total, rows, part, by_rows, step)
+
+    def ended(self, run: AnySteps) -> None:
         """Keep the workspace of a run that is over, but not its rows."""
         self._state.memory.settle()
         self._reuse_workspace = run.release()
@@ -101,7 +144,7 @@ class Runs:
         """Return the parameters from before the last step of `of_step`, while its run is there."""
         return None if self._of_step is None else self._of_step[1].before_step
 
-    def of_step(self, rows: int, n_threads: int) -> tuple[AnyRun, LastGood]:
+    def of_step(self, rows: int, n_threads: int) -> tuple[AnySteps, LastGood]:
         """Return the run of the last step if it can take this one, else a new one.
 
         With it, what each step goes back to if its update is not finite.
@@ -109,9 +152,11 @@ class Runs:
         optimizer, last = self._state.optimizer, self._of_step
         penalties, revision = self._objective.hyperparameters, self._state.network._model.revision
         minimised = penalties, self._objective.average, self._objective.l2_weight
-        options = optimizer.rule, optimizer.hyperparameters, minimised, n_threads, revision
+        rule, averagings = optimizer.rule, tuple(self._state.averagings.values())
+        made_for = optimizer.hyperparameters, minimised, self.accumulate, averagings
+        options = rule, made_for, n_threads, revision
         if last is None or options != last[2] or rows > last[3]:
-            run = self.new(rows, n_threads)
+            run = self.new(rows, n_threads, None, self._state.open_step)
             last = (run, LastGood(self._state, run), options, rows)
             self._of_step = last
         return last[:2]

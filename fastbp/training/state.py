@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.arrays import all_finite
+from ..engine.averaging import Averaging
 from ..engine.run import Run, StepCount
 from ..formats.modelfile import Tensors
 from ..history import History
 from ..layers import Weighted
 from ..network import Network, _rebuilt
 from ..optimizers import Optimizer
-from .custom import AnyRun
+from .accumulated import AnySteps, OpenStep
 
 __all__ = ["LastGood", "Moment", "OptimizerMemory", "TrainingState", "parameters_of"]
 
@@ -69,12 +70,15 @@ class _Start(NamedTuple):
         What a schedule has learnt.
     remembered : Remembered
         What the optimizer remembers: the live arrays, or those of before the run's first step.
+    averages : list of (Averaging, ndarray)
+        Copies of what follows the parameters.
     """
 
     steps: int
     random: Any
     progress: dict[str, Any]
     remembered: Remembered
+    averages: list[tuple[Averaging, NDArray[Any]]]
 
 
 class OptimizerMemory:
@@ -175,12 +179,17 @@ class OpenEpoch:
         self.labels = False
 
     def add(
-        self, sums: tuple[float, float, float], labels: bool, rate: float, seconds: float
+        self,
+        sums: tuple[float, float, float],
+        labels: bool,
+        rate: float,
+        seconds: float,
+        steps: int = 1,
     ) -> None:
-        """Count a step with its `sums`."""
+        """Count a step, or a part of one that is not done yet, with its `sums`."""
         loss, correct, weight = self.sums
         self.sums = loss + sums[0], correct + sums[1], weight + sums[2]
-        self.steps, self.labels = self.steps + 1, labels
+        self.steps, self.labels = self.steps + steps, labels
         self.rate, self.seconds = rate, self.seconds + seconds
 
 
@@ -265,8 +274,13 @@ class TrainingState:
     in_loop : bool
         Whether that is of a loop of `step`, for the next `end_epoch` after a copy.
     open_epoch : OpenEpoch
+    open_step : OpenStep
+        Of calls of `step` that accumulate gradients.
     n_watched : int
         Epochs that the schedule has been shown.
+    averagings : dict of str to Averaging
+        What follows the parameters, by the beginning of the columns that are measured with it; not
+        part of a pickle or a file.
     moment : Moment
         Not part of a pickle or a file.
     region : int
@@ -286,6 +300,8 @@ class TrainingState:
         self.unfinished: dict[str, dict[str, Any]] = {}
         self.in_loop = False
         self.open_epoch, self.n_watched, self.moment = OpenEpoch(), 0, Moment()
+        self.open_step = OpenStep()
+        self.averagings: dict[str, Averaging] = {}
         self.region = 1
 
     def record(self, epoch: dict[str, float]) -> None:
@@ -320,6 +336,10 @@ class TrainingState:
         They are those at its end; but if it was a single step, and the column was measured in
         that, those from before the step. A view: copy it.
         """
+        for begin, averaging in self.averagings.items():
+            if column.startswith(begin):
+                averaged: NDArray[Any] = averaging.model.arena
+                return averaged
         moment = self.moment
         if moment.before_step is not None and column in moment.measured:
             return moment.before_step
@@ -353,6 +373,10 @@ class TrainingState:
             "n_watched": self.n_watched,
             "open_epoch": vars(self.open_epoch),
         }
+        step = self.open_step
+        if step.parts and step.gradient is not None:
+            tensors |= _named(self.network, step.gradient, "accumulated.")
+            described["open_step"] = [step.parts, step.rows, step.weight]
         return described, tensors
 
     def unpack(self, described: dict[str, Any], tensors: Tensors) -> None:
@@ -367,6 +391,13 @@ class TrainingState:
         memory, begins, missed = described["memory"]
         parts = [_flat(self.network, tensors, f"optimizer.{n}.") for n in MEMORY_PARTS[memory]]
         values = np.concatenate(parts) if parts else np.empty(0, self.network.dtype)
+        if "open_step" in described:
+            self.open_step.gradient = _flat(self.network, tensors, "accumulated.")
+            parts, rows, weight = described["open_step"]
+            if not (0 < parts <= rows < 2**62 and 0 <= weight < np.inf):
+                raise ValueError("the batches of the open step are out of their range")
+            step = self.open_step
+            step.parts, step.rows, step.weight = int(parts), int(rows), float(weight)
         names, epochs, stopped = described["history"]
         columns = {name: _column(tensors.pop(f"history.{name}"), epochs) for name in names}
         unfinished = {}
@@ -407,7 +438,12 @@ class TrainingState:
     def __getstate__(self) -> dict[str, Any]:
         """Return what a pickle holds."""
         begun = Unchanged(self.network)
-        return vars(self) | {"steps": self.steps.n, "moment": Moment(), "unchanged": begun}
+        return vars(self) | {
+            "steps": self.steps.n,
+            "moment": Moment(),
+            "averagings": {},
+            "unchanged": begun,
+        }
 
     def __setstate__(self, values: dict[str, Any]) -> None:
         """Take what a pickle holds."""
@@ -469,7 +505,7 @@ class LastGood:
     before, and a step whose loss is not finite changes nothing.
     """
 
-    def __init__(self, training: TrainingState, run: AnyRun) -> None:
+    def __init__(self, training: TrainingState, run: AnySteps) -> None:
         self._training = training
         arena, state = self._live = (training.network._model.arena, run.state)
         self._snapshot = run.snapshot = np.zeros(arena.size + state.size, arena.dtype)
@@ -480,8 +516,9 @@ class LastGood:
         """Note that an epoch begins, one that draws from the random generator if it `shuffles`."""
         training = self._training
         random = training.generator.state if shuffles else None
+        averages = [(one, one.model.arena.copy()) for one in training.averagings.values()]
         self._start = _Start(
-            training.steps.n, random, training.optimizer.progress, training.memory.last
+            training.steps.n, random, training.optimizer.progress, training.memory.last, averages
         )
 
     @property
@@ -532,5 +569,7 @@ class LastGood:
         training = self._training
         training.steps.n, training.optimizer.progress = start.steps, start.progress
         training.memory.last = start.remembered
+        for averaging, values in start.averages:
+            averaging.model.arena[...] = values
         if start.random is not None:
             training.generator.state = start.random

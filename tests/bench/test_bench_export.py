@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from statistics import median
 
 import pytest
 from benches import report, tables
@@ -22,4 +23,10 @@ def test_sizes_and_times(tmp_path):
     assert sizes["weights"] == 4 * (4 * 64 + 64 + 64 * 64 + 64 + 64 * 2 + 2)
     assert sizes["weights"] < sizes["object"] < sizes["with gradients"]
     assert row[head.index("object")] == f"{sizes['object']:,}"
+    assert sizes["object"] < sizes["C file"]
+    assert sizes["weights"] < sizes["ONNX file"]
+    medians = {name: median(samples) for name, samples in result["samples"].items()}
+    for column, caller in (("x C loop", "C loop"), ("x ctypes", "ctypes")):
+        ratio = medians["onnxruntime"] / medians[caller]
+        assert row[head.index(column)] == f"{ratio:.1f}x"
     assert all(min(samples) > 0 for samples in result["samples"].values())

@@ -57,7 +57,7 @@ class TestErrors:
             ("predict none.safetensors digits", "none.safetensors: No such file"),
             ("evaluate none.safetensors digits", "none.safetensors: No such file"),
             ("export none.safetensors --to npz", "none.safetensors: No such file"),
-            ("export none.safetensors --to onnx", "invalid choice: 'onnx'"),
+            ("export none.safetensors --to keras", "invalid choice: 'keras'"),
             ("export none.safetensors", "--to"),
             ("info none.safetensors", "none.safetensors: No such file"),
             ("bench --seconds 0", "--seconds: got 0.0"),

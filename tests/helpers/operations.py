@@ -49,6 +49,13 @@ class World:
         self.numbers = np.random.default_rng(4).standard_normal((ROWS, self.net.n_outputs))
 
 
+def averaged(w: World) -> fb.Average:
+    """An average that has seen steps."""
+    average = fb.Average(0.9)
+    w.trainer.fit(w.x[:48], w.y[:48], callbacks=[average])
+    return average
+
+
 def digest(owner: fb.Trainer, times: bool = True) -> Any:
     """All that a checkpoint holds of a trainer, without `times` but for the seconds."""
     architecture, tensors, training = owner._packed()
@@ -119,6 +126,7 @@ MAKERS: dict[str, Callable[[World], Any]] = {
     "EarlyStopping": lambda w: fb.EarlyStopping(3, monitor="loss"),
     "Exponential": lambda w: fb.Exponential(0.1, 0.9),
     "Gated": lambda w: fb.Network(3, [fb.Gated(4)], seed=0).layers[0],
+    "Average": averaged,
     "GradientNorm": lambda w: fb.GradientNorm(1e-9),
     "History": lambda w: w.trainer.history,
     "InverseTime": lambda w: fb.InverseTime(0.1, 0.1),
@@ -282,6 +290,10 @@ METHODS: dict[str, Callable[[Any, World], Any]] = {
     "Network.copy": lambda o, w: w.net.copy("float64"),
     "Network.fold": lambda o, w: w.net.fold(),
     "Network.gradients": lambda o, w: w.net.gradients(w.x, w.y, "cross_entropy", True, w.weights),
+    "Network.gradients_from": lambda o, w: w.net.gradients_from(w.x, w.numbers, True),
+    "Network.jacobian": lambda o, w: w.net.jacobian(w.x),
+    "Network.jvp": lambda o, w: w.net.jvp(w.x, w.x),
+    "Network.vjp": lambda o, w: w.net.vjp(w.x, w.numbers),
     "Network.lerp": lambda o, w: w.net.lerp(w.other, 0.25),
     "Network.predict": lambda o, w: w.net.predict(w.x),
     "Network.predict_classes": lambda o, w: w.net.predict_classes(w.x),
@@ -293,6 +305,7 @@ METHODS: dict[str, Callable[[Any, World], Any]] = {
     "Network.trace": lambda o, w: w.net.trace(w.x[0], w.y[0], "cross_entropy"),
     "Trainer.fit": lambda o, w: w.trainer.fit(w.x, w.y),
     "Trainer.step": lambda o, w: w.trainer.step(w.x, w.y, w.weights),
+    "Trainer.apply_gradients": lambda o, w: w.trainer.apply_gradients(w.net.parameters),
     "Trainer.end_epoch": lambda o, w: w.trainer.end_epoch((w.x, w.y), [fb.EarlyStopping(3)]),
     "Trainer.stop": lambda o, w: w.trainer.stop(),
     "Trainer.evaluate": lambda o, w: w.trainer.evaluate(w.x, w.y, w.weights),
@@ -337,7 +350,9 @@ def begun(callback: Any, w: World) -> Any:
 
 
 def ended(callback: Any, w: World) -> Any:
-    begun(callback, w).on_epoch_recorded(w.trainer, w.trainer.history)
+    begun(callback, w)
+    look = getattr(callback, "on_epoch_recorded", None) or callback.on_epoch_end
+    look(w.trainer, w.trainer.history)
     return callback
 
 

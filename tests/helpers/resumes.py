@@ -275,7 +275,7 @@ def rename(owner):
 
 OTHER_OPTIONS = set_to(
     l1=0.01, l2=0.02, penalize_bias=True, clip_value=0.5, clip_norm=0.4, max_norm=0.9, batch_size=7,
-    shuffle=False, class_weight={0: 2.0}, average="rows", metrics=["f1"], n_threads=1,
+    accumulate=2, shuffle=False, class_weight={0: 2.0}, average="rows", metrics=["f1"], n_threads=1,
 )  # fmt: skip
 
 
@@ -341,6 +341,10 @@ SCENARIOS: dict[str, Scenario] = {
     "balanced": epochs(adam(class_weight="balanced")),
     "validation split": epochs(adam(), validation_split=0.2),
     "batches": epochs(adam(), None, batches),
+    "average": within(adam(), lambda: [fb.Average(0.9, warmup=True)]),
+    "accumulating": epochs(adam(accumulate=3)),
+    "accumulating batches": epochs(adam(accumulate=2), None, batches),
+    "accumulating steps": stepping(adam(accumulate=3), 4),
     "all rows": epochs(adam(batch_size=None)),
     "single rows": epochs(adam(batch_size=1)),
     "in order": epochs(adam(shuffle=False)),

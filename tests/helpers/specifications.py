@@ -286,6 +286,12 @@ def constructors() -> dict[str, Specification]:
         ),
         "TargetLoss": construct(fb.TargetLoss, value=option("real", -0.5), **MONITORED),
         "TimeLimit": construct(fb.TimeLimit, seconds=option("positive", 0.5)),
+        "Average": construct(
+            fb.Average,
+            decay=option("below one", 0.5),
+            warmup=flag(True),
+            name=option("word", "mean"),
+        ),
         "GradientNorm": construct(fb.GradientNorm, bound=option("positive", 0.5)),
         "Checkpoint": construct(
             fb.Checkpoint,
@@ -394,6 +400,12 @@ def calls() -> dict[str, Specification]:
         "Network.gradients": method(
             net, "gradients", x=x, y=y, loss=loss(), inputs=flag(True), sample_weight=sample_weight
         ),
+        "Network.gradients_from": method(
+            net, "gradients_from", x=x, dL_dy=Given("parameter", OUTPUTS), inputs=flag(True)
+        ),
+        "Network.jacobian": method(net, "jacobian", x=x),
+        "Network.vjp": method(net, "vjp", x=x, v=Given("parameter", OUTPUTS)),
+        "Network.jvp": method(net, "jvp", x=x, u=Given("parameter", X)),
         "Network.trace": method(net, "trace", x=one["x"], y=one["y"], loss=loss()),
         "Network.copy": method(net, "copy", dtype=option("dtype", "float32", optional=True)),
         "Network.fold": method(scaled_net, "fold"),
@@ -433,6 +445,7 @@ def calls() -> dict[str, Specification]:
             loss=loss(),
             optimizer=option("object", fb.SGD(0.5), optional=True),
             batch_size=option("count", 2, optional=True),
+            accumulate=option("count", 2),
             l2=option("number", 0.5),
             shuffle=flag(),
             seed=option("seed", 2),
@@ -454,6 +467,9 @@ def calls() -> dict[str, Specification]:
             validation_data=option("object", (X, Y), optional=True, named="validation"),
         ),
         "Trainer.step": method(trained, "step", **EXAMPLES),
+        "Trainer.apply_gradients": method(
+            trained, "apply_gradients", gradients=Given("parameter", net().parameters / 2)
+        ),
         "Trainer.evaluate": method(trained, "evaluate", **EXAMPLES),
         "Trainer.end_epoch": method(
             trained,
@@ -484,6 +500,7 @@ def calls() -> dict[str, Specification]:
             trained,
         ),
         "History.plot": Specification({}, lambda owner: owner.history.plot() and None, trained),
+        "Average.reset": function(fb.Average(0.5).reset),
         "EarlyStopping.reset": function(fb.EarlyStopping(2).reset),
         "gradient_check": function(
             fb.gradient_check,
@@ -619,6 +636,7 @@ def calls() -> dict[str, Specification]:
         "metrics.confusion": metric(metrics.confusion, **only(METRIC, "threshold", "exclusive")),
     }
     for name in (
+        "accumulate",
         "batch_size",
         "shuffle",
         "n_threads",

@@ -33,6 +33,7 @@ FLOORS = [
     tables.report
     tables.page tables.figures
     tables.importance tables.reliability
+    tables.portable
     tables.model
     tables.training
     sklearn
@@ -48,12 +49,13 @@ FLOORS = [
     training.batches training.lbfgs
     training.fit training.runs training training.objective
     training.state training.divergence
+    training.accumulated
     training.custom
     history plot
     network preprocess
     formats.onnx formats.torch formats.sklearn
     formats.chain
-    trace _affine formats
+    trace _affine _parameters formats
     gates
     layers
     losses testing activations initializers
@@ -80,9 +82,9 @@ FLOORS = [
     _objects _sparse
     engine.builder engine.config
     engine.run engine.probe
-    engine.workspace engine.team
+    engine.workspace engine.team engine.derivative
     engine.costmodel engine.stream
-    engine.split engine.wide
+    engine.split engine.wide engine.given engine.averaging
     engine.limits engine.signals engine.guard
     engine.plan engine.kernels
     engine.model engine.backward

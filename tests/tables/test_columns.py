@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -342,6 +343,84 @@ def test_what_is_loaded_gives_the_same_bits():
         assert loaded.names_out == columns.names_out and loaded.inputs == columns.inputs
         assert loaded.summary() == columns.summary()
         assert loaded.decisions == columns.decisions
+
+
+def by_formula(formula, cell):
+    """What a text of `formulas_out` says of a cell; None is a missing one."""
+    if formula == "1 if v is missing, else 0":
+        return float(cell is None)
+    if formula == "0 if v is missing, else 1":
+        return float(cell is not None)
+    if match := re.fullmatch(r"0 if v is '(.+)', 1 if it is '(.+)', else (.+?)(;.+)?", formula):
+        return {match[1]: 0.0, match[2]: 1.0}.get(
+            cell and cell.lower() if match[4] else cell, float(match[3])
+        )
+    if match := re.fullmatch(r"1 if v is '(.+)', else 0", formula):
+        return float(cell == match[1])
+    map_, gap = formula.split("; ")
+    if cell is None:
+        return float(gap.split()[0])
+    if match := re.fullmatch("(.+) within (.+) and (.+)", map_):
+        return np.clip(arithmetic(match[1], v=cell), float(match[2]), float(match[3]))
+    clipped, z = map_.split(", z = ")
+    return arithmetic(clipped, z=arithmetic(z, v=cell))
+
+
+def arithmetic(text, **names):
+    return eval(text.replace("^", "**"), {"sqrt": np.sqrt, **names})
+
+
+@pytest.mark.parametrize(
+    ("training", "cells", "options"),
+    [
+        ([1.0, 2.0, 5.0, 9.5, 1e3], [1.5, -1e4, 1e9], {}),
+        ([1.0, 2.0, None, 9.5, 1e-3], [1.5, None, 1e9], {}),
+        ([1e-9, 3e-9, 7e-9], [2e-9, None], {}),
+        ([1.0, 2.0, None, 9.5, 30.0], [1.5, None, 1e9, -1e9], {"scale": "standard"}),
+        ([3.0, 7.0, 7.0, None], [3.0, 4.0, 9.0, None], {}),
+        (["yes", "no", "no", None], ["YES", "no", None], {}),
+        (["a", "A", "a"], ["a", "A", "c"], {}),
+        (["a", "b", "b"], ["a", "b", "c"], {}),
+        (["a", None, "a"], ["a", None], {}),
+        (["a", "b", "c", None] * 3, ["c", "a", "new", None], {}),
+    ],
+)
+def test_formulas_say_what_is_computed(training, cells, options):
+    columns = fitted(training, **options)
+    formulas = columns.formulas_out
+    assert len(formulas) == columns.n_outputs
+    wanted = [[by_formula(formula, cell) for formula in formulas] for cell in cells]
+    np.testing.assert_allclose(outputs(columns, cells), wanted, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("cells", "text"),
+    [
+        (["2:30", "3:45", "10:01"], "(v in seconds)"),
+        (["12%", "13.5%", "50%"], "(v is the number; cells have percent)"),
+        (["1.5", "2", "7"], "0 if v is missing"),
+    ],
+)
+def test_formulas_say_how_a_cell_is_read(cells, text):
+    (formula,) = fitted(cells).formulas_out
+    assert formula.endswith(text)
+
+
+def test_formulas_of_dates_name_what_varies():
+    columns = fitted(pd.date_range("2020-02-27", periods=N, freq="7h").astype(str))
+    assert len(columns.formulas_out) == columns.n_outputs
+    for name, formula in zip(columns.names_out, columns.formulas_out, strict=True):
+        part = name.split(":")[1].split()
+        words = {"elapsed": "days since 1970", "season": "January", "day": "of the month",
+                 "hour": "share of the day"}  # fmt: skip
+        assert words.get(part[-1], f"1 on a {part[-1]}") in formula, name
+        assert formula.startswith(part[0]) or part[0] not in ("sin", "cos")
+
+
+def test_a_formula_for_each_of_many_levels():
+    columns = fitted([f"c{i}" for i in range(200)] + ["c"] * 200)
+    assert len(columns.formulas_out) == columns.n_outputs
+    assert "modulo 64 is 63" in columns.formulas_out[-1]
 
 
 def spoiled(described):

@@ -192,4 +192,4 @@ def test_every_field_of_the_training_state_is_needed(folder, wanted):
                 break
         else:
             hidden.add(field)
-    assert hidden == {"moment", "region"}
+    assert hidden == {"averagings", "moment", "region"}
