@@ -33,7 +33,9 @@ cdef class Quiet:
 cdef class Model:
     cdef readonly Py_ssize_t n_inputs, n_outputs, n_nodes
     cdef readonly object dtype, arena, wiring
-    cdef object spare           # a run of gradients that the next call may use: see `gradients` in engine/run.pyx
+    cdef object spare           # a run of gradients that the next call may use: see `gradients` in engine/run.pyx,
+    cdef int64_t at_spare       # and whether a thread is at it
+    cdef object exchange_spare(self, object spare)
     cdef object view(self, Py_ssize_t at, int axes, cnp.npy_intp *shape, cnp.npy_intp *strides)
     cdef readonly Py_ssize_t revision   # how often `set_group` was called: a run takes the groups once, when it is made
     cdef Memory memory, table

@@ -197,6 +197,14 @@ cdef class Model:
         """How often the right to write was given: what only its holder changes is as it was while this is the same."""
         return fbp_counted(&self.claims)
 
+    cdef object exchange_spare(self, object spare):
+        """Leave a run for the next call and take the one that is there; None if another thread is at it."""
+        found = None
+        if fbp_swap(&self.at_spare, 0, 1):
+            found, self.spare = self.spare, spare
+            fbp_put_word(&self.at_spare, 0)
+        return found
+
     cdef int refuse_others(self) except -1:
         """Raise BusyError if a call of another thread holds the claim; in a callback the thread itself holds it."""
         cdef int64_t holder = fbp_word(&self.claimed)

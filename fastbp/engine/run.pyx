@@ -499,7 +499,7 @@ def gradients(Model model, loss, x, cnp.ndarray y, long long n_threads, bint inp
     cdef Py_ssize_t n = len(x)
     cdef Run run
     wanted = (loss, parameter, average, n, n_threads, inputs)
-    spare, model.spare = model.spare, None  # which no other thread has now
+    spare = model.exchange_spare(None)
     if spare is not None and spare[0] == wanted and not forced().active:
         run = spare[1]
         run.model, run.updated = model, gradient
@@ -514,7 +514,7 @@ def gradients(Model model, loss, x, cnp.ndarray y, long long n_threads, bint inp
     found = total / run.weight, gradient, dx
     if run.workspace.bytes <= BYTES_OF_A_SPARE_RUN and not run.sparse and not forced().active:
         run.let_go()
-        model.spare = wanted, run
+        model.exchange_spare((wanted, run))
     return found
 
 
