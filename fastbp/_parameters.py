@@ -126,13 +126,13 @@ class FlatParameters(Mapping[str, NDArray[Any]]):
         InputError, ShapeError, DTypeError
             An array is not a finite one of the shape of its parameter.
         """
-        arrays = pairs_of(gradients, self._layers)
-        dtype = self.array.dtype
-        checked = [
-            _check.parameter(array, view.shape, dtype, name)
-            for (name, array), view in zip(arrays, self.values(), strict=True)
-        ]
-        return np.concatenate([array.ravel() for array in checked])
+        arrays, dtype = pairs_of(gradients, self._layers), self.array.dtype
+        return np.concatenate(
+            [
+                _check.parameter(array, view.shape, dtype, name_of(i)).ravel()
+                for i, (array, view) in enumerate(zip(arrays, self.values(), strict=True))
+            ]
+        )
 
     def __repr__(self) -> str:
         """Return the names with the shapes."""
@@ -140,8 +140,8 @@ class FlatParameters(Mapping[str, NDArray[Any]]):
         return f"FlatParameters({shapes})"
 
 
-def pairs_of(gradients: Any, layers: Sequence[Weighted]) -> list[tuple[str, Any]]:
-    """Return the arrays of pairs (dW, db) with what errors call them, not checked further.
+def pairs_of(gradients: Any, layers: Sequence[Weighted]) -> list[Any]:
+    """Return the arrays of pairs (dW, db), which are not looked at.
 
     Raises
     ------
@@ -151,7 +151,7 @@ def pairs_of(gradients: Any, layers: Sequence[Weighted]) -> list[tuple[str, Any]
     if (
         not isinstance(gradients, list | tuple)
         or len(gradients) != len(layers)
-        or not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in gradients)
+        or not all([isinstance(pair, list | tuple) and len(pair) == 2 for pair in gradients])
     ):
         got = type(gradients).__name__
         if isinstance(gradients, list | tuple):
@@ -160,8 +160,9 @@ def pairs_of(gradients: Any, layers: Sequence[Weighted]) -> list[tuple[str, Any]
             f"gradients: got a {got}, wanted a pair (dW, db) for each of the {len(layers)} "
             "network.weighted_layers, or an array [n_parameters]"
         )
-    return [
-        (f"gradients[{i}][{j}]", array)
-        for i, pair in enumerate(gradients)
-        for j, array in enumerate(pair)
-    ]
+    return [array for pair in gradients for array in pair]
+
+
+def name_of(i: int) -> str:
+    """Return what errors call an array of `pairs_of`."""
+    return f"gradients[{i // 2}][{i % 2}]"

@@ -63,7 +63,7 @@ class Optimizer:
             if of != rate or rates.size < count:
                 rates = np.full(count, rate)
                 self._constant = rate, rates
-            return rates[:count]
+            return rates if rates.size == count else rates[:count]
         if isinstance(rate, Schedule) and rate.per == "epoch":
             return np.full(count, _scheduled(rate, epoch))
         steps = range(first_step, first_step + count)

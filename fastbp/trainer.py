@@ -13,15 +13,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _check, _frames, _labels
 from ._check import Weights
-from ._parameters import pairs_of
+from ._parameters import name_of, pairs_of
 from .callbacks import Callback
 from .datasets import split
+from .engine.arrays import all_finite
 from .engine.contention import FITS
 from .engine.model import Model
 from .engine.rows import Rows
 from .engine.run import gradient_of_form
 from .engine.runtime import get_num_threads
-from .errors import ConfigError, CorruptModelError, brief
+from .errors import ConfigError, CorruptModelError, InputError, brief
 from .formats import checkpoint, modelfile
 from .history import History
 from .losses import Loss, LossFunction, mean, total_weight
@@ -1066,9 +1067,15 @@ class Trainer:
                 view[...] = flat[begin : begin + view.size].reshape(view.shape)
                 begin += view.size
             return held
-        arrays = pairs_of(gradients, network.weighted_layers)
-        for view, (name, array) in zip(views, arrays, strict=True):
-            view[...] = _check.parameter(array, view.shape, network.dtype, name)
+        arrays, dtype = pairs_of(gradients, network.weighted_layers), network.dtype
+        for i, (view, array) in enumerate(zip(views, arrays, strict=True)):
+            if type(array) is not np.ndarray or array.dtype != dtype or array.shape != view.shape:
+                array = _check.shaped(array, view.shape, dtype, name_of(i))
+            view[...] = array
+        if not all_finite(held.arena):
+            for i, view in enumerate(views):
+                if not np.isfinite(view).all():
+                    raise InputError(_check.not_finite(view, name_of(i)))
         return held
 
     def _apart(self, rows: _check.AnyRows, targets: NDArray[Any], weights: Weights) -> Checked:

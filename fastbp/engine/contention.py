@@ -65,6 +65,8 @@ class Fits:
 
     def bounded(self, n_threads: int) -> int:
         """Return the threads of a call of the calling thread that asks for so many."""
+        if not self._cores_and_most:
+            return n_threads
         _, most = self._cores_and_most.get(get_ident(), (0, None))
         return n_threads if most is None else min(n_threads, most)
 

@@ -16,6 +16,8 @@ cdef double *weights_or_null(weights) except? NULL
 cdef bint gather_targets(char *target, const fbp_kernels *kernels, const Targets *targets, const int64_t *order,
                          Py_ssize_t first, Py_ssize_t rows, Py_ssize_t n_out, Py_ssize_t ld) noexcept nogil
 
+cdef Model form_of(Model model)
+
 cdef class Claim:
     """The right to write the parameters of a model, given to one call at a time."""
     cdef Model model
@@ -31,6 +33,10 @@ cdef class Quiet:
 cdef class Model:
     cdef readonly Py_ssize_t n_inputs, n_outputs, n_nodes
     cdef readonly object dtype, arena, wiring
+    cdef object spare           # a run of gradients that the next call may use: see `gradients` in engine/run.pyx,
+    cdef int64_t at_spare       # and whether a thread is at it
+    cdef object exchange_spare(self, object spare)
+    cdef object view(self, Py_ssize_t at, int axes, cnp.npy_intp *shape, cnp.npy_intp *strides)
     cdef readonly Py_ssize_t revision   # how often `set_group` was called: a run takes the groups once, when it is made
     cdef Memory memory, table
     cdef Node *nodes

@@ -16,6 +16,7 @@ class Model:
     dtype: np.dtype[Any]
     arena: NDArray[Any]
     revision: int
+    claims_so_far: int
 
     def __init__(
         self,

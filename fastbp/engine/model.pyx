@@ -5,6 +5,8 @@ import numpy as np
 cimport cython
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.object cimport PyTypeObject
+from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -35,6 +37,10 @@ cdef extern from *:
     }
     """
     int64_t fbp_thread_number() noexcept
+
+cdef extern from "numpy/arrayobject.h":
+    object PyArray_NewFromDescr(PyTypeObject *kind, cnp.dtype dtype, int axes, cnp.npy_intp *shape, cnp.npy_intp *strides, void *data,
+                                int flags, void *owner)
 
 cdef enum:
     PASS_ROWS = 128             # rows of a block of a forward pass, so that its activations stay in cache
@@ -186,6 +192,19 @@ cdef class Model:
         fbp_count(&self.claims)
         return claim
 
+    @property
+    def claims_so_far(self):
+        """How often the right to write was given: what only its holder changes is as it was while this is the same."""
+        return fbp_counted(&self.claims)
+
+    cdef object exchange_spare(self, object spare):
+        """Leave a run for the next call and take the one that is there; None if another thread is at it."""
+        found = None
+        if fbp_swap(&self.at_spare, 0, 1):
+            found, self.spare = self.spare, spare
+            fbp_put_word(&self.at_spare, 0)
+        return found
+
     cdef int refuse_others(self) except -1:
         """Raise BusyError if a call of another thread holds the claim; in a callback the thread itself holds it."""
         cdef int64_t holder = fbp_word(&self.claimed)
@@ -226,15 +245,28 @@ cdef class Model:
                 return True
         return False
 
+    cdef object view(self, Py_ssize_t at, int axes, cnp.npy_intp *shape, cnp.npy_intp *strides):
+        """A writable array in the memory of the parameters, which it keeps, from byte `at` on.
+
+        By the C API: np.frombuffer and the slices of a weight took as long as a step of a small network.
+        """
+        cdef cnp.dtype dtype = self.dtype
+        Py_INCREF(dtype)  # the array takes it over
+        array = PyArray_NewFromDescr(<PyTypeObject *>cnp.ndarray, dtype, axes, shape, strides, self.memory.data + at,
+                                     cnp.NPY_ARRAY_WRITEABLE, NULL)
+        cnp.set_array_base(array, self.memory)
+        return array
+
     def weight(self, Py_ssize_t i):
         """View [n_in, n_out] of node i's weight."""
         cdef Node *node = &self.nodes[i]
-        whole = np.frombuffer(self.memory, self.dtype, node.n_in * node.ld, node.weight)
-        return whole.reshape(node.n_in, node.ld)[:, :node.n_out]
+        cdef cnp.npy_intp[2] shape = [node.n_in, node.n_out], strides = [node.ld * <Py_ssize_t>self.item, self.item]
+        return self.view(node.weight, 2, shape, strides)
 
     def bias(self, Py_ssize_t i):
         """View [n_out] of node i's bias."""
-        return np.frombuffer(self.memory, self.dtype, self.nodes[i].n_out, self.nodes[i].bias)
+        cdef cnp.npy_intp[1] shape = [self.nodes[i].n_out], strides = [self.item]
+        return self.view(self.nodes[i].bias, 1, shape, strides)
 
     def predict(self, x, long long n_threads):
         """[n, n_outputs] from x [n, n_inputs], or None if x is not finite."""
@@ -272,6 +304,20 @@ cdef class Model:
         p.thread_bytes += 2 * min(p.n, <Py_ssize_t>PASS_ROWS) * last.ld * self.item
         run_pass(self, &p, [] if outputs is None else [outputs], n_threads)
         return None if p.bad_label else (p.loss_sum, p.correct_sum)
+
+
+cdef Model form_of(Model model):
+    """A model of the same nodes with all parameters zero, for numbers of their form, such as a gradient."""
+    cdef Model form = Model.__new__(Model)
+    cdef cnp.npy_intp[1] shape = [model.memory.bytes // model.item], strides = [model.item]
+    form.n_inputs, form.n_outputs, form.n_nodes = model.n_inputs, model.n_outputs, model.n_nodes
+    form.dtype, form.dtype_code, form.item, form.wiring = model.dtype, model.dtype_code, model.item, model.wiring
+    form.table = Memory(model.n_nodes * sizeof(Node))
+    form.nodes = <Node *>form.table.data
+    memcpy(form.nodes, model.nodes, model.n_nodes * sizeof(Node))
+    form.memory = Memory(model.memory.bytes)
+    form.arena = form.view(0, 1, shape, strides)
+    return form
 
 
 cdef bint is_branched(const Node *nodes, Py_ssize_t source, Py_ssize_t end) noexcept:

@@ -19,7 +19,7 @@ from fastbp.engine.forward cimport DENSE, Dropout, Node, is_chain, lowest_traine
 from fastbp.engine.given cimport apply_given
 from fastbp.engine.guard cimport state_is_small
 from fastbp.engine.limits cimport note_penalty
-from fastbp.engine.model cimport Model, targets_of, weights_or_null
+from fastbp.engine.model cimport Model, form_of, targets_of, weights_or_null
 from fastbp.engine.plan cimport BAD_LABEL, SPARSE, STREAM, WIDE, Plan, Slot, slot_of
 from fastbp.engine.rows cimport SparseRows, converts, rows_of
 from fastbp.engine.runtime cimport (FBP_ADAGRAD, FBP_CROSS_ENTROPY, FBP_GRADIENT, FBP_LINEAR, FBP_SGD, Memory, bounded_threads, code_of, fbp_activation,
@@ -40,8 +40,10 @@ cnp.import_array()
 
 cdef enum:
     STEPS_OF_A_SCAN = 16        # in calls of this many steps or more, checking every weight first costs little
+    BYTES_OF_A_SPARE_RUN = 1 << 18
     STEPS_OF_A_COPY = 16        # the same for packing the first layer's weight and unpacking it
 
+NO_RATE = np.zeros(1)
 NAMES = {code: name for name, code in REGIMES.items()}
 
 # The variant of `Run.steps` that a call has used, for tests: see fastbp.testing.
@@ -369,6 +371,12 @@ cdef class Run:
                                    (p.barrier.asleep + p.waited) * 1e-9 if team > 1 else 0)
         return p.loss_sum, p.correct_sum, done
 
+    cdef int let_go(self) except -1:
+        """Forget what belongs to a call: the model too, which may have this run."""
+        self.x = self.y = self.weights = self.weight_sums = self.stand_ins = None
+        self.model = self.updated = None
+        return 0
+
     def apply(self, Model gradient, cnp.ndarray learning_rates, bint snapshot=True, Py_ssize_t batch=1, double scale=1):
         """Do a step by a gradient that comes from outside: update, limits and count are those of `steps`, with the rate [1].
 
@@ -474,11 +482,7 @@ cdef int take(int64_t *word) except -1:
 
 def gradient_of_form(Model model):
     """A Model of the same parameters, all zero, that is to hold a gradient."""
-    cdef Py_ssize_t l
-    cdef list units = []
-    for l in range(model.n_nodes):  # see `make_workspace` for list comprehensions
-        units.append(model.nodes[l].n_out)
-    return Model(model.n_inputs, units, ["linear"] * model.n_nodes, model.dtype, wiring=model.wiring)
+    return form_of(model)
 
 
 def gradients(Model model, loss, x, cnp.ndarray y, long long n_threads, bint inputs, double parameter=0,
@@ -488,16 +492,30 @@ def gradients(Model model, loss, x, cnp.ndarray y, long long n_threads, bint inp
     `average` is as for `Run`; with the loss "custom" and "sum", y is dL/dy and L any function of the outputs.
 
     None if a label is out of range: y was written to after it was checked.
+
+    A run of few rows is left to the next call that wants the same, because to make it takes many times as long as a pass.
     """
-    gradient = gradient_of_form(model)
+    cdef Model gradient = form_of(model)
     cdef Py_ssize_t n = len(x)
-    cdef Run run = Run(model, loss, "gradient", 0, 0, n, n_threads, gradient, parameter, average=average)
-    run.wants_inputs = inputs
+    cdef Run run
+    wanted = (loss, parameter, average, n, n_threads, inputs)
+    spare = model.exchange_spare(None)
+    if spare is not None and spare[0] == wanted and not forced().active:
+        run = spare[1]
+        run.model, run.updated = model, gradient
+    else:
+        run = Run(model, loss, "gradient", 0, 0, n, n_threads, gradient, parameter, average=average)
+        run.wants_inputs = inputs
     run.bind(x, y, weights)
-    total, _, done = run.steps(0, 1, np.zeros(1))
+    total, _, done = run.steps(0, 1, NO_RATE)
     if done == 0:
         return None
-    return total / run.weight, gradient, input_gradient(run) if inputs else None
+    dx = input_gradient(run) if inputs else None
+    found = total / run.weight, gradient, dx
+    if run.workspace.bytes <= BYTES_OF_A_SPARE_RUN and not run.sparse and not forced().active:
+        run.let_go()
+        model.exchange_spare((wanted, run))
+    return found
 
 
 cdef object input_gradient(Run run):

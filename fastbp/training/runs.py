@@ -52,10 +52,11 @@ class Runs:
         self._reuse_workspace: Any = None
         # The run of the last `Trainer.step` with its snapshot, the options and the most rows.
         self._of_step: tuple[AnySteps, LastGood, tuple[Any, ...], int] | None = None
+        self._claims = -1  # of the network, when it was asked for
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a pickle holds: no run, and no workspace."""
-        return vars(self) | {"_reuse_workspace": None, "_of_step": None}
+        return vars(self) | {"_reuse_workspace": None, "_of_step": None, "_claims": -1}
 
     def new(
         self, rows: int, n_threads: int, batch: int | None = None, open_step: OpenStep | None = None
@@ -149,14 +150,21 @@ class Runs:
 
         With it, what each step goes back to if its update is not finite.
         """
-        optimizer, last = self._state.optimizer, self._of_step
-        penalties, revision = self._objective.hyperparameters, self._state.network._model.revision
-        minimised = penalties, self._objective.average, self._objective.l2_weight
-        rule, averagings = optimizer.rule, tuple(self._state.averagings.values())
-        made_for = optimizer.hyperparameters, minimised, self.accumulate, averagings
-        options = rule, made_for, n_threads, revision
-        if last is None or options != last[2] or rows > last[3]:
-            run = self.new(rows, n_threads, None, self._state.open_step)
-            last = (run, LastGood(self._state, run), options, rows)
+        state, last = self._state, self._of_step
+        model, optimizer = state.network._model, state.optimizer
+        claims = model.claims_so_far
+        # Between two calls options change in a claim alone, but for those of the optimizer.
+        same = claims == self._claims + 1
+        options = optimizer.hyperparameters, n_threads, self._objective.l2_weight
+        self._claims = claims
+        if last is not None and same and options == last[2][:3] and rows <= last[3]:
+            return last[:2]
+        penalties, average = self._objective.hyperparameters, self._objective.average
+        averagings = tuple(state.averagings.values())
+        rest = optimizer.rule, penalties, average, self.accumulate, averagings, model.revision
+        made_for = *options, *rest
+        if last is None or made_for != last[2] or rows > last[3]:
+            run = self.new(rows, n_threads, None, state.open_step)
+            last = (run, LastGood(state, run), made_for, rows)
             self._of_step = last
         return last[:2]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import threading
+
 import numpy as np
 import pytest
 from gate_networks import STACKS, network
@@ -173,3 +176,66 @@ def test_bad_input_is_named(call, text):
     net = fb.Network(N_IN, [fb.Dense(5, "tanh"), fb.Dense(2)], seed=0)
     with pytest.raises(fb.errors.FastbpError, match=text):
         call(net)
+
+
+def test_gradients_after_others_are_as_alone():
+    """The engine's run of one call is used by the next one that is like it."""
+    layers = [fb.Dense(9, "tanh"), fb.Residual([fb.Gated(4)]), fb.Dense(3, "softmax")]
+    net = fb.Network(N_IN, layers, seed=0)
+    rng = np.random.default_rng(0)
+
+    def calls(net):
+        for loss in ("cross_entropy", "mse", fb.losses.Huber(0.5), fb.losses.Huber(0.1)):
+            for n, inputs in ((3, True), (3, False), (5, False), (1, True)):
+                x, t = raw(n).astype("float32"), rng.dirichlet(np.ones(3), n).astype("float32")
+                t /= t.sum(axis=1, keepdims=True)
+                weights = np.arange(1.0, n + 1)
+                yield lambda net, a=(x, t, loss, inputs): net.gradients(*a)
+                yield lambda net, a=(x, t, loss, inputs, weights): net.gradients(*a)
+                yield lambda net, a=(x, t, inputs): net.gradients_from(*a)
+
+    listed = list(calls(net))
+    results = [call(net) for call in listed]
+    alone = [call(net.copy()) for call in listed]
+    again = [call(net) for call in reversed(listed)][::-1]
+    for found in (alone, again):
+        assert [bits_of(one) for one in found] == [bits_of(one) for one in results]
+    net.parameters = (
+        net.parameters * 2
+    )  # what was returned is not written to, and weights are read anew
+    assert [bits_of(one) for one in again] == [bits_of(one) for one in results]
+    assert bits_of(listed[0](net)) == bits_of(listed[0](net.copy())) != bits_of(results[0])
+
+
+def bits_of(found):
+    if isinstance(found, list | tuple):
+        return [bits_of(one) for one in found]
+    return np.asarray(found).tobytes()
+
+
+def test_threads_do_not_share_a_run():
+    net = fb.Network(N_IN, [fb.Dense(30, "tanh"), fb.Dense(3)], seed=0)
+    inputs = [raw(4, seed=i).astype("float32") for i in range(4)]
+    wanted = [bits_of(net.copy().gradients(x, x[:, :3], "mse", inputs=True)) for x in inputs]
+    wrong = []
+
+    def work(i):
+        for _ in range(200):
+            if bits_of(net.gradients(inputs[i], inputs[i][:, :3], "mse", inputs=True)) != wanted[i]:
+                wrong.append(i)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_networks_go_when_they_are_dropped():
+    gc.collect()
+    before = runtime.live_bytes()
+    net = fb.Network(N_IN, [fb.Dense(30, "tanh"), fb.Dense(3)], seed=0)
+    net.gradients(raw(), raw()[:, :3], "mse")
+    del net
+    assert runtime.live_bytes() == before
