@@ -72,7 +72,8 @@ cdef struct Plan:
     const double *weights       # [n] of the rows, or NULL
     const double *weight_sums   # with weights: of each step's rows,
     const int64_t *stand_ins    # and the first of them with a weight, -1 if none has one
-    bint by_rows                # whether a step's gradient is divided by its rows, not by their weights
+    bint by_rows                # whether a step's gradient is divided by its rows, not by their weights,
+    bint sums                   # or not at all: it is that of the sum
     const int64_t *order
     Py_ssize_t n, batch
     Py_ssize_t rows             # of a slot: a batch is split into blocks of this many

@@ -65,11 +65,11 @@ cdef bint losses(const Plan *p, const Slot *slot, Py_ssize_t step, Py_ssize_t fi
     cdef double total = 0
     p.kernels.loss_delta(slot.deltas[p.n_nodes - 1] + at, slot.row_loss + first, slot.correct + first if p.counts_correct else NULL,
                          slot.outputs[p.n_nodes - 1] + at, saved_slope(last, slot.slopes[p.n_nodes - 1], at),
-                         slot.target + at, rows, last.n_out, last.ld, p.loss, last.activation, 1.0 / batch, p.parameter,
+                         slot.target + at, rows, last.n_out, last.ld, p.loss, last.activation, 1 if p.sums else 1.0 / batch, p.parameter,
                          p.targets.labels != NULL)
     if p.weights != NULL:
         p.kernels.weigh_rows(slot.deltas[p.n_nodes - 1] + at, slot.row_loss + first, slot.weights + first, rows, last.n_out,
-                             last.ld, 1 if p.by_rows else batch, 1 if p.by_rows else p.weight_sums[step])
+                             last.ld, 1 if p.by_rows or p.sums else batch, 1 if p.by_rows or p.sums else p.weight_sums[step])
     for i in range(first, first + rows):
         total += slot.row_loss[i]
     # a gradient that the user asked for is returned, finite or not
