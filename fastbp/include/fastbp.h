@@ -2,16 +2,16 @@
  *
  *     python -c "import fastbp; print(fastbp.get_include())"      the folder of this file
  *
- * The functions are in a table that `import fastbp` makes. A module that includes Python.h before this file calls fastbp_import()
- * once, with the GIL held, before any other function; other code gets the table from such a module by fastbp_use(). Each source
- * file that calls functions needs one of the two. docs/embedding.md has the rules of lifetime, threads and memory, and two whole
- * examples.
+ * The functions are in a table that `import fastbp` makes. A module that includes Python.h before this file calls
+ * fastbp_import() once, with the GIL held, before any other function; other code gets the table from such a module by
+ * fastbp_use(). Each source file that calls functions needs one of the two. docs/embedding.md has the rules of lifetime,
+ * threads and memory, and two whole examples.
  *
- * A function returns 0 (FASTBP_OK) or a negative code (enum fastbp_code); then it has written nothing. Matrices are row after row
- * without gaps, [n][n_inputs] or [n][n_outputs], of the dtype that the handle was opened with, aligned as their numbers are, and
- * do not overlap. Flat parameters are those of Network.parameters: of each layer with a weight, in their order, the weight row
- * after row, [n_in][n_out], then the bias. No function but those that open, load, refresh and close needs the GIL, and those take
- * it themselves: any function may be called with the GIL or without it.
+ * A function returns 0 (FASTBP_OK) or a negative code (enum fastbp_code); then it has written nothing. Matrices are row after
+ * row without gaps, [n][n_inputs] or [n][n_outputs], of the dtype that the handle was opened with, aligned as their numbers
+ * are, and do not overlap. Flat parameters are those of Network.parameters: of each layer with a weight, in their order, the
+ * weight row after row, [n_in][n_out], then the bias. No function but those that open, load, refresh and close needs the GIL,
+ * and those take it themselves: any function may be called with the GIL or without it.
  */
 #ifndef FASTBP_H
 #define FASTBP_H
@@ -36,23 +36,23 @@ enum fastbp_dtype { FASTBP_FLOAT32 = 1, FASTBP_FLOAT64 = 2 };
 
 enum fastbp_code {
     FASTBP_OK = 0,
-    FASTBP_ERROR_NULL = -1,        /* a pointer is NULL that must not be */
-    FASTBP_ERROR_HANDLE = -2,      /* the handle is closed, or of the other kind; the object is no Network or Trainer */
-    FASTBP_ERROR_SIZE = -3,        /* a number of rows, parameters or bytes of scratch does not fit */
-    FASTBP_ERROR_DTYPE = -4,       /* the network has another dtype, or there is no such dtype */
-    FASTBP_ERROR_INPUT = -5,       /* a number of x is not finite, or is not in the network's dtype */
-    FASTBP_ERROR_TARGET = -6,      /* a target, label or dL/dy is not finite, or none that the loss takes */
-    FASTBP_ERROR_WEIGHT = -7,      /* a weight of a row is not finite or below 0, or their sum is not usable */
-    FASTBP_ERROR_VALUE = -8,       /* a parameter is not finite; tau is not in [0, 1] */
-    FASTBP_ERROR_BUSY = -9,        /* another call is using the handle's memory, or is training or writing the network */
-    FASTBP_ERROR_CHANGED = -10,    /* Python has changed what the handle was opened for: refresh it, or open it again */
-    FASTBP_ERROR_RATES = -11,      /* the learning rates that were computed ahead are used up: refresh it */
-    FASTBP_ERROR_DIVERGED = -12,   /* the loss, weights or optimizer state would not be finite; all is as before the step */
-    FASTBP_ERROR_FORM = -13,       /* the two networks have different layers, inputs or dtypes */
+    FASTBP_ERROR_NULL = -1,         /* a pointer is NULL that must not be */
+    FASTBP_ERROR_HANDLE = -2,       /* the handle is closed, or of the other kind; the object is no Network or Trainer */
+    FASTBP_ERROR_SIZE = -3,         /* a number of rows, parameters or bytes of scratch does not fit */
+    FASTBP_ERROR_DTYPE = -4,        /* the network has another dtype, or there is no such dtype */
+    FASTBP_ERROR_INPUT = -5,        /* a number of x is not finite, or is not in the network's dtype */
+    FASTBP_ERROR_TARGET = -6,       /* a target, label or dL/dy is not finite, or none that the loss takes */
+    FASTBP_ERROR_WEIGHT = -7,       /* a weight of a row is not finite or below 0, or their sum is not usable */
+    FASTBP_ERROR_VALUE = -8,        /* a parameter is not finite; tau is not in [0, 1] */
+    FASTBP_ERROR_BUSY = -9,         /* another call is using the handle's memory, or is training or writing the network */
+    FASTBP_ERROR_CHANGED = -10,     /* Python has changed what the handle was opened for: refresh it, or open it again */
+    FASTBP_ERROR_RATES = -11,       /* the learning rates that were computed ahead are used up: refresh it */
+    FASTBP_ERROR_DIVERGED = -12,    /* the loss, weights or optimizer state would not be finite; all is as before the step */
+    FASTBP_ERROR_FORM = -13,        /* the two networks have different layers, inputs or dtypes */
     FASTBP_ERROR_UNSUPPORTED = -14, /* a step would need Python, or the handle was opened without what this needs */
-    FASTBP_ERROR_MEMORY = -15,     /* no memory */
-    FASTBP_ERROR_FILE = -16,       /* the file cannot be read, or holds no such model */
-    FASTBP_ERROR_PYTHON = -17      /* Python raised something else */
+    FASTBP_ERROR_MEMORY = -15,      /* no memory */
+    FASTBP_ERROR_FILE = -16,        /* the file cannot be read, or holds no such model */
+    FASTBP_ERROR_PYTHON = -17       /* Python raised something else */
 };
 
 /* The text of a code. */
@@ -61,7 +61,8 @@ static inline const char *fastbp_error_text(int code)
     switch (code) {
     case FASTBP_OK: return "ok";
     case FASTBP_ERROR_NULL: return "a pointer is NULL that must not be";
-    case FASTBP_ERROR_HANDLE: return "the handle is closed or of the other kind, or the object is no Network or Trainer of fastbp";
+    case FASTBP_ERROR_HANDLE:
+        return "the handle is closed or of the other kind, or the object is no Network or Trainer of fastbp";
     case FASTBP_ERROR_SIZE: return "a number of rows, of parameters or of bytes of scratch does not fit";
     case FASTBP_ERROR_DTYPE: return "the network has another dtype, or there is no such dtype";
     case FASTBP_ERROR_INPUT: return "a number of x is not finite in the network's dtype";
@@ -86,7 +87,7 @@ typedef struct fastbp_trainer fastbp_trainer;
 
 typedef struct fastbp_sizes {
     ptrdiff_t n_inputs, n_outputs, n_parameters;
-    ptrdiff_t max_rows;    /* of a call that computes gradients, as the handle was opened; 0: none does */
+    ptrdiff_t max_rows;     /* of a call that computes gradients, as the handle was opened; 0: none does */
     int32_t dtype, x_dtype; /* enum fastbp_dtype */
 } fastbp_sizes;
 
@@ -120,8 +121,8 @@ typedef struct fastbp_api {
     int (*trainer_steps)(fastbp_trainer *trainer, int64_t *out);
     int (*gradient)(fastbp_trainer *trainer, const void *x, const void *y, const int64_t *labels, const double *weights,
                     ptrdiff_t n, double *loss, void *dw, void *dx);
-    int (*step)(fastbp_trainer *trainer, const void *x, const void *y, const int64_t *labels, const double *weights, ptrdiff_t n,
-                double *loss);
+    int (*step)(fastbp_trainer *trainer, const void *x, const void *y, const int64_t *labels, const double *weights,
+                ptrdiff_t n, double *loss);
     int (*step_from)(fastbp_trainer *trainer, const void *x, const void *dy, ptrdiff_t n, double loss);
 } fastbp_api;
 
@@ -140,9 +141,10 @@ static inline int fastbp_use(const fastbp_api *table)
 /* What the last function that opened, loaded or refreshed said in this thread when it failed; "" if none did. */
 static inline const char *fastbp_message(void) { return fastbp_table->message(); }
 
-/* Open a fastbp.Network (a PyObject *), of which the handle holds a reference until it is closed. Arrays are of `dtype`, which must
- * be the network's; x alone is of `x_dtype`, which may be FASTBP_FLOAT64 for a network of float32: numbers are then rounded as
- * Network.predict does. `max_rows` is the most rows of a call of fastbp_backward, for which memory is allocated now; 0 for none. */
+/* Open a fastbp.Network (a PyObject *), of which the handle holds a reference until it is closed. Arrays are of `dtype`, which
+ * must be the network's; x alone is of `x_dtype`, which may be FASTBP_FLOAT64 for a network of float32: numbers are then
+ * rounded as Network.predict does. `max_rows` is the most rows of a call of fastbp_backward, for which memory is allocated now;
+ * 0 for none. */
 static inline int fastbp_open_network(void *network, int dtype, int x_dtype, ptrdiff_t max_rows, fastbp_network **out)
 {
     return fastbp_table->open_network(network, dtype, x_dtype, max_rows, out);
@@ -161,7 +163,10 @@ static inline int fastbp_refresh_network(fastbp_network *network) { return fastb
 static inline int fastbp_close_network(fastbp_network *network) { return fastbp_table->close_network(network); }
 
 /* A new reference to the Network, for calls of Python, such as save; needs the GIL. */
-static inline int fastbp_network_object(fastbp_network *network, void **out) { return fastbp_table->network_object(network, out); }
+static inline int fastbp_network_object(fastbp_network *network, void **out)
+{
+    return fastbp_table->network_object(network, out);
+}
 
 /* ---- networks ---- */
 
@@ -183,7 +188,8 @@ static inline int fastbp_predict(fastbp_network *network, const void *x, ptrdiff
 }
 
 /* The same in the caller's scratch: any number of threads at once, each with its own. */
-static inline int fastbp_predict_with(fastbp_network *network, const void *x, ptrdiff_t n, void *y, void *scratch, ptrdiff_t bytes)
+static inline int fastbp_predict_with(fastbp_network *network, const void *x, ptrdiff_t n, void *y, void *scratch,
+                                      ptrdiff_t bytes)
 {
     return fastbp_table->predict_with(network, x, n, y, scratch, bytes);
 }
@@ -211,12 +217,16 @@ static inline int fastbp_copy_parameters(fastbp_network *to, fastbp_network *fro
 }
 
 /* to = (1 - tau) * to + tau * from, as Network.lerp. */
-static inline int fastbp_lerp(fastbp_network *to, fastbp_network *from, double tau) { return fastbp_table->lerp(to, from, tau); }
+static inline int fastbp_lerp(fastbp_network *to, fastbp_network *from, double tau)
+{
+    return fastbp_table->lerp(to, from, tau);
+}
 
 /* ---- trainers ---- */
 
-/* Open a fastbp.Trainer (a PyObject *) for calls of at most `max_rows` rows; the rest as for fastbp_open_network. A step runs on
- * the calling thread. FASTBP_ERROR_UNSUPPORTED if a step would need Python: a loss that is a function, LBFGS, class_weight. */
+/* Open a fastbp.Trainer (a PyObject *) for calls of at most `max_rows` rows; the rest as for fastbp_open_network. A step runs
+ * on the calling thread. FASTBP_ERROR_UNSUPPORTED if a step would need Python: a loss that is a function, LBFGS, class_weight.
+ */
 static inline int fastbp_open_trainer(void *trainer, int dtype, int x_dtype, ptrdiff_t max_rows, fastbp_trainer **out)
 {
     return fastbp_table->open_trainer(trainer, dtype, x_dtype, max_rows, out);
@@ -233,7 +243,10 @@ static inline int fastbp_refresh_trainer(fastbp_trainer *trainer) { return fastb
 
 static inline int fastbp_close_trainer(fastbp_trainer *trainer) { return fastbp_table->close_trainer(trainer); }
 
-static inline int fastbp_trainer_object(fastbp_trainer *trainer, void **out) { return fastbp_table->trainer_object(trainer, out); }
+static inline int fastbp_trainer_object(fastbp_trainer *trainer, void **out)
+{
+    return fastbp_table->trainer_object(trainer, out);
+}
 
 /* Open the trainer's network, as the trainer was opened; it is closed on its own. */
 static inline int fastbp_trainer_network(fastbp_trainer *trainer, fastbp_network **out)
@@ -247,11 +260,14 @@ static inline int fastbp_trainer_sizes(fastbp_trainer *trainer, fastbp_sizes *ou
 }
 
 /* Steps in the life of the trainer: Trainer.n_steps. */
-static inline int fastbp_trainer_steps(fastbp_trainer *trainer, int64_t *out) { return fastbp_table->trainer_steps(trainer, out); }
+static inline int fastbp_trainer_steps(fastbp_trainer *trainer, int64_t *out)
+{
+    return fastbp_table->trainer_steps(trainer, out);
+}
 
-/* The mean loss and its gradients, as Network.gradients with the trainer's loss. The targets are y[n][n_outputs], or labels[n] of
- * 0 .. n_outputs - 1 for losses of classes, the other one NULL; weights[n] of the rows, or NULL. NULL for a result that is not
- * wanted. */
+/* The mean loss and its gradients, as Network.gradients with the trainer's loss. The targets are y[n][n_outputs], or labels[n]
+ * of 0 .. n_outputs - 1 for losses of classes, the other one NULL; weights[n] of the rows, or NULL. NULL for a result that is
+ * not wanted. */
 static inline int fastbp_gradient(fastbp_trainer *trainer, const void *x, const void *y, const int64_t *labels,
                                   const double *weights, ptrdiff_t n, double *loss, void *dw, void *dx)
 {
@@ -259,8 +275,8 @@ static inline int fastbp_gradient(fastbp_trainer *trainer, const void *x, const 
 }
 
 /* One step of the optimizer on these rows, as Trainer.step; `loss` may be NULL. */
-static inline int fastbp_step(fastbp_trainer *trainer, const void *x, const void *y, const int64_t *labels, const double *weights,
-                              ptrdiff_t n, double *loss)
+static inline int fastbp_step(fastbp_trainer *trainer, const void *x, const void *y, const int64_t *labels,
+                              const double *weights, ptrdiff_t n, double *loss)
 {
     return fastbp_table->step(trainer, x, y, labels, weights, n, loss);
 }
