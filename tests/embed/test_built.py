@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 
+import c_api
 import pytest
 
 import fastbp as fb
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+PAGE = ROOT / "docs" / "embedding.md"
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 COMPILERS = {"gcc": "-std=c99", "clang": "-std=c99", "g++": "-std=c++17", "clang++": "-std=c++17"}
 ALONE = '#include "fastbp.h"\nint main(void) { return fastbp_error_text(0)[0] != 111; }\n'
-IMPORTS = '#include <Python.h>\n#include "fastbp.h"\nextern int (*f)(void);\nint (*f)(void) = fastbp_import;\n'
+IMPORTS = """#include <Python.h>
+#include "fastbp.h"
+extern int (*imports)(void);
+int (*imports)(void) = fastbp_import;
+"""
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="commands of POSIX systems")
 
@@ -118,6 +125,18 @@ def test_a_module_of_another_version(flag, version, advice, tmp_path):
         built_module(HERE / "slopes" / "slopes.c", tmp_path, flag)
     assert f"built for version {version} of fastbp's C functions" in str(caught.value)
     assert f"fastbp {fb.__version__}, which is installed, has version 1.0" in str(caught.value)
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="the page is in the source tree")
+def test_the_page_has_the_examples_and_the_codes():
+    page = PAGE.read_text(encoding="utf-8")
+    for path in HERE.glob("*/*"):
+        if path.suffix in (".c", ".pyx", ".py", ".toml") and path != HERE / "slopes/pyproject.toml":
+            assert f"\n{path.read_text(encoding='utf-8')}```" in page, path.name
+    for name, number in c_api.CODES.items():
+        assert number >= 0 or f"| `FASTBP_ERROR_{name}` | {number} |" in page
+    for name in re.findall(r"^static inline .*?(fastbp_\w+)\(", c_api.HEADER, re.MULTILINE):
+        assert name in page or name.removeprefix("fastbp") in page, name
 
 
 USE_ONLINE = """
