@@ -185,7 +185,9 @@ def test_packages_built_against_the_installed_wheel(tmp_path):
         pytest.skip("needs the source tree")
     plain = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
     tree = tmp_path / "tree"
-    ignored = shutil.ignore_patterns("*.so", "__pycache__", ".git", ".hypothesis", "bench", "docs")
+    ignored = shutil.ignore_patterns(
+        "build", "*.so", "__pycache__", ".git", ".hypothesis", "bench", "docs"
+    )
     shutil.copytree(ROOT, tree, ignore=ignored)
     options = ["-q", "--no-build-isolation", "--no-deps", "--no-index"]
     run(sys.executable, "-m", "pip", "wheel", *options, "-w", tmp_path, tree, env=plain)

@@ -13,6 +13,7 @@ from c_api import VERSION, Handle, Sizes, address, api, code, dtype_of
 
 import fastbp as fb
 from fastbp import embedding
+from fastbp.engine import runtime
 
 DTYPES = "float32", "float64"
 
@@ -711,3 +712,97 @@ def test_limits_need_rows_of_their_own_block():
     assert door.step(x, y, None, None, 129, None) == "OK"
     twin.step(x, y)
     np.testing.assert_array_equal(net.parameters, twin.network.parameters)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_steps_behind_a_map_on_rows_of_float64(dtype):
+    trainer = fb.Trainer(with_map(dtype), "mse", fb.Adam(0.01), seed=0)
+    twin = fb.Trainer(with_map(dtype), "mse", fb.Adam(0.01), seed=0)
+    net, value = trainer.network, ctypes.c_double()
+    x = rows(net, 30).astype(np.float64) * 3 + 1e-9
+    y, dx = rows(net, 30, 1, 3), np.empty((30, 5), dtype)
+    door = Handle(trainer, x_dtype="float64")
+    for n in (30, 3, 12):
+        wanted = net.gradients(x[:n], y[:n], "mse", inputs=True)
+        assert door.gradient(x, y, None, None, n, value, None, dx) == "OK"
+        assert value.value == wanted[0]
+        np.testing.assert_array_equal(dx[:n], wanted[2])
+        assert door.step(x, y, None, None, n, value) == "OK"
+        assert value.value == twin.step(x[:n], y[:n])
+        np.testing.assert_array_equal(net.parameters, twin.network.parameters)
+
+
+def test_the_best_weights_of_epochs_of_one_step():
+    """Those from before it: the loss of a step is that of the weights it begins with."""
+    own, twin = (fb.Trainer(network("float64"), "mse", fb.SGD(0.9), seed=0) for _ in range(2))
+    x, y = rows(own.network, 8), rows(own.network, 8, 1, 3)
+    stops = [[fb.EarlyStopping(2, monitor="loss")] for _ in range(2)]
+    door = Handle(own)
+    for _ in range(60):
+        assert door.step(x, y, None, None, 8, None) == "OK"
+        twin.step(x, y)
+        reasons = own.end_epoch(callbacks=stops[0]), twin.end_epoch(callbacks=stops[1])
+        np.testing.assert_array_equal(own.network.parameters, twin.network.parameters)
+        if any(reasons):
+            break
+        assert door.refresh() == "OK"
+    assert all(reasons)
+
+
+def test_calls_allocate_nothing_and_opening_without_memory_is_a_code():
+    net = network("float32", "softmax")
+    trainer = fb.Trainer(net, "cross_entropy", fb.Adam(0.01), seed=0)
+    opened = {"network": Handle(net), "trainer": Handle(trainer)}
+    before = runtime.live_bytes()
+    for kind, door in opened.items():
+        for name in BAD[kind]:
+            if name in ("object", "network"):
+                continue
+            arguments = arrays(net)[name]
+            try:
+                runtime.fail_allocation(1)
+                found = getattr(door, name)(*arguments)
+            finally:
+                runtime.fail_allocation(0)
+            assert found == "OK" or name == "scratch_bytes", name
+    assert runtime.live_bytes() == before
+    parameters, codes = net.parameters, set()
+    for given in (net, trainer):
+        for n in range(1, 40):
+            try:
+                runtime.fail_allocation(n)
+                door = Handle(given)
+            finally:
+                runtime.fail_allocation(0)
+            codes.add(door.opened)
+            if door.opened == "OK":
+                assert door.close() == "OK"
+                break
+            assert door.pointer.value is None
+    assert codes == {"OK", "MEMORY"}
+    np.testing.assert_array_equal(net.parameters, parameters)
+    assert opened["trainer"].refresh() == "OK"
+    assert opened["trainer"].step(*arrays(net)["step"]) == "OK"
+
+
+def test_two_calls_in_the_memory_of_one_handle():
+    """One of them is refused, and a handle in use is not closed."""
+    net = fb.Network(50, [fb.Dense(200, "tanh"), fb.Dense(3)], seed=0)
+    door, x = Handle(net, 0), rows(net, 4000)
+    found, wanted = [], net.predict(x)
+
+    def work():
+        y = np.zeros_like(wanted)
+        for _ in range(10):
+            found.append(door.predict(x, len(x), y))
+            assert found[-1] == "BUSY" or (y == wanted).all()
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    closed = [door.close()]
+    for thread in threads:
+        thread.join()
+    assert set(found) <= {"OK", "BUSY", "HANDLE"}
+    assert closed[0] in ("OK", "BUSY")
+    assert (closed[0] == "OK") == (door.close() == "HANDLE")

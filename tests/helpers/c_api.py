@@ -87,6 +87,9 @@ class Handle:
         out = ctypes.addressof(self.pointer)
         self.opened = code(open_(id(given), dtype, x_dtype, max_rows, out))
 
+    def __del__(self):
+        getattr(api, f"close_{self.kind}")(self.pointer)  # a code if it is closed, or NULL
+
     def __getattr__(self, name):
         for whole in (name, f"{name}_{self.kind}", f"{self.kind}_{name}"):
             if hasattr(api, whole):
