@@ -101,8 +101,8 @@ def _opened(
 ) -> Opened:
     if network.dtype != dtype:
         raise DTypeError(f"dtype: got {dtype}, wanted {network.dtype}, that of the network")
-    if max_rows < least:
-        raise ShapeError(f"max_rows: got {max_rows}, wanted at least {least}")
+    if not least <= max_rows < 2**31:
+        raise ShapeError(f"max_rows: got {max_rows}, wanted at least {least}, below 2**31")
     affine = network.preprocessing
     mean, scale = (None, None) if affine is None else (affine._diagonal() or (None, None))
     if affine is not None and mean is None:

@@ -4,7 +4,7 @@ A call takes nothing of Python and allocates nothing: what it needs is made when
 `fastbp.embedding`, for which the handle takes the GIL. It goes through the passes and plans of `model` and `run`.
 """
 
-from libc.math cimport NAN, isfinite
+from libc.math cimport NAN, isfinite, isnan
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int64_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
@@ -92,6 +92,7 @@ cdef extern from *:
     char *fbp_said
 
 cdef enum:
+    MOST_ROWS = 0x7fffffff      # of a call, as of a batch in Python
     NETWORK = 0x6662706e        # what a handle is
     TRAINER = 0x66627074
     CLOSED = -1                 # as its number of users
@@ -658,7 +659,7 @@ cdef bint is_finite(const Door *d) noexcept nogil:
 
 cdef int step_rows(Door *d, const void *x, const void *y, const int64_t *labels, const double *weights, Py_ssize_t n,
                    fbp_loss loss, double parameter, double given, double *value) noexcept nogil:
-    """A step on examples that have been looked at; `given` is the mean loss of a custom one."""
+    """A step on examples that have been looked at; `given` is the mean loss of a custom one, or NaN."""
     cdef Plan *p = d.plan
     cdef int64_t began = pause(0)
     cdef Py_ssize_t at = d.next_rate
@@ -689,8 +690,13 @@ cdef int step_rows(Door *d, const void *x, const void *y, const int64_t *labels,
     fbp_put_word(d.count, d.count[0] + 1)
     d.step[0] += 1
     d.next_rate += 1
-    add_open(d.open, given * n if loss == FBP_CUSTOM else p.loss_sum, p.correct_sum, p.weight_sum, labels != NULL, d.rate,
-             (pause(0) - began) * 1e-9)
+    cdef double seconds = (pause(0) - began) * 1e-9
+    if loss != FBP_CUSTOM:
+        add_open(d.open, p.loss_sum, p.correct_sum, p.weight_sum, labels != NULL, d.rate, seconds, 1)
+    elif isnan(given):
+        add_open(d.open, 0, 0, 0, d.open.labels, d.rate, seconds, 1)
+    else:
+        add_open(d.open, given * n, 0, n, d.open.labels, d.rate, seconds, 1)
     if value != NULL:
         value[0] = mean_loss(p)
     return FASTBP_OK
@@ -758,7 +764,7 @@ cdef ptrdiff_t c_scratch_bytes(fastbp_network *network, ptrdiff_t n) noexcept no
     cdef Handle *handle = <Handle *>network
     cdef ptrdiff_t found = enter(handle, NETWORK)
     if found == FASTBP_OK:
-        found = scratch_of(handle.door, n) if n > 0 else FASTBP_ERROR_SIZE
+        found = scratch_of(handle.door, n) if 0 < n <= MOST_ROWS else FASTBP_ERROR_SIZE
         leave(handle)
     return found
 
@@ -774,7 +780,7 @@ cdef int c_predict(fastbp_network *network, const void *x, ptrdiff_t n, void *y)
     d = handle.door
     if x == NULL or y == NULL:
         return leave_alone(handle, FASTBP_ERROR_NULL)
-    if n < 1:
+    if not 0 < n <= MOST_ROWS:
         return leave_alone(handle, FASTBP_ERROR_SIZE)
     if n > PASS_ROWS and not rows_are_finite(d, x, n, d.scratch):
         return leave_alone(handle, FASTBP_ERROR_INPUT)
@@ -793,7 +799,7 @@ cdef int c_predict_with(fastbp_network *network, const void *x, ptrdiff_t n, voi
         return code
     if x == NULL or y == NULL or scratch == NULL:
         code = FASTBP_ERROR_NULL
-    elif n < 1 or n_bytes < scratch_of(handle.door, n):
+    elif not 0 < n <= MOST_ROWS or n_bytes < scratch_of(handle.door, n):
         code = FASTBP_ERROR_SIZE
     else:
         code = predict_rows(handle.door, x, n, y, aligned(scratch))

@@ -17,7 +17,8 @@ cdef struct OpenSteps:
     double loss, correct, weight, seconds, rate
     bint labels
 
-cdef void add_open(OpenSteps *o, double loss, double correct, double weight, bint labels, double rate, double seconds) noexcept nogil
+cdef void add_open(OpenSteps *o, double loss, double correct, double weight, bint labels, double rate, double seconds,
+                   int64_t steps) noexcept nogil
 
 cdef class StepCount:
     cdef int64_t count

@@ -41,7 +41,12 @@ class OpenEpoch:
     @property
     def labels(self) -> bool: ...
     def add(
-        self, sums: tuple[float, float, float], labels: bool, rate: float, seconds: float
+        self,
+        sums: tuple[float, float, float],
+        labels: bool,
+        rate: float,
+        seconds: float,
+        steps: int = 1,
     ) -> None: ...
     def values(self) -> dict[str, Any]: ...
 

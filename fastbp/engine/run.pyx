@@ -93,9 +93,9 @@ cdef class OpenEpoch:
     def labels(self):
         return self.open.labels != 0
 
-    def add(self, sums, bint labels, double rate, double seconds):
+    def add(self, sums, bint labels, double rate, double seconds, int64_t steps=1):
         """Count a step with its `sums`."""
-        add_open(&self.open, sums[0], sums[1], sums[2], labels, rate, seconds)
+        add_open(&self.open, sums[0], sums[1], sums[2], labels, rate, seconds, steps)
 
     def values(self):
         """The arguments of the constructor, by name."""
@@ -105,11 +105,12 @@ cdef class OpenEpoch:
         return OpenEpoch, tuple(self.values().values())
 
 
-cdef void add_open(OpenSteps *o, double loss, double correct, double weight, bint labels, double rate, double seconds) noexcept nogil:
-    """Count a step with its sums."""
+cdef void add_open(OpenSteps *o, double loss, double correct, double weight, bint labels, double rate, double seconds,
+                   int64_t steps) noexcept nogil:
+    """Count steps with their sums."""
     o.loss, o.correct, o.weight = o.loss + loss, o.correct + correct, o.weight + weight
     o.labels, o.rate, o.seconds = labels, rate, o.seconds + seconds
-    o.steps += 1
+    o.steps += steps
 
 
 cdef class Run:

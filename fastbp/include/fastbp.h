@@ -36,7 +36,7 @@ enum fastbp_dtype { FASTBP_FLOAT32 = 1, FASTBP_FLOAT64 = 2 };
 
 enum fastbp_code {
     FASTBP_OK = 0,
-    FASTBP_ERROR_NULL = -1,         /* a pointer is NULL that must not be */
+    FASTBP_ERROR_NULL = -1,         /* a pointer is NULL that must not be, or fastbp_import was not called */
     FASTBP_ERROR_HANDLE = -2,       /* the handle is closed, or of the other kind; the object is no Network or Trainer */
     FASTBP_ERROR_SIZE = -3,         /* a number of rows, parameters or bytes of scratch does not fit */
     FASTBP_ERROR_DTYPE = -4,        /* the network has another dtype, or there is no such dtype */
@@ -60,7 +60,7 @@ static inline const char *fastbp_error_text(int code)
 {
     switch (code) {
     case FASTBP_OK: return "ok";
-    case FASTBP_ERROR_NULL: return "a pointer is NULL that must not be";
+    case FASTBP_ERROR_NULL: return "a pointer is NULL that must not be, or fastbp_import was not called";
     case FASTBP_ERROR_HANDLE:
         return "the handle is closed or of the other kind, or the object is no Network or Trainer of fastbp";
     case FASTBP_ERROR_SIZE: return "a number of rows, of parameters or of bytes of scratch does not fit";
@@ -139,7 +139,10 @@ static inline int fastbp_use(const fastbp_api *table)
 /* ---- opening, with or without the GIL ---- */
 
 /* What the last function that opened, loaded or refreshed said in this thread when it failed; "" if none did. */
-static inline const char *fastbp_message(void) { return fastbp_table->message(); }
+static inline const char *fastbp_message(void)
+{
+    return fastbp_table ? fastbp_table->message() : "fastbp_import has not been called";
+}
 
 /* Open a fastbp.Network (a PyObject *), of which the handle holds a reference until it is closed. Arrays are of `dtype`, which
  * must be the network's; x alone is of `x_dtype`, which may be FASTBP_FLOAT64 for a network of float32: numbers are then
@@ -147,79 +150,85 @@ static inline const char *fastbp_message(void) { return fastbp_table->message();
  * 0 for none. */
 static inline int fastbp_open_network(void *network, int dtype, int x_dtype, ptrdiff_t max_rows, fastbp_network **out)
 {
-    return fastbp_table->open_network(network, dtype, x_dtype, max_rows, out);
+    return fastbp_table ? fastbp_table->open_network(network, dtype, x_dtype, max_rows, out) : FASTBP_ERROR_NULL;
 }
 
 /* The same for a file that Network.save or Trainer.save has written. */
 static inline int fastbp_load_network(const char *path, int dtype, int x_dtype, ptrdiff_t max_rows, fastbp_network **out)
 {
-    return fastbp_table->load_network(path, dtype, x_dtype, max_rows, out);
+    return fastbp_table ? fastbp_table->load_network(path, dtype, x_dtype, max_rows, out) : FASTBP_ERROR_NULL;
 }
 
 /* Take over what has changed in Python since the handle was opened: FASTBP_ERROR_CHANGED asks for it. */
-static inline int fastbp_refresh_network(fastbp_network *network) { return fastbp_table->refresh_network(network); }
+static inline int fastbp_refresh_network(fastbp_network *network)
+{
+    return fastbp_table ? fastbp_table->refresh_network(network) : FASTBP_ERROR_NULL;
+}
 
 /* Free all but 64 bytes of a handle, which say for ever that it is closed. FASTBP_ERROR_BUSY while a call uses it. */
-static inline int fastbp_close_network(fastbp_network *network) { return fastbp_table->close_network(network); }
+static inline int fastbp_close_network(fastbp_network *network)
+{
+    return fastbp_table ? fastbp_table->close_network(network) : FASTBP_ERROR_NULL;
+}
 
 /* A new reference to the Network, for calls of Python, such as save; needs the GIL. */
 static inline int fastbp_network_object(fastbp_network *network, void **out)
 {
-    return fastbp_table->network_object(network, out);
+    return fastbp_table ? fastbp_table->network_object(network, out) : FASTBP_ERROR_NULL;
 }
 
 /* ---- networks ---- */
 
 static inline int fastbp_network_sizes(fastbp_network *network, fastbp_sizes *out)
 {
-    return fastbp_table->network_sizes(network, out);
+    return fastbp_table ? fastbp_table->network_sizes(network, out) : FASTBP_ERROR_NULL;
 }
 
 /* Bytes of scratch that fastbp_predict_with needs for n rows, whatever its alignment; or a negative code. */
 static inline ptrdiff_t fastbp_scratch_bytes(fastbp_network *network, ptrdiff_t n)
 {
-    return fastbp_table->scratch_bytes(network, n);
+    return fastbp_table ? fastbp_table->scratch_bytes(network, n) : FASTBP_ERROR_NULL;
 }
 
 /* y[n][n_outputs] = Network.predict(x[n][n_inputs]), to the last bit. One thread at a time a handle; for any n. */
 static inline int fastbp_predict(fastbp_network *network, const void *x, ptrdiff_t n, void *y)
 {
-    return fastbp_table->predict(network, x, n, y);
+    return fastbp_table ? fastbp_table->predict(network, x, n, y) : FASTBP_ERROR_NULL;
 }
 
 /* The same in the caller's scratch: any number of threads at once, each with its own. */
 static inline int fastbp_predict_with(fastbp_network *network, const void *x, ptrdiff_t n, void *y, void *scratch,
                                       ptrdiff_t bytes)
 {
-    return fastbp_table->predict_with(network, x, n, y, scratch, bytes);
+    return fastbp_table ? fastbp_table->predict_with(network, x, n, y, scratch, bytes) : FASTBP_ERROR_NULL;
 }
 
 /* Backpropagation from dy[n][n_outputs] = dL/dy, of any L: dw[n_parameters] = dL/dw, summed over the rows, and
  * dx[n][n_inputs] = dL/dx. NULL for one that is not wanted. n is at most max_rows. */
 static inline int fastbp_backward(fastbp_network *network, const void *x, const void *dy, ptrdiff_t n, void *dw, void *dx)
 {
-    return fastbp_table->backward(network, x, dy, n, dw, dx);
+    return fastbp_table ? fastbp_table->backward(network, x, dy, n, dw, dx) : FASTBP_ERROR_NULL;
 }
 
 static inline int fastbp_get_parameters(fastbp_network *network, void *out, ptrdiff_t n_parameters)
 {
-    return fastbp_table->get_parameters(network, out, n_parameters);
+    return fastbp_table ? fastbp_table->get_parameters(network, out, n_parameters) : FASTBP_ERROR_NULL;
 }
 
 static inline int fastbp_set_parameters(fastbp_network *network, const void *values, ptrdiff_t n_parameters)
 {
-    return fastbp_table->set_parameters(network, values, n_parameters);
+    return fastbp_table ? fastbp_table->set_parameters(network, values, n_parameters) : FASTBP_ERROR_NULL;
 }
 
 static inline int fastbp_copy_parameters(fastbp_network *to, fastbp_network *from)
 {
-    return fastbp_table->copy_parameters(to, from);
+    return fastbp_table ? fastbp_table->copy_parameters(to, from) : FASTBP_ERROR_NULL;
 }
 
 /* to = (1 - tau) * to + tau * from, as Network.lerp. */
 static inline int fastbp_lerp(fastbp_network *to, fastbp_network *from, double tau)
 {
-    return fastbp_table->lerp(to, from, tau);
+    return fastbp_table ? fastbp_table->lerp(to, from, tau) : FASTBP_ERROR_NULL;
 }
 
 /* ---- trainers ---- */
@@ -229,40 +238,46 @@ static inline int fastbp_lerp(fastbp_network *to, fastbp_network *from, double t
  */
 static inline int fastbp_open_trainer(void *trainer, int dtype, int x_dtype, ptrdiff_t max_rows, fastbp_trainer **out)
 {
-    return fastbp_table->open_trainer(trainer, dtype, x_dtype, max_rows, out);
+    return fastbp_table ? fastbp_table->open_trainer(trainer, dtype, x_dtype, max_rows, out) : FASTBP_ERROR_NULL;
 }
 
 /* The same for a file that Trainer.save has written. */
 static inline int fastbp_load_trainer(const char *path, int dtype, int x_dtype, ptrdiff_t max_rows, fastbp_trainer **out)
 {
-    return fastbp_table->load_trainer(path, dtype, x_dtype, max_rows, out);
+    return fastbp_table ? fastbp_table->load_trainer(path, dtype, x_dtype, max_rows, out) : FASTBP_ERROR_NULL;
 }
 
 /* Go on where Python has left network and trainer, and compute the learning rates of the next steps. */
-static inline int fastbp_refresh_trainer(fastbp_trainer *trainer) { return fastbp_table->refresh_trainer(trainer); }
+static inline int fastbp_refresh_trainer(fastbp_trainer *trainer)
+{
+    return fastbp_table ? fastbp_table->refresh_trainer(trainer) : FASTBP_ERROR_NULL;
+}
 
-static inline int fastbp_close_trainer(fastbp_trainer *trainer) { return fastbp_table->close_trainer(trainer); }
+static inline int fastbp_close_trainer(fastbp_trainer *trainer)
+{
+    return fastbp_table ? fastbp_table->close_trainer(trainer) : FASTBP_ERROR_NULL;
+}
 
 static inline int fastbp_trainer_object(fastbp_trainer *trainer, void **out)
 {
-    return fastbp_table->trainer_object(trainer, out);
+    return fastbp_table ? fastbp_table->trainer_object(trainer, out) : FASTBP_ERROR_NULL;
 }
 
 /* Open the trainer's network, as the trainer was opened; it is closed on its own. */
 static inline int fastbp_trainer_network(fastbp_trainer *trainer, fastbp_network **out)
 {
-    return fastbp_table->trainer_network(trainer, out);
+    return fastbp_table ? fastbp_table->trainer_network(trainer, out) : FASTBP_ERROR_NULL;
 }
 
 static inline int fastbp_trainer_sizes(fastbp_trainer *trainer, fastbp_sizes *out)
 {
-    return fastbp_table->trainer_sizes(trainer, out);
+    return fastbp_table ? fastbp_table->trainer_sizes(trainer, out) : FASTBP_ERROR_NULL;
 }
 
 /* Steps in the life of the trainer: Trainer.n_steps. */
 static inline int fastbp_trainer_steps(fastbp_trainer *trainer, int64_t *out)
 {
-    return fastbp_table->trainer_steps(trainer, out);
+    return fastbp_table ? fastbp_table->trainer_steps(trainer, out) : FASTBP_ERROR_NULL;
 }
 
 /* The mean loss and its gradients, as Network.gradients with the trainer's loss. The targets are y[n][n_outputs], or labels[n]
@@ -271,21 +286,21 @@ static inline int fastbp_trainer_steps(fastbp_trainer *trainer, int64_t *out)
 static inline int fastbp_gradient(fastbp_trainer *trainer, const void *x, const void *y, const int64_t *labels,
                                   const double *weights, ptrdiff_t n, double *loss, void *dw, void *dx)
 {
-    return fastbp_table->gradient(trainer, x, y, labels, weights, n, loss, dw, dx);
+    return fastbp_table ? fastbp_table->gradient(trainer, x, y, labels, weights, n, loss, dw, dx) : FASTBP_ERROR_NULL;
 }
 
 /* One step of the optimizer on these rows, as Trainer.step; `loss` may be NULL. */
 static inline int fastbp_step(fastbp_trainer *trainer, const void *x, const void *y, const int64_t *labels,
                               const double *weights, ptrdiff_t n, double *loss)
 {
-    return fastbp_table->step(trainer, x, y, labels, weights, n, loss);
+    return fastbp_table ? fastbp_table->step(trainer, x, y, labels, weights, n, loss) : FASTBP_ERROR_NULL;
 }
 
 /* One step of the optimizer along the gradient that fastbp_backward gives for dy. `loss` is the mean loss of the rows for the
- * trainer's record of the epoch. */
+ * trainer's record of the epoch; NaN if it is not known: then these rows have no share in its means. */
 static inline int fastbp_step_from(fastbp_trainer *trainer, const void *x, const void *dy, ptrdiff_t n, double loss)
 {
-    return fastbp_table->step_from(trainer, x, dy, n, loss);
+    return fastbp_table ? fastbp_table->step_from(trainer, x, dy, n, loss) : FASTBP_ERROR_NULL;
 }
 
 #ifdef Py_PYTHON_H

@@ -21,7 +21,16 @@ ROOT = HERE.parents[1]
 PAGE = ROOT / "docs" / "embedding.md"
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 COMPILERS = {"gcc": "-std=c99", "clang": "-std=c99", "g++": "-std=c++17", "clang++": "-std=c++17"}
-ALONE = '#include "fastbp.h"\nint main(void) { return fastbp_error_text(0)[0] != 111; }\n'
+ALONE = """#include "fastbp.h"
+int main(void)
+{
+    fastbp_network *network = NULL;
+    double number = 0;
+    if (fastbp_use(NULL) != FASTBP_ERROR_NULL || fastbp_error_text(-3)[0] != 'a')
+        return 1;
+    return fastbp_predict(network, &number, 1, &number) != FASTBP_ERROR_NULL;
+}
+"""
 IMPORTS = """#include <Python.h>
 #include "fastbp.h"
 extern int (*imports)(void);
@@ -56,8 +65,11 @@ def test_the_header_has_no_warnings(name, source, tmp_path):
     python = ["-isystem", sysconfig.get_path("include")]
     path = tmp_path / "source"
     path.write_text(source)
-    options = [COMPILERS[name], *WARNINGS, f"-I{fb.get_include()}", *python, "-fsyntax-only"]
-    run(name, *options, "-x", language, path)
+    options = [COMPILERS[name], *WARNINGS, f"-I{fb.get_include()}", *python]
+    run(name, *options, "-c", "-x", language, path, "-o", tmp_path / "object")
+    if source == ALONE:
+        run(name, tmp_path / "object", "-o", tmp_path / "program")
+        run(tmp_path / "program")
 
 
 def built_module(source, folder, *flags):
@@ -152,7 +164,7 @@ for i in range(8, 200):
     twin.step([signal[i - 8 : i]], [signal[i]])
 assert own.n_steps == 3992
 first, last = abs(predicted - signal)[8:100].mean(), abs(predicted - signal)[3000:].mean()
-assert last < 0.2 * first, (first, last)
+assert last < 0.3 * first, (first, last)
 signal[100] = np.nan
 try:
     online.Predictor(own).follow(signal, predicted)
@@ -196,7 +208,15 @@ def test_packages_built_against_the_installed_wheel(tmp_path):
     (packages,) = (tmp_path / "env").glob("lib/python*/site-packages")
     shutil.unpack_archive(wheel, packages, "zip")
     # NumPy, Cython and setuptools of this environment, but not its fastbp.
-    for name in ("numpy", "numpy.libs", "Cython", "setuptools", "_distutils_hack", "narwhals"):
+    for name in (
+        "numpy",
+        "numpy.libs",
+        "Cython",
+        "cython.py",
+        "setuptools",
+        "_distutils_hack",
+        "narwhals",
+    ):
         origin = Path(sysconfig.get_path("platlib"), name)
         if origin.exists():
             (packages / name).symlink_to(origin)

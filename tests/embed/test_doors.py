@@ -288,6 +288,7 @@ def test_a_step_along_dy_is_that_of_a_custom_loss():
         assert door.step_from(x, dy, 4, 2.5) == "OK"
         twin.step(x, np.zeros((4, 3)))
         np.testing.assert_array_equal(net.parameters, twin.network.parameters)
+    assert door.step_from(x, dy, 4, np.nan) == "OK"  # no share in the mean
     trainer.end_epoch(), twin.end_epoch()
     assert trainer.history["loss"] == twin.history["loss"] == [2.5]
 
@@ -345,7 +346,7 @@ def test_threads_predict_on_one_handle_each_in_its_own_scratch():
 
 BAD = {
     "network": {  # calls on good arrays and what is changed about them, by their place
-        "predict": [({0: None}, "NULL"), ({2: None}, "NULL"), ({1: 0}, "SIZE"), ({1: -1}, "SIZE")],
+        "predict": [({0: None}, "NULL"), ({2: None}, "NULL"), ({1: 0}, "SIZE"), ({1: 2**62}, "SIZE")],
         "predict_with": [({0: None}, "NULL"), ({2: None}, "NULL"), ({3: None}, "NULL"),
                          ({1: 0}, "SIZE"), ({4: 100}, "SIZE"), ({4: -1}, "SIZE")],
         "backward": [({0: None}, "NULL"), ({1: None}, "NULL"), ({2: 0}, "SIZE"), ({2: 65}, "SIZE")],
@@ -635,6 +636,7 @@ OPENING = {  # what is opened and how, the code and a word of the message
     "another dtype": (network, {"dtype": "float64"}, "DTYPE", "wanted float32"),
     "no rows": (lambda: fb.Trainer(network(), "mse"), {"max_rows": 0}, "SIZE", "at least 1"),
     "fewer rows": (network, {"max_rows": -1}, "SIZE", "at least 0"),
+    "too many rows": (network, {"max_rows": 2**62}, "SIZE", "below 2**31"),
     "own loss": (lambda: fb.Trainer(network(), own_loss), {}, "UNSUPPORTED", "own_loss"),
     "LBFGS": (lambda: fb.Trainer(network(), "mse", fb.LBFGS(), None), {}, "UNSUPPORTED", "LBFGS"),
     "classes": (
