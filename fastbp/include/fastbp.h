@@ -187,7 +187,7 @@ static inline int fastbp_network_sizes(fastbp_network *network, fastbp_sizes *ou
 /* Bytes of scratch that fastbp_predict_with needs for n rows, whatever its alignment; or a negative code. */
 static inline ptrdiff_t fastbp_scratch_bytes(fastbp_network *network, ptrdiff_t n)
 {
-    return fastbp_table ? fastbp_table->scratch_bytes(network, n) : FASTBP_ERROR_NULL;
+    return fastbp_table ? fastbp_table->scratch_bytes(network, n) : (ptrdiff_t)FASTBP_ERROR_NULL;
 }
 
 /* y[n][n_outputs] = Network.predict(x[n][n_inputs]), to the last bit. One thread at a time a handle; for any n. */

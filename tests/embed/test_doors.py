@@ -346,7 +346,8 @@ def test_threads_predict_on_one_handle_each_in_its_own_scratch():
 
 BAD = {
     "network": {  # calls on good arrays and what is changed about them, by their place
-        "predict": [({0: None}, "NULL"), ({2: None}, "NULL"), ({1: 0}, "SIZE"), ({1: 2**62}, "SIZE")],
+        "predict": [({0: None}, "NULL"), ({2: None}, "NULL"), ({1: 0}, "SIZE"),
+                    ({1: 2**62}, "SIZE")],
         "predict_with": [({0: None}, "NULL"), ({2: None}, "NULL"), ({3: None}, "NULL"),
                          ({1: 0}, "SIZE"), ({4: 100}, "SIZE"), ({4: -1}, "SIZE")],
         "backward": [({0: None}, "NULL"), ({1: None}, "NULL"), ({2: 0}, "SIZE"), ({2: 65}, "SIZE")],
