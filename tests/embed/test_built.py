@@ -151,6 +151,14 @@ def test_the_page_has_the_examples_and_the_codes():
         assert name in page or name.removeprefix("fastbp") in page, name
 
 
+def test_cython_declares_what_the_header_has():
+    declared = Path(fb.__file__).with_name("__init__.pxd").read_text(encoding="utf-8")
+    for name in re.findall(r"^static inline .*?(fastbp_\w+)\(", c_api.HEADER, re.MULTILINE):
+        assert re.search(rf" \*?{name}\(", declared), name
+    for name in re.findall(r"^ +(FASTBP_\w+) = -?\d", c_api.HEADER, re.MULTILINE):
+        assert f" {name}\n" in declared, name
+
+
 USE_ONLINE = """
 import numpy as np, fastbp as fb, online
 signal = np.sin(np.arange(4000) * 0.3) + 0.3 * np.sin(np.arange(4000) * 0.11)
