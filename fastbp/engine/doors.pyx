@@ -26,6 +26,8 @@ from fastbp.engine.runtime cimport (FBP_CROSS_ENTROPY, FBP_CUSTOM, FBP_F32, FBP_
 from fastbp.engine.team cimport run_steps
 from fastbp.engine.workspace cimport clear_slots
 
+from threading import Lock
+
 from fastbp.engine.config import __version__
 from fastbp.errors import BusyError, ConfigError, CorruptModelError, DTypeError, FormatVersionError, ShapeError
 
@@ -148,7 +150,7 @@ cdef struct Door:
     double parameter
     Domain domain
     bint takes_labels
-    bint limits                 # whether norms are limited: their sums depend on the rows of a block of weights
+    bint limits                 # whether norms are limited whose sums depend on the rows of a block of weights
     int64_t *steps_done         # words of the run
     int64_t *count
     int64_t *step
@@ -240,11 +242,14 @@ cdef class Opened:
                str domain, bint takes_labels, bint limits):
         """Let its steps be those of a run; `rates` are of the next steps, `good` is what a step goes back to."""
         cdef Door *d = self.door
+        cdef Py_ssize_t l
         self.run, self.open_epoch, self.rates, self.good = run, open_epoch, rates, good
         run.prepare(d.max_rows)
         d.plan = &run.plan
         d.loss, d.parameter, d.domain = d.plan.loss, parameter, <Domain><int>DOMAINS[domain]
-        d.takes_labels, d.limits = takes_labels, limits
+        d.takes_labels = takes_labels
+        for l in range(d.n_nodes):
+            d.limits = d.limits or (limits and d.nodes[l].n_in > fbp_update_block_rows(1))
         d.steps_done, d.count, d.step, d.age, d.seed = &run.steps_done, &run.count.count, &run.step, &run.age, &run.seed
         d.small_state, d.open = &run.small_state, &open_epoch.open
         d.snapshot = <char *>cnp.PyArray_DATA(<cnp.ndarray?>run.snapshot)
@@ -258,6 +263,7 @@ cdef class Opened:
 cdef dict openers = {}      # functions of fastbp.embedding, by name
 cdef list slabs = []        # memory of handles
 cdef Py_ssize_t n_handles = 0
+cdef object making = Lock()
 
 
 def use(**functions):
@@ -267,11 +273,13 @@ def use(**functions):
 
 cdef Handle *new_handle() except NULL:
     global n_handles
-    if n_handles % HANDLES_OF_A_SLAB == 0:
-        slabs.append(Memory(HANDLES_OF_A_SLAB * sizeof(Handle)))
-    cdef Memory slab = slabs[len(slabs) - 1]
-    n_handles += 1
-    return <Handle *>slab.data + (n_handles - 1) % HANDLES_OF_A_SLAB
+    cdef Memory slab
+    with making:
+        if n_handles % HANDLES_OF_A_SLAB == 0:
+            slabs.append(Memory(HANDLES_OF_A_SLAB * sizeof(Handle)))
+        slab = slabs[len(slabs) - 1]
+        n_handles += 1
+        return <Handle *>slab.data + (n_handles - 1) % HANDLES_OF_A_SLAB
 
 
 cdef void say(str text):

@@ -705,6 +705,13 @@ def test_a_handle_holds_its_network_and_lets_it_go():
 
 def test_limits_need_rows_of_their_own_block():
     """Sums of squares depend on how many rows of a weight a block has: no other bits in silence."""
+    small = fb.Network(128, [fb.Dense(3)], seed=0)  # one block in any case
+    trainer = fb.Trainer(small, "mse", fb.SGD(0.1), clip_norm=0.1, seed=0)
+    twin = fb.Trainer(small.copy(), "mse", fb.SGD(0.1), clip_norm=0.1, seed=0)
+    x, y = rows(small, 5), rows(small, 5, 1, 3)
+    assert Handle(trainer, 300).step(x, y, None, None, 5, None) == "OK"
+    twin.step(x, y)
+    np.testing.assert_array_equal(small.parameters, twin.network.parameters)
     net = fb.Network(200, [fb.Dense(3)], seed=0)
     trainer = fb.Trainer(net, "mse", fb.SGD(0.1), clip_norm=0.1, seed=0)
     x, y = rows(net, 129), rows(net, 129, 1, 3)
