@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .engine import doors
-from .engine.doors import Opened
-from .errors import ConfigError, DTypeError, FastbpError, ShapeError, brief
-from .losses import CustomLoss
-from .network import Names, Network, load
-from .optimizers import LBFGS, Optimizer
-from .schedules import Schedule
-from .trainer import Trainer
+from ..engine import doors
+from ..engine.doors import Opened
+from ..errors import ConfigError, DTypeError, FastbpError, ShapeError, brief
+from ..losses import CustomLoss
+from ..network import Names, Network, load
+from ..optimizers import LBFGS, Optimizer
+from ..schedules import Schedule
+from ..trainer import Trainer
 
 __all__ = ["get_include"]
 
@@ -42,7 +42,7 @@ def get_include() -> str:
     >>> from setuptools import Extension
     >>> module = Extension("control", ["control.c"], include_dirs=[fb.get_include()])
     """
-    return str(Path(__file__).parent / "include")
+    return str(Path(__file__).parents[1] / "include")
 
 
 def _network(network: Any, dtype: str, x_dtype: str, max_rows: int) -> Opened:
