@@ -402,7 +402,7 @@ def untouched(net, before, arguments):
     """Nothing was written."""
     np.testing.assert_array_equal(net.parameters, before)
     for one in arguments:
-        if isinstance(one, np.ndarray) and (one == 7).any():
+        if isinstance(one, np.ndarray) and one.dtype.kind == "f" and (one == 7).any():
             assert (one == 7).all()
         elif isinstance(one, ctypes.c_double | ctypes.c_int64 | ctypes.c_void_p):
             assert one.value == 7
