@@ -55,7 +55,7 @@ MSVC = {
 CORE = ["src/dispatch.c", "src/fma.c", "src/memory.c", "src/threads.c"]
 # What the modules include; the compiler lists what goes into a kernel object.
 HEADERS = ["src/phases.h", "src/platform.h", "src/x86.h"]
-HEADERS += map(str, sorted(Path("src").glob("fbp*.h")))
+HEADERS += map(str, sorted([*Path("src").glob("fbp*.h"), *Path("fastbp/include").glob("*.h")]))
 RUNTIME = "fastbp.engine.runtime"  # the only extension that links the core
 MODULES = [f"fastbp.engine.{path.stem}" for path in sorted(Path("fastbp/engine").glob("*.pyx"))]
 # What every processor of the machine has, whatever CFLAGS say, and what a kernel set adds. Scalar
@@ -170,7 +170,7 @@ class Build(build_ext):
         self.translate()
         flags, team = [*FLAGS, *BASELINE.get(self.machine, [])], self.team()
         for extension in self.extensions:
-            extension.include_dirs = ["src", np.get_include()]
+            extension.include_dirs = ["src", "fastbp/include", np.get_include()]
             extension.extra_compile_args = [*self.target, *spelled(flags, self.kind)]
             extension.extra_link_args = [] if self.windows else ["-lm"]
             if extension.name == RUNTIME:

@@ -41,6 +41,7 @@ from .callbacks import (
     TargetLoss,
     TimeLimit,
 )
+from .embedding import get_include
 from .engine.config import __version__, show_config
 from .gates import Gated, Maxout, Residual
 from .gradcheck import check_loss, gradient_check
@@ -104,6 +105,7 @@ __all__ = [
     "from_onnx",
     "from_sklearn",
     "from_torch",
+    "get_include",
     "get_num_threads",
     "gradient_check",
     "initializers",

@@ -281,6 +281,7 @@ class Network:
     def preprocessing(self, value: Affine | None) -> None:
         with self._model.claim():
             self._preprocessing = attached(value, self._n_inputs)
+            self._model.revise()
             columns, known = None if value is None else value.columns, self._names.columns
             if known is None or columns is not None or len(known) != self.n_inputs:
                 self._names = self._names._replace(columns=columns)

@@ -36,14 +36,13 @@ cdef extern from *:
         return number;
     }
     """
-    int64_t fbp_thread_number() noexcept
+    int64_t fbp_thread_number() noexcept nogil
 
 cdef extern from "numpy/arrayobject.h":
     object PyArray_NewFromDescr(PyTypeObject *kind, cnp.dtype dtype, int axes, cnp.npy_intp *shape, cnp.npy_intp *strides, void *data,
                                 int flags, void *owner)
 
 cdef enum:
-    PASS_ROWS = 128             # rows of a block of a forward pass, so that its activations stay in cache
     FLOPS_OF_A_THREAD = 400000  # less work than this does not pay for waking another thread
     FIRST_LOT = 16              # most blocks between two checks for signals, at first,
     FLOPS_OF_A_LOT = 1 << 30    # and about so many operations a thread
@@ -81,9 +80,15 @@ cdef class Claim:
             self.model = None
 
 
-cdef int64_t claim_of_thread() noexcept:
+cdef int64_t claim_of_thread() noexcept nogil:
     """What `Model.claimed` is while the calling thread holds the claim: one word, so that nobody sees half of it."""
     return process() << BITS_OF_A_THREAD | fbp_thread_number()
+
+
+cdef bint take_claim(int64_t *claimed) noexcept nogil:
+    """Take the claim of a model; False if another call of this process holds it."""
+    cdef int64_t holder = fbp_word(claimed)
+    return holder >> BITS_OF_A_THREAD != process() and fbp_swap(claimed, holder, claim_of_thread())
 
 
 cdef class Quiet:
@@ -167,7 +172,11 @@ cdef class Model:
         """Set how the steps of later runs treat node l's weight and bias: whether at all, and the factors of rate and decay."""
         cdef Node *node = &self.nodes[l]
         node.frozen, node.rate_factor, node.decay_factor = not trainable, rate_factor, decay_factor
-        self.revision += 1
+        self.revise()
+
+    def revise(self):
+        """Note that something has changed that runs and handles take once, when they are made."""
+        fbp_count(&self.revision)
 
     def apart(self, cnp.ndarray array):
         """A C-contiguous array, or a copy of it if it shares memory with the parameters, which training writes to."""
@@ -185,8 +194,7 @@ cdef class Model:
             Another call of this process holds it. A claim of the parent of a forked process does not count in the child.
         """
         cdef Claim claim = Claim.__new__(Claim)  # before it is needed: it may not fit into memory
-        cdef int64_t holder = fbp_word(&self.claimed)
-        if holder >> BITS_OF_A_THREAD == process() or not fbp_swap(&self.claimed, holder, claim_of_thread()):
+        if not take_claim(&self.claimed):
             raise BusyError("network: got a second call that trains or writes it, wanted one at a time")
         claim.model = self
         fbp_count(&self.claims)
@@ -360,31 +368,6 @@ cdef bint gather_targets(char *target, const fbp_kernels *kernels, const Targets
     return in_range
 
 
-cdef struct Pass:
-    # One forward pass over n rows in blocks of PASS_ROWS. Threads claim blocks, and each has buffers of its own.
-    const fbp_kernels *kernels
-    const Node *nodes
-    const char *arena
-    fbp_rows x
-    bint converts                   # whether a thread converts the rows of a block before it reads them,
-    bint sparse                     # and leaves out their zeros
-    Py_ssize_t room                 # for the numbers of a block then
-    Py_ssize_t n_nodes, n, next_block, end_block
-    bint check                      # whether to look for NaN and infinities in x
-    int64_t not_finite, bad_label   # findings
-    Py_ssize_t thread_bytes         # buffers of one thread: converted rows, the output of every node, and for a loss target and delta
-    char *buffers
-    char **copies                   # [n_nodes] where each node's output goes without padding, or NULL
-    Targets targets
-    const double *weights           # [n] of the rows, or NULL
-    bint with_loss, to_logits
-    fbp_loss loss
-    double parameter                # of the loss
-    double *block_loss              # one for each block, so that the order of the sum is fixed
-    double *block_correct
-    double loss_sum, correct_sum
-
-
 cdef void copy_rows(char *out, const char *padded, const Node *node, Py_ssize_t rows, size_t item) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(rows):
@@ -486,6 +469,23 @@ cdef Py_ssize_t line_bytes(Py_ssize_t bytes) noexcept nogil:
     return (bytes + FBP_LINE_BYTES - 1) // FBP_LINE_BYTES * FBP_LINE_BYTES
 
 
+cdef Py_ssize_t blocks_of_pass(const Pass *p) noexcept nogil:
+    return (p.n + PASS_ROWS - 1) // PASS_ROWS
+
+
+cdef Py_ssize_t bytes_of_pass(const Pass *p, int team) noexcept nogil:
+    """Bytes of the buffers of a team and of the sums of the blocks."""
+    return team * p.thread_bytes + blocks_of_pass(p) * 16 + p.n_nodes * sizeof(char *)
+
+
+cdef void lay_out_pass(Pass *p, char *buffers, int team) noexcept nogil:
+    """Set the pointers into `bytes_of_pass` zeroed bytes that begin at a line."""
+    p.buffers = buffers
+    p.block_loss = <double *>(buffers + team * p.thread_bytes)
+    p.block_correct = p.block_loss + blocks_of_pass(p)
+    p.copies = <char **>(p.block_correct + blocks_of_pass(p))
+
+
 cdef int do_blocks(Pass *p, int team, Py_ssize_t n_blocks, Py_ssize_t flops_of_a_row) except -1:
     """Run all blocks in lots of some tens of milliseconds, and handle pending signals between two lots."""
     cdef Py_ssize_t lot = team * max(1, min(FIRST_LOT // team, FLOPS_OF_A_LOT // (1 + PASS_ROWS * flops_of_a_row)))
@@ -510,18 +510,16 @@ cdef int do_blocks(Pass *p, int team, Py_ssize_t n_blocks, Py_ssize_t flops_of_a
 cdef int run_workers(Pass *p, list outs, int team, Py_ssize_t flops_of_a_row) except -1:
     """Allocate the buffers, fill outs, the outputs of the last len(outs) nodes (None: not wanted), and add up the losses."""
     cdef char stack[STACK_BYTES]
+    cdef char *buffers
     cdef Memory heap
-    cdef Py_ssize_t i, n_blocks = (p.n + PASS_ROWS - 1) // PASS_ROWS, sums = team * p.thread_bytes
-    cdef Py_ssize_t size = sums + n_blocks * 16 + p.n_nodes * sizeof(char *)
+    cdef Py_ssize_t i, n_blocks = blocks_of_pass(p), size = bytes_of_pass(p, team)
     if size + FBP_LINE_BYTES <= STACK_BYTES:
-        p.buffers = <char *>line_bytes(<Py_ssize_t>stack)
-        memset(p.buffers, 0, size)
+        buffers = <char *>line_bytes(<Py_ssize_t>stack)
+        memset(buffers, 0, size)
     else:
         heap = Memory(size)
-        p.buffers = heap.data
-    p.block_loss = <double *>(p.buffers + sums)
-    p.block_correct = p.block_loss + n_blocks
-    p.copies = <char **>(p.block_correct + n_blocks)
+        buffers = heap.data
+    lay_out_pass(p, buffers, team)
     for i in range(len(outs)):
         if outs[i] is not None:
             p.copies[p.n_nodes - len(outs) + i] = <char *>cnp.PyArray_DATA(<cnp.ndarray>outs[i])
@@ -532,21 +530,30 @@ cdef int run_workers(Pass *p, list outs, int team, Py_ssize_t flops_of_a_row) ex
     return 0
 
 
-cdef Pass new_pass(Model model, x):
+cdef Pass pass_over(const fbp_kernels *kernels, const Node *nodes, Py_ssize_t n_nodes, const char *arena, const fbp_rows *x,
+                    Py_ssize_t n, int dtype_code, Py_ssize_t room) noexcept nogil:
+    """A pass over n rows; with `room` for the numbers of a block, if that is not negative, it leaves out the zeros."""
     cdef Pass p
     cdef Py_ssize_t l
     memset(&p, 0, sizeof(Pass))
-    p.kernels, p.nodes, p.arena = kernels_of(None, model.dtype_code), model.nodes, model.memory.data
-    p.x, p.n_nodes, p.n = rows_of(x), model.n_nodes, len(x)
-    p.converts = converts(&p.x, model.dtype_code)
-    p.thread_bytes = p.n_nodes * sizeof(char *) + FBP_LINE_BYTES
-    if isinstance(x, SparseRows) and (<SparseRows>x).leaves_out_zeros and is_chain(p.nodes, p.n_nodes):
-        p.sparse, p.room = True, x.most(PASS_ROWS)
+    p.kernels, p.nodes, p.n_nodes, p.arena = kernels, nodes, n_nodes, arena
+    p.x, p.n, p.converts = x[0], n, converts(x, dtype_code)
+    p.sparse, p.room = room >= 0, max(room, 0)
+    p.thread_bytes = n_nodes * sizeof(char *) + FBP_LINE_BYTES
     if p.converts:
-        p.thread_bytes += bytes_of_block(&p, min(p.n, <Py_ssize_t>PASS_ROWS))
-    for l in range(p.n_nodes):
-        p.thread_bytes += min(p.n, <Py_ssize_t>PASS_ROWS) * p.nodes[l].ld * model.item
+        p.thread_bytes += bytes_of_block(&p, min(n, <Py_ssize_t>PASS_ROWS))
+    for l in range(n_nodes):
+        p.thread_bytes += min(n, <Py_ssize_t>PASS_ROWS) * nodes[l].ld * <Py_ssize_t>kernels.item
+    p.thread_bytes = line_bytes(p.thread_bytes)
     return p
+
+
+cdef Pass new_pass(Model model, x) except *:
+    cdef fbp_rows rows = rows_of(x)
+    cdef Py_ssize_t room = -1
+    if isinstance(x, SparseRows) and (<SparseRows>x).leaves_out_zeros and is_chain(model.nodes, model.n_nodes):
+        room = x.most(PASS_ROWS)
+    return pass_over(model.kernels(), model.nodes, model.n_nodes, model.memory.data, &rows, len(x), model.dtype_code, room)
 
 
 cdef int run_pass(Model model, Pass *p, list outs, long long n_threads) except -1:

@@ -23,6 +23,36 @@ class StepCount:
     def __init__(self, n: int = 0) -> None: ...
 
 def gradient_of_form(model: Model) -> Model: ...
+
+class OpenEpoch:
+    def __init__(
+        self,
+        steps: int = 0,
+        sums: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        seconds: float = 0.0,
+        rate: float = 0.0,
+        labels: bool = False,
+    ) -> None: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def sums(self) -> tuple[float, float, float]: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def rate(self) -> float: ...
+    @property
+    def labels(self) -> bool: ...
+    def add(
+        self,
+        sums: tuple[float, float, float],
+        labels: bool,
+        rate: float,
+        seconds: float,
+        steps: int = 1,
+    ) -> None: ...
+    def values(self) -> dict[str, Any]: ...
+
 def gradients(
     model: Model,
     loss: str,

@@ -53,7 +53,6 @@ seen = set()
 
 cdef class StepCount:
     """Steps done in the life of a trainer. The engine counts them, so no interrupt can come between a step and its count."""
-    cdef int64_t count
 
     def __cinit__(self, int64_t n=0):
         self.count = n
@@ -65,6 +64,57 @@ cdef class StepCount:
     @n.setter
     def n(self, int64_t value):
         fbp_put_word(&self.count, value)
+
+
+cdef class OpenEpoch:
+    """The single steps since the last epoch of the history. The engine has it, so that steps from C count too.
+
+    `steps`, `seconds` that they took, `rate` of the last one; `sums`, the weighted sums of the losses of the rows and of the right
+    ones, and of the weights; `labels`, whether the targets are classes.
+    """
+
+    def __init__(self, steps=0, sums=(0.0, 0.0, 0.0), seconds=0.0, rate=0.0, labels=False):
+        cdef OpenSteps *o = &self.open
+        o.steps, (o.loss, o.correct, o.weight), o.seconds, o.rate, o.labels = steps, sums, seconds, rate, labels
+
+    @property
+    def steps(self):
+        return self.open.steps
+
+    @property
+    def sums(self):
+        return self.open.loss, self.open.correct, self.open.weight
+
+    @property
+    def seconds(self):
+        return self.open.seconds
+
+    @property
+    def rate(self):
+        return self.open.rate
+
+    @property
+    def labels(self):
+        return self.open.labels != 0
+
+    def add(self, sums, bint labels, double rate, double seconds, int64_t steps=1):
+        """Count a step with its `sums`."""
+        add_open(&self.open, sums[0], sums[1], sums[2], labels, rate, seconds, steps)
+
+    def values(self):
+        """The arguments of the constructor, by name."""
+        return {name: getattr(self, name) for name in ("steps", "sums", "seconds", "rate", "labels")}
+
+    def __reduce__(self):
+        return OpenEpoch, tuple(self.values().values())
+
+
+cdef void add_open(OpenSteps *o, double loss, double correct, double weight, bint labels, double rate, double seconds,
+                   int64_t steps) noexcept nogil:
+    """Count steps with their sums."""
+    o.loss, o.correct, o.weight = o.loss + loss, o.correct + correct, o.weight + weight
+    o.labels, o.rate, o.seconds = labels, rate, o.seconds + seconds
+    o.steps += steps
 
 
 cdef class Run:
@@ -102,31 +152,6 @@ cdef class Run:
     memory is used again if it has the right size. `stop_request` is None or an object whose `reason` is None until the run is to
     stop: long steps look at it.
     """
-
-    cdef Model model, updated
-    cdef Plan plan
-    cdef Memory workspace, state_memory
-    cdef bytearray table
-    cdef Node *nodes                # as they are when the run is made: the model's groups may change later
-    cdef int n_threads
-    cdef Py_ssize_t batch_size, row_begin
-    cdef int64_t running            # the process in which a call uses this run; 0: none
-    cdef int64_t steps_done
-    cdef object x, y, weights, weight_sums, stand_ins, contention
-    cdef Interrupts interrupts
-    cdef StepCount count
-    cdef cnp.ndarray rows_in_order
-    cdef bint sparse                # whether the workspace was made for rows that are left sparse
-    cdef bint wants_inputs          # whether the gathered rows are read once more, so that they must be dense
-    cdef bint shuffled              # whether `rows_in_order` is not 0 .. n-1 any more
-    cdef readonly object state, order
-    cdef public tuple averagings    # Averaging objects that follow the parameters, step by step
-    cdef public object snapshot
-    cdef public bint guards
-    cdef int small_state            # whether the optimizer state is within the bounds of engine/guard.pyx; -1: not known
-    cdef public Memory reuse_workspace
-    cdef public uint64_t seed
-    cdef public int64_t step, age
 
     def __init__(self, Model model, loss, rule, double momentum=0, double l2=0, Py_ssize_t batch_size=1,
                  long long n_threads=1, Model updated=None, double parameter=0, StepCount count=None, **hyperparameters):
@@ -176,6 +201,17 @@ cdef class Run:
     def trains(self):
         """Whether any node is trained."""
         return lowest_trained(self.nodes, self.model.n_nodes) < self.model.n_nodes
+
+    cdef int prepare(self, Py_ssize_t rows) except -1:
+        """Make workspace and order for single steps of up to so many rows on one thread, which `begin_call` begins without a GIL."""
+        cdef Plan *p = &self.plan
+        self.make_workspace(rows, None)
+        self.rows_in_order = cnp.PyArray_Arange(0, rows, 1, cnp.NPY_INT64)
+        p.order = <const int64_t *>cnp.PyArray_DATA(self.rows_in_order)
+        p.kernels, p.arena, p.updated = self.model.kernels(), self.model.memory.data, self.updated.memory.data
+        p.bytes, p.helps = self.model.memory.bytes, True
+        p.interruptible = False  # to look for signals needs the GIL
+        return 0
 
     cdef int make_state(self) except -1:
         """Allocate the optimizer state, all zero."""
@@ -413,36 +449,23 @@ cdef class Run:
     cdef int begin(self, Py_ssize_t first, Py_ssize_t count, cnp.ndarray learning_rates, int team, Forced force) except -1:
         """Set the fields of the plan that belong to one call of `steps`."""
         cdef Plan *p = &self.plan
-        cdef Py_ssize_t i
         p.kernels, p.arena, p.updated = self.model.kernels(), self.model.memory.data, self.updated.memory.data
-        p.snapshot = NULL if self.snapshot is None or first else <char *>cnp.PyArray_DATA(<cnp.ndarray>self.snapshot)
         p.bytes = self.model.memory.bytes
-        if self.guards and self.small_state < 0:
-            self.small_state = state_is_small(p)
-        p.guards, p.proved = self.guards and self.small_state > 0, 0
         p.order = <const int64_t *>cnp.PyArray_DATA(self.rows_in_order) + self.row_begin
-        p.learning_rates = <const double *>cnp.PyArray_DATA(learning_rates)
-        p.first_step, p.n_steps, p.failed, p.fault, p.interrupted = first, count, -1, 0, 0
-        p.age = self.age + self.steps_done
-        if first == 0 and self.row_begin == 0:
-            p.loss_sum = p.correct_sum = p.weight_sum = 0
-            p.loss_by_rows = p.penalty_by_rows = p.row_sum = 0
-        p.step_loss = 0
         if p.weights != NULL:
             self.sum_weights(first, count)
-        p.dropout = Dropout(seed=self.seed, step=self.step)
+        begin_call(p, first, count, first == 0 and self.row_begin == 0, <const double *>cnp.PyArray_DATA(learning_rates), self.age + self.steps_done,
+                   Dropout(seed=self.seed, step=self.step),
+                   NULL if self.snapshot is None or first else <char *>cnp.PyArray_DATA(<cnp.ndarray>self.snapshot), self.guards,
+                   &self.small_state)
         p.helps = not force.active or force.helps
-        reset_phases(p)
         # leaving weight rows out is exact while the weights are finite and nothing decays; the check pays over a few steps
         p.skip_zeros = (p.regime == STREAM and count >= STEPS_OF_A_SCAN and p.update.rule == FBP_SGD and p.update.l2 == 0
                         and p.update.l1 == 0 and p.kernels.all_finite(p.arena, self.model.memory.bytes // p.kernels.item))
         cdef bint longer = count >= STEPS_OF_A_COPY if force.packs < 0 else force.packs
         if longer and team > 1 and p.regime == WIDE and p.updated == p.arena and not p.nodes[0].frozen:
             pack_first_layer(p, force.active)
-        place_blocks(p)
-        if p.penalty_squares != NULL:
-            for i in range(p.n_blocks):
-                note_penalty(p, i, 0)
+        lay_blocks(p)
         if force.active:
             seen.add(Cell(NAMES[p.regime], p.n_nodes == 1, p.packed != NULL, p.snapshot != NULL, p.held != NULL, p.max_norm > 0))
         return 0
@@ -450,23 +473,56 @@ cdef class Run:
     cdef int sum_weights(self, Py_ssize_t first, Py_ssize_t count) except -1:
         """Sum the weights of each step's rows, ascending, and find the first row of each step that has one."""
         cdef Plan *p = &self.plan
-        cdef Py_ssize_t step, i, end
-        cdef double total
-        cdef int64_t stand_in
+        cdef Py_ssize_t step
         sums, stand_ins = np.empty(count), np.empty(count, np.int64)
         cdef double *sum_of = <double *>cnp.PyArray_DATA(<cnp.ndarray>sums)
         cdef int64_t *stand_in_of = <int64_t *>cnp.PyArray_DATA(<cnp.ndarray>stand_ins)
         with nogil:
             for step in range(count):
-                total, stand_in, end = 0, -1, min(p.n, (first + step + 1) * p.batch)
-                for i in range((first + step) * p.batch, end):
-                    total += p.weights[p.order[i]]
-                    if stand_in < 0 and p.weights[p.order[i]] != 0:
-                        stand_in = p.order[i]
-                sum_of[step], stand_in_of[step] = total, stand_in
+                sum_of[step] = weight_of_step(p, first + step, &stand_in_of[step])
         self.weight_sums, self.stand_ins = sums, stand_ins
         p.weight_sums, p.stand_ins = sum_of, stand_in_of
         return 0
+
+
+cdef double weight_of_step(const Plan *p, Py_ssize_t step, int64_t *stand_in) noexcept nogil:
+    """The sum of the weights of a step's rows, ascending; and the first row that has one, or -1."""
+    cdef Py_ssize_t i
+    cdef double total = 0
+    stand_in[0] = -1
+    for i in range(step * p.batch, min(p.n, (step + 1) * p.batch)):
+        total += p.weights[p.order[i]]
+        if stand_in[0] < 0 and p.weights[p.order[i]] != 0:
+            stand_in[0] = p.order[i]
+    return total
+
+
+cdef void begin_call(Plan *p, Py_ssize_t first, Py_ssize_t count, bint of_epoch, const double *learning_rates, int64_t age,
+                     Dropout dropout, char *snapshot, bint guards, int *small_state) noexcept nogil:
+    """Set the fields of a plan that belong to one call, whoever makes it; `Run` says what they are.
+
+    `of_epoch`: whether the sums of the losses begin with this call.
+    """
+    if guards and small_state[0] < 0:
+        small_state[0] = state_is_small(p)
+    p.snapshot, p.guards, p.proved = snapshot, guards and small_state[0] > 0, 0
+    p.learning_rates, p.age, p.dropout = learning_rates, age, dropout
+    p.first_step, p.n_steps, p.failed, p.fault, p.interrupted = first, count, -1, 0, 0
+    if of_epoch:
+        p.loss_sum = p.correct_sum = p.weight_sum = 0
+        p.loss_by_rows = p.penalty_by_rows = p.row_sum = 0
+    p.step_loss = 0
+    p.skip_zeros = False
+    reset_phases(p)
+
+
+cdef void lay_blocks(Plan *p) noexcept nogil:
+    """Set the addresses of the blocks of weights, and the penalty on the weights that the first step begins with."""
+    cdef Py_ssize_t i
+    place_blocks(p)
+    if p.penalty_squares != NULL:
+        for i in range(p.n_blocks):
+            note_penalty(p, i, 0)
 
 
 cdef int take(int64_t *word) except -1:
@@ -534,22 +590,36 @@ cdef object handed_to_data(Run run, Py_ssize_t l):
     """The delta of node l, dense or a sum, handed down to the data."""
     cdef Plan *p = &run.plan
     cdef const Node *node = &p.nodes[l]
-    cdef const Slot *slot
-    cdef Py_ssize_t i, rows, item = p.kernels.item
-    cdef Memory scratch = Memory(fbp_delta_scratch(node.n_out, p.rows, item) * item)
+    cdef Py_ssize_t i, item = p.kernels.item
+    cdef Memory scratch = Memory(bytes_to_hand_down(p))
     part = np.zeros((p.batch, node.ld_in), run.model.dtype)
     cdef char *out = <char *>cnp.PyArray_DATA(part)
     for i in range(slots_of_batch(p)):
-        slot, rows = slot_of(p, i), min(p.rows, p.batch - i * p.rows)
         with nogil:
-            if node.op == DENSE:
-                p.kernels.dense_delta(out, slot.deltas[l], p.arena + node.weight, slot.inputs, scratch.data, p.batch, rows,
-                                      node.n_in, node.n_out, node.ld_in, node.ld, node.ld, fbp_activation(FBP_LINEAR, 0))
-            else:
-                memcpy(out, slot.deltas[l], rows * node.ld * item)
+            hand_to_data(out, scratch.data, p, l, i, p.batch)
         PyErr_CheckSignals()
         out += p.rows * node.ld_in * item
     return part
+
+
+cdef Py_ssize_t bytes_to_hand_down(const Plan *p) noexcept nogil:
+    """Scratch of `hand_to_data`."""
+    cdef Py_ssize_t l, widest = 0
+    for l in range(p.n_nodes):
+        widest = max(widest, p.nodes[l].n_out)
+    return fbp_delta_scratch(widest, p.rows, p.kernels.item) * p.kernels.item
+
+
+cdef void hand_to_data(char *out, char *scratch, const Plan *p, Py_ssize_t l, Py_ssize_t i, Py_ssize_t batch) noexcept nogil:
+    """Hand the delta of node l for block i of the rows of a step, which has `batch`, down to out [rows][ld_in]."""
+    cdef const Node *node = &p.nodes[l]
+    cdef const Slot *slot = slot_of(p, i)
+    cdef Py_ssize_t rows = min(p.rows, batch - i * p.rows)
+    if node.op == DENSE:
+        p.kernels.dense_delta(out, slot.deltas[l], p.arena + node.weight, slot.inputs, scratch, batch, rows, node.n_in, node.n_out,
+                              node.ld_in, node.ld, node.ld, fbp_activation(FBP_LINEAR, 0))
+    else:
+        memcpy(out, slot.deltas[l], rows * node.ld * p.kernels.item)
 
 
 cdef int64_t below(bitgen_t *bits, int64_t n) noexcept nogil:

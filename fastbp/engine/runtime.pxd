@@ -11,7 +11,7 @@ cdef extern from "fbp.h" nogil:
         fbp_activation_code code
         double parameter
     ctypedef enum fbp_loss:
-        FBP_CROSS_ENTROPY, FBP_N_LOSSES
+        FBP_CROSS_ENTROPY, FBP_CUSTOM, FBP_N_LOSSES
     ctypedef enum fbp_rule:
         FBP_GRADIENT, FBP_SGD, FBP_MOMENTUM, FBP_NESTEROV, FBP_ADAGRAD, FBP_RMSPROP, FBP_ADAM, FBP_N_RULES
     ctypedef enum fbp_gate:

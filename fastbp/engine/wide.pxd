@@ -4,7 +4,7 @@ from fastbp.engine.plan cimport Fault, Kind, Plan, Worker
 
 cdef Py_ssize_t packed_bytes(const Plan *p) noexcept
 cdef void pack_first_layer(Plan *p, bint spoil) noexcept
-cdef void place_blocks(Plan *p) noexcept
+cdef void place_blocks(Plan *p) noexcept nogil
 cdef void unpack_first_layer(Plan *p) noexcept
 
 cdef void gather_own(Worker *w, Py_ssize_t step) noexcept nogil

@@ -152,7 +152,7 @@ cdef Place columns_of(const Plan *p, char *arena, Py_ssize_t l, Range columns) n
     return Place(weight=p.packed + at, state=fbp_state_at(packed_state(p), at), ld=part_ld(p, whole))
 
 
-cdef Place place_of(const Plan *p, const Block *block) noexcept:
+cdef Place place_of(const Plan *p, const Block *block) noexcept nogil:
     """The address of a block's weights for the update."""
     cdef Place place = columns_of(p, p.updated, block.node, Range(block.column, block.n))
     cdef Py_ssize_t rows = block.first * place.ld * <Py_ssize_t>p.kernels.item
@@ -198,7 +198,7 @@ cdef void pack_first_layer(Plan *p, bint spoil) noexcept:
             memset(p.arena + node.weight + i * node.ld * item, 0xFF, part_ld(p, Range(0, node.n_out)) * item)
 
 
-cdef void place_blocks(Plan *p) noexcept:
+cdef void place_blocks(Plan *p) noexcept nogil:
     """Set the address of every block's weights, in the arena or packed."""
     cdef Py_ssize_t i
     for i in range(p.n_blocks):

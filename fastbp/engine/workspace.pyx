@@ -20,7 +20,7 @@ cdef Py_ssize_t line_bytes(Py_ssize_t bytes) noexcept:
     return (bytes + FBP_LINE_BYTES - 1) // FBP_LINE_BYTES * FBP_LINE_BYTES
 
 
-cdef Py_ssize_t slots_of_batch(const Plan *p) noexcept:
+cdef Py_ssize_t slots_of_batch(const Plan *p) noexcept nogil:
     return (p.batch + p.rows - 1) // p.rows
 
 
@@ -148,7 +148,7 @@ cdef Phase *fill_phases(Phase *out, list phases, int64_t *states):
     return out
 
 
-cdef void clear_slots(Plan *p) noexcept:
+cdef void clear_slots(Plan *p) noexcept nogil:
     """Zero outputs and deltas after a failed step: a NaN in a delta that a later step skips would stay."""
     cdef Py_ssize_t i, l
     for i in range(p.n_slots):
@@ -157,7 +157,7 @@ cdef void clear_slots(Plan *p) noexcept:
             memset(p.slots[i].deltas[l], 0, p.rows * p.nodes[l].ld * p.kernels.item)
 
 
-cdef void reset_phases(Plan *p) noexcept:
+cdef void reset_phases(Plan *p) noexcept nogil:
     """Return to the first phase, with every block of rows in a slot of its own."""
     cdef Py_ssize_t i
     p.phase = 1

@@ -126,6 +126,18 @@ class Runs:
         by_rows, step = average == "rows", open_step or OpenStep()
         return AccumulatedRun(run, parts, adding, total, rows, part, by_rows, step)
 
+    def of_door(self, rows: int) -> tuple[Run, LastGood]:
+        """Return a new run on one thread for steps that a C program makes, and its snapshot.
+
+        `of_step` never takes it: it would make a workspace of another size.
+        """
+        run = self.new(rows, 1)
+        if not isinstance(run, Run):
+            raise ConfigError(f"loss: got {self._loss.shown}, wanted one of fastbp.losses")
+        good = LastGood(self._state, run)
+        self._of_step = run, good, (), 0
+        return run, good
+
     def ended(self, run: AnySteps) -> None:
         """Keep the workspace of a run that is over, but not its rows."""
         self._state.memory.settle()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..engine.arrays import all_finite
 from ..engine.averaging import Averaging
-from ..engine.run import Run, StepCount
+from ..engine.run import OpenEpoch, Run, StepCount
 from ..formats.modelfile import Tensors
 from ..history import History
 from ..layers import Weighted
@@ -156,41 +156,6 @@ class OptimizerMemory:
             optimizer.memory, begins, run.state, n_steps, missed, frozen if any(frozen) else ()
         )
         self._last = (now, run, None if same else before)
-
-
-class OpenEpoch:
-    """The calls of `step` since the last epoch of the history.
-
-    Attributes
-    ----------
-    steps : int
-    sums : tuple of float
-        The weighted sums of the losses of the rows and of the right ones, and of the weights.
-    seconds : float
-    rate : float
-        The learning rate of the last step.
-    labels : bool
-        Whether the targets are classes.
-    """
-
-    def __init__(self) -> None:
-        self.steps, self.sums = 0, (0.0, 0.0, 0.0)
-        self.seconds = self.rate = 0.0
-        self.labels = False
-
-    def add(
-        self,
-        sums: tuple[float, float, float],
-        labels: bool,
-        rate: float,
-        seconds: float,
-        steps: int = 1,
-    ) -> None:
-        """Count a step, or a part of one that is not done yet, with its `sums`."""
-        loss, correct, weight = self.sums
-        self.sums = loss + sums[0], correct + sums[1], weight + sums[2]
-        self.steps, self.labels = self.steps + steps, labels
-        self.rate, self.seconds = rate, self.seconds + seconds
 
 
 class Moment:
@@ -371,7 +336,7 @@ class TrainingState:
             "callbacks": callbacks,
             "in_loop": self.in_loop,
             "n_watched": self.n_watched,
-            "open_epoch": vars(self.open_epoch),
+            "open_epoch": self.open_epoch.values(),
         }
         step = self.open_step
         if step.parts and step.gradient is not None:
@@ -431,9 +396,10 @@ class TrainingState:
         self.n_watched = n_watched
         of_epoch = described["open_epoch"]
         loss, correct, weight = map(float, of_epoch["sums"])
-        for name, value in vars(self.open_epoch).items():
-            setattr(self.open_epoch, name, type(value)(of_epoch[name]))
-        self.open_epoch.sums = loss, correct, weight
+        seconds, rate, labels = (of_epoch[name] for name in ("seconds", "rate", "labels"))
+        self.open_epoch = OpenEpoch(
+            n_open, (loss, correct, weight), float(seconds), float(rate), bool(labels)
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a pickle holds."""

@@ -176,6 +176,7 @@ FUNCTIONS: dict[str, Callable[[World], Any]] = {
     "from_onnx": lambda w: None,  # optional libraries; tests/formats/test_onnx_reading.py
     "from_sklearn": lambda w: None,  # tests/formats/test_sklearn_estimators.py
     "from_torch": lambda w: None,  # tests/formats/test_torch_modules.py
+    "get_include": lambda w: fb.get_include(),
     "get_num_threads": lambda w: fb.get_num_threads(),
     "gradient_check": lambda w: fb.gradient_check(w.net, w.x[:2], w.y[:2], "cross_entropy"),
     "labels": lambda w: fb.labels(w.numbers),

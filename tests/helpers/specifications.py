@@ -542,6 +542,7 @@ def calls() -> dict[str, Specification]:
             {"n": option("count", 2, named="n_threads", optional=True)},
             lambda _, n: (fb.set_num_threads(n), fb.set_num_threads(None)),
         ),
+        "get_include": function(fb.get_include),
         "get_num_threads": function(fb.get_num_threads),
         "show_config": function(fb.show_config),
         "one_hot": function(

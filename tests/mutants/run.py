@@ -67,7 +67,7 @@ class Mutant:
 def mutants() -> list[Mutant]:
     """Return all records: those of Python first, as they need no compiler."""
     found = []
-    for name in ("python", "engine", "kernels"):
+    for name in ("python", "doors", "engine", "kernels"):
         text = Path(__file__).with_name(f"{name}.toml").read_text()
         for record in tomllib.loads(text)["mutant"]:
             found.append(Mutant(**record | {"hint": tuple(record["hint"])}))

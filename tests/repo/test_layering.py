@@ -40,7 +40,7 @@ FLOORS = [
     sklearn.classifier sklearn.regressor
     sklearn.base
     sklearn.building sklearn.recording sklearn.compat
-    gradcheck models many interchange
+    gradcheck models many interchange embedding
     many.jobs
     many.data many.results many.pool
     many.configs
@@ -80,6 +80,7 @@ FLOORS = [
     _check
     _frames
     _objects _sparse
+    engine.doors
     engine.builder engine.config
     engine.run engine.probe
     engine.workspace engine.team engine.derivative
