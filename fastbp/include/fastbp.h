@@ -234,8 +234,8 @@ static inline int fastbp_lerp(fastbp_network *to, fastbp_network *from, double t
 /* ---- trainers ---- */
 
 /* Open a fastbp.Trainer (a PyObject *) for calls of at most `max_rows` rows; the rest as for fastbp_open_network. A step runs
- * on the calling thread. FASTBP_ERROR_UNSUPPORTED if a step would need Python: a loss that is a function, LBFGS, class_weight.
- */
+ * on the calling thread. FASTBP_ERROR_UNSUPPORTED if a step would need Python: a loss that is a function, LBFGS, class_weight;
+ * or if it has several parts (accumulate). */
 static inline int fastbp_open_trainer(void *trainer, int dtype, int x_dtype, ptrdiff_t max_rows, fastbp_trainer **out)
 {
     return fastbp_table ? fastbp_table->open_trainer(trainer, dtype, x_dtype, max_rows, out) : FASTBP_ERROR_NULL;

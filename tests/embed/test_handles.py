@@ -640,6 +640,9 @@ OPENING = {  # what is opened and how, the code and a word of the message
     "too many rows": (network, {"max_rows": 2**62}, "SIZE", "below 2**31"),
     "own loss": (lambda: fb.Trainer(network(), own_loss), {}, "UNSUPPORTED", "own_loss"),
     "LBFGS": (lambda: fb.Trainer(network(), "mse", fb.LBFGS(), None), {}, "UNSUPPORTED", "LBFGS"),
+    "accumulate": (
+        lambda: fb.Trainer(network(), "mse", accumulate=2), {}, "UNSUPPORTED", "accumulate: got 2",
+    ),
     "classes": (
         lambda: fb.Trainer(network(out="softmax"), "cross_entropy", class_weight="balanced"), {},
         "UNSUPPORTED", "class_weight",
