@@ -544,6 +544,37 @@ def test_a_step_that_is_not_finite_leaves_all_as_it_was(optimizer, dtype):
             trainer.step((x * scale).astype(dtype), y)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", [partial(fb.SGD, momentum=0.9), fb.Adam, fb.RMSprop])
+def test_an_update_that_is_not_finite_is_undone(kind, dtype):
+    """Its loss is finite, so that parameters and state have been written."""
+    most = float(np.finfo(dtype).max)
+    net = network(dtype)
+    own, twin = (
+        fb.Trainer(one, "mse", kind(lambda step: 0.01 if step < 2 else most), seed=0)
+        for one in (net, net.copy())
+    )
+    door, x, y = Handle(own), rows(net, 6) * 10, rows(net, 6, 1, 3) * 10
+    for _ in range(2):
+        assert door.step(x, y, None, None, 6, None) == "OK"
+        twin.step(x, y)
+    before, held = net.parameters, own._state.memory.values.copy()
+    assert held.any()
+    for _ in range(2):
+        assert door.step(x, y, None, None, 6, None) == "DIVERGED"
+        with pytest.raises(fb.errors.DivergenceError):
+            twin.step(x, y)
+        np.testing.assert_array_equal(net.parameters, before)
+        np.testing.assert_array_equal(net.parameters, twin.network.parameters)
+        np.testing.assert_array_equal(own._state.memory.values, held)
+        assert own.n_steps == twin.n_steps == 2
+    for one in (own, twin):
+        one.optimizer = kind(0.01)
+    assert door.refresh() == "OK" == door.step(x, y, None, None, 6, None)
+    twin.step(x, y)
+    np.testing.assert_array_equal(net.parameters, twin.network.parameters)
+
+
 def test_learning_rates_are_computed_ahead(monkeypatch):
     monkeypatch.setattr(embedding, "RATES_AHEAD", 3)
 
