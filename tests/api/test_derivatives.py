@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 
+import c_exports
 import numpy as np
 import pytest
 from gate_networks import STACKS, network
@@ -239,3 +240,12 @@ def test_networks_go_when_they_are_dropped():
     net.gradients(raw(), raw()[:, :3], "mse")
     del net
     assert runtime.live_bytes() == before
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_export_to_c_has_the_bits(tmp_path, dtype):
+    layers = [fb.Dense(6, "gelu"), fb.Residual([fb.Maxout(4, 3)]), fb.Gated(5, "silu")]
+    net = fb.Network(N_IN, [*layers, fb.Dense(3, "softmax")], dtype, seed=0)
+    exported = c_exports.compiled(tmp_path, {"net": net})["net"]
+    for row in raw().astype(dtype):
+        assert exported.jacobian(row)[1].tobytes() == net.jacobian(row[None]).tobytes()

@@ -20,7 +20,8 @@ def examples(n=60, seed=0):
 
 def trainer(dtype="float64", optimizer=None, **options):
     net = fb.Network(5, [Dense(9, "tanh"), Dense(3, "softmax")], dtype, seed=0)
-    return fb.Trainer(net, "cross_entropy", optimizer or fb.Adam(0.05), 10, seed=0, **options)
+    options = {"batch_size": 10, "seed": 0, **options}
+    return fb.Trainer(net, "cross_entropy", optimizer or fb.Adam(0.05), **options)
 
 
 def trail(make, epochs, x, y):
@@ -57,6 +58,19 @@ def test_it_is_the_average_of_the_steps(dtype, options):
         assert one.n_steps == len(steps) == (9 if "accumulate" in options else 18)
         assert average.network.parameters.tobytes() == averaged(steps, 0.9, warmup).tobytes()
         assert one.network.parameters.tobytes() == steps[-1].tobytes()
+
+
+def test_steps_of_several_parts_count_once():
+    x, y = examples(1300)
+    found = []
+    for options in ({"accumulate": 4}, {"batch_size": 600}):
+        one, average = trainer(**{"batch_size": 150, **options}), fb.Average(0.7)
+        one.fit(x, y, 3, callbacks=[average])
+        for _ in range(2 * one.accumulate):
+            one.step(x, y)
+        assert one.n_steps == 11
+        found.append(average.network.parameters.tobytes())
+    assert found[0] == found[1]
 
 
 def test_it_is_that_of_pytorch():
