@@ -1,9 +1,10 @@
 """Parameters that follow those of another model: by a share of the way, and as the average of the steps of a run."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
 from fastbp.engine.model cimport Model
+from fastbp.engine.runtime cimport flush_denormals, restore_denormals
 
 
 cdef fused number:
@@ -60,4 +61,8 @@ cdef class Averaging:
             return 0
         if self.warms_up:
             decay = min(decay, (1.0 + n) / (10.0 + n))
-        return move(self.model, model, decay, 1 - decay)
+        # as in a step, whatever mode the host has set: the average goes into checkpoints
+        cdef uint64_t mode = flush_denormals()
+        move(self.model, model, decay, 1 - decay)
+        restore_denormals(mode)
+        return 0

@@ -53,6 +53,7 @@ RULES = {
     "TargetLoss": lambda _: fb.TargetLoss(0.0),
     "TimeLimit": lambda _: fb.TimeLimit(100),
     "Checkpoint": lambda folder: fb.Checkpoint(folder / "run.ckpt"),
+    "Average": lambda _: fb.Average(0.9),
     "GradientNorm": lambda _: fb.GradientNorm(1e-9),
 }
 
