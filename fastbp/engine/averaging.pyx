@@ -18,13 +18,17 @@ def lerp(Model model, Model other, double tau):
 
 
 cdef int move(Model model, Model other, double own, double tau) except -1:
-    cdef Py_ssize_t n = model.memory.bytes // model.item
     with nogil:
-        if model.item == 4:
-            mix(<float *>model.memory.data, <const float *>other.memory.data, n, <float>own, <float>tau)
-        else:
-            mix(<double *>model.memory.data, <const double *>other.memory.data, n, own, tau)
+        mix_bytes(model.memory.data, other.memory.data, model.memory.bytes, model.item, own, tau)
     return 0
+
+
+cdef void mix_bytes(char *a, const char *b, Py_ssize_t n_bytes, size_t item, double of_a, double of_b) noexcept nogil:
+    """a = of_a * a + of_b * b, of so many bytes of float32 or float64; both products and the sum rounded."""
+    if item == sizeof(float):
+        mix(<float *>a, <const float *>b, n_bytes // <Py_ssize_t>item, <float>of_a, <float>of_b)
+    else:
+        mix(<double *>a, <const double *>b, n_bytes // <Py_ssize_t>item, of_a, of_b)
 
 
 cdef void mix(number *a, const number *b, Py_ssize_t n, number of_a, number of_b) noexcept nogil:

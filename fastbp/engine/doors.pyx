@@ -14,8 +14,10 @@ from cpython.exc cimport PyErr_SetInterrupt
 from cpython.pycapsule cimport PyCapsule_New
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 
+from fastbp.engine.averaging cimport mix_bytes
 from fastbp.engine.forward cimport Dropout, Node
-from fastbp.engine.model cimport PASS_ROWS, Model, Pass, Targets, bytes_of_pass, lay_out_pass, pass_over, pass_worker, take_claim
+from fastbp.engine.model cimport (PASS_ROWS, Model, Pass, Targets, bytes_of_pass, form_of, lay_out_pass, pass_over, pass_worker,
+                                  take_claim)
 from fastbp.engine.plan cimport BAD_LABEL, Plan, row_blocks
 from fastbp.engine.rows cimport converts
 from fastbp.engine.run cimport (OpenEpoch, OpenSteps, Run, add_open, begin_call, bytes_to_hand_down, hand_to_data, lay_blocks,
@@ -224,12 +226,8 @@ cdef class Opened:
     cdef int make_gradient(self, Py_ssize_t max_rows) except -1:
         """Make a run that writes gradients into a model of their own."""
         cdef Door *d = self.door
-        cdef Py_ssize_t l, size, line = FBP_LINE_BYTES
-        cdef list units = []
-        for l in range(self.model.n_nodes):  # see `make_workspace` for list comprehensions
-            units.append(self.model.nodes[l].n_out)
-        into = Model(self.model.n_inputs, units, ["linear"] * self.model.n_nodes, self.model.dtype, wiring=self.model.wiring)
-        self.gradient = Run(self.model, "custom", "gradient", 0, 0, max_rows, 1, into)
+        cdef Py_ssize_t size, line = FBP_LINE_BYTES
+        self.gradient = Run(self.model, "custom", "gradient", 0, 0, max_rows, 1, form_of(self.model))
         self.gradient.prepare(max_rows)
         d.gradient = &self.gradient.plan
         d.order = d.gradient.order
@@ -905,30 +903,12 @@ cdef int mix_doors(Door *to, Door *source, double tau, bint copies) noexcept nog
         fbp_put_word(to.claimed, 0)
         return FASTBP_ERROR_BUSY
     if not copies:
-        lerp_arena(to.arena, source.arena, to.arena_bytes, tau, to.dtype == FASTBP_FLOAT32)
+        mix_bytes(to.arena, source.arena, to.arena_bytes, to.kernels.item, 1 - tau, tau)
     elif source.arena != to.arena:
         memcpy(to.arena, source.arena, to.arena_bytes)
     fbp_put_word(source.claimed, 0)
     fbp_put_word(to.claimed, 0)
     return FASTBP_OK
-
-
-cdef void lerp_arena(char *to, const char *source, Py_ssize_t n_bytes, double tau, bint is_float) noexcept nogil:
-    """(1 - tau) * to + tau * source, each product and the sum rounded, as NumPy does for `Network.lerp`."""
-    cdef float *a = <float *>to
-    cdef double *c = <double *>to
-    cdef const float *b = <const float *>source
-    cdef const double *d = <const double *>source
-    cdef float own = <float>(1 - tau), other = <float>tau, first, second
-    cdef double rest = 1 - tau
-    cdef Py_ssize_t i
-    if is_float:
-        for i in range(n_bytes // <Py_ssize_t>sizeof(float)):
-            first, second = own * a[i], other * b[i]
-            a[i] = first + second
-    else:
-        for i in range(n_bytes // <Py_ssize_t>sizeof(double)):
-            c[i] = rest * c[i] + tau * d[i]
 
 
 cdef int c_open_trainer(void *trainer, int dtype, int x_dtype, ptrdiff_t max_rows, fastbp_trainer **out) noexcept nogil:
