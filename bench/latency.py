@@ -171,12 +171,13 @@ def main() -> int:
     facts = report.here(1) | {"calls": arguments.calls}
     report.show(facts)
     shapes = options.choose(arguments.only, {_name(shape): shape for shape in SHAPES})
+    print(report.head(TITLES, text_columns=2), flush=True)
+    results = []
     with threadpool_limits(1):
-        results = [measure(shape, arguments.calls) for shape in shapes]
-    print(report.head(TITLES, text_columns=2))
-    for result in results:
-        for operation in OPERATIONS:
-            print(report.row(_cells(result, operation)))
+        for shape in shapes:  # a network takes minutes, most of them PyTorch's
+            results.append(measure(shape, arguments.calls))
+            for operation in OPERATIONS:
+                print(report.row(_cells(results[-1], operation)), flush=True)
     report.write(arguments.json, facts, results)
     return int(not all(result["same"] and result["within"] for result in results))
 
