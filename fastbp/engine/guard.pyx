@@ -8,7 +8,7 @@ at after the update.
 
 from fastbp.engine.forward cimport DENSE, Node
 from fastbp.engine.plan cimport SPARSE, Slot, batch_of, begin_update, row_blocks, slot_of, sparse_of
-from fastbp.engine.runtime cimport FBP_ADAGRAD, FBP_ADAM, FBP_MOMENTUM, FBP_NESTEROV, FBP_RMSPROP, FBP_SGD, fbp_update
+from fastbp.engine.runtime cimport FBP_ADAGRAD, FBP_ADAM, FBP_MOMENTUM, FBP_NESTEROV, FBP_RMSPROP, FBP_SGD, fbp_put_word, fbp_update
 
 cdef struct Bounds:
     double change               # of a weight in a step
@@ -67,7 +67,7 @@ cdef double largest_weight(const Plan *p, const Node *node) noexcept nogil:
 
 
 cdef double largest_penalised(const Plan *p) noexcept nogil:
-    """The largest parameter, if the penalty on its square counts."""
+    """The largest parameter, if the penalty on its square counts; asked before a call's first step, while no thread writes any."""
     return p.kernels.largest(p.arena, p.bytes // <Py_ssize_t>p.kernels.item) if p.update.l2 > 0 else 0
 
 
@@ -96,9 +96,9 @@ cdef bint proved(Worker *w, Py_ssize_t step) noexcept nogil:
                                    else rows * node.ld_in)
             delta += p.kernels.largest(slot.deltas[l], rows * node.ld)
         gradient += batch * (1 + x) * delta
-    w.proved = below_bounds(p, step, gradient, largest_penalised(p))
+    w.proved = below_bounds(p, step, gradient, p.largest_penalised)
     if w.proved:
-        p.proved = 1
+        fbp_put_word(&p.proved, 1)
     return w.proved > 0
 
 
@@ -120,4 +120,4 @@ cdef bint stream_proved(const Plan *p, Py_ssize_t step) noexcept nogil:
         if l:
             steepest = 2 * (1 + abs(p.nodes[l - 1].activation.parameter)) / (1 - p.nodes[l - 1].dropout)
             delta *= node.n_out * largest_weight(p, node) * steepest
-    return below_bounds(p, step, gradient, largest_penalised(p))
+    return below_bounds(p, step, gradient, p.largest_penalised)

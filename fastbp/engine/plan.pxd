@@ -65,6 +65,7 @@ cdef struct Plan:
     char *snapshot              # NULL, or the copy of parameters and state from before the first step
     bint guards                 # whether no copy is made if the update is known to be finite
     int64_t proved              # whether it was
+    double largest_penalised    # the largest parameter at the begin of a call, if a penalty on squares and `guards` want it
     Py_ssize_t bytes            # of the parameters, and of each array of the state
     fbp_rows x
     bint converts               # whether a batch is to be converted from the rows, not copied

@@ -17,7 +17,7 @@ from fastbp.engine.backward cimport update_of
 from fastbp.engine.costmodel cimport Forced, Partition, forced, partition
 from fastbp.engine.forward cimport DENSE, Dropout, Node, is_chain, lowest_trained
 from fastbp.engine.given cimport apply_given
-from fastbp.engine.guard cimport state_is_small
+from fastbp.engine.guard cimport largest_penalised, state_is_small
 from fastbp.engine.limits cimport note_penalty
 from fastbp.engine.model cimport Model, form_of, targets_of, weights_or_null
 from fastbp.engine.plan cimport BAD_LABEL, SPARSE, STREAM, WIDE, Plan, Slot, slot_of
@@ -506,6 +506,7 @@ cdef void begin_call(Plan *p, Py_ssize_t first, Py_ssize_t count, bint of_epoch,
     if guards and small_state[0] < 0:
         small_state[0] = state_is_small(p)
     p.snapshot, p.guards, p.proved = snapshot, guards and small_state[0] > 0, 0
+    p.largest_penalised = largest_penalised(p) if p.guards else 0
     p.learning_rates, p.age, p.dropout = learning_rates, age, dropout
     p.first_step, p.n_steps, p.failed, p.fault, p.interrupted = first, count, -1, 0, 0
     if of_epoch:
