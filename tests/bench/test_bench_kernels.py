@@ -8,6 +8,8 @@ from benches import report, run, tables
 
 from fastbp.engine import runtime
 
+pytestmark = pytest.mark.slow  # it runs the benchmark
+
 QUICK = ["--seconds", "0.001"]
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from benches import report, tables
 
+pytestmark = pytest.mark.slow  # it runs the benchmark
+
 MB = 2**20
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from benches import report
 
+pytestmark = pytest.mark.slow  # it runs the benchmark
+
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from benches import report, tables
+
+pytestmark = pytest.mark.slow  # it runs the benchmark
 
 
 def test_a_case_is_measured_in_three_ways(tmp_path):
