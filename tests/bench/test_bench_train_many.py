@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from benches import report, tables
 
 pytestmark = pytest.mark.slow  # it runs the benchmark
