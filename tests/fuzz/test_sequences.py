@@ -19,7 +19,7 @@ COMMON = {
     "database": None,
     "suppress_health_check": list(HealthCheck),
 }
-FIXED = settings(max_examples=40, derandomize=True, **COMMON)
+FIXED = settings(max_examples=30, derandomize=True, **COMMON)
 MANY = settings(max_examples=3000, **COMMON)
 
 

@@ -147,6 +147,7 @@ def test_every_page_is_linked_from_the_readme():
         assert f"(docs/{path.name}" in readme
 
 
+@pytest.mark.slow
 def test_the_picture_of_the_readme_can_be_drawn_again(tmp_path):
     pytest.importorskip("matplotlib")
     environment = os.environ | {"PYTHONPATH": str(Path(fb.__file__).parents[1])}

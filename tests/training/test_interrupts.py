@@ -183,7 +183,7 @@ def test_signals_are_handled_in_the_midst_of_a_long_call(long_work, name, n_thre
     [
         pytest.param(fb.SGD(0.1), 1, marks=pytest.mark.slow),
         (fb.SGD(0.1, momentum=0.9), 2),
-        (fb.Adam(), 1),
+        pytest.param(fb.Adam(), 1, marks=pytest.mark.slow),
         pytest.param(fb.Adam(), 3, marks=pytest.mark.slow),
     ],
     ids=repr,
