@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# What setuptools takes without being told, as the files of the package, and what `tools/build_wheels.sh` leaves out.
+# What setuptools takes without being told, as it does the package, and what
+# `tools/build_wheels.sh` leaves out.
 BY_ITSELF = {"LICENSE", "README.md", "pyproject.toml", "setup.py", "MANIFEST.in"}
 OF_THE_REPOSITORY = (".github/", ".gitignore", "wheels.yml")
 
