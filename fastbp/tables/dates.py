@@ -97,7 +97,7 @@ def dates_of(series: Any, form: str | None = None) -> NDArray[np.datetime64] | N
     if typed is not None:
         return typed
     if not is_text(series):
-        return np.full(len(series), np.datetime64("NaT"), "datetime64[us]")
+        return np.full(len(series), np.datetime64("NaT", "us"), "datetime64[us]")
     text = text_of(series)
     return _parsed(text.where(~is_missing(text), None), form)
 

@@ -308,7 +308,7 @@ class Column:
             microseconds = values * MICROSECONDS[form]
         there = np.abs(microseconds) < MOST_MICROSECONDS
         times: Times = np.where(there, microseconds, 0).astype(np.int64).astype("datetime64[us]")
-        times[~there] = np.datetime64("NaT")
+        times[~there] = np.datetime64("NaT", "us")
         return times
 
     def _are_days(self) -> bool:
@@ -316,7 +316,7 @@ class Column:
         return len(present) > 2 and all(DAY.fullmatch(level) for level in present)
 
     def _days(self) -> Times:
-        times = np.full(len(self.levels) + 1, np.datetime64("NaT"), "datetime64[us]")
+        times = np.full(len(self.levels) + 1, np.datetime64("NaT", "us"), "datetime64[us]")
         for i, level in enumerate(self.levels):
             if DAY.fullmatch(level):
                 with suppress(ValueError):  # the 31st of February

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "fastbp"
+import fastbp
+
+PACKAGE = Path(fastbp.__file__).parent
 # What is called, and the end of its error. A new door is a line here.
 DOORS = {
     "history.plot()": 'pip install "fastbp[plot]"',
