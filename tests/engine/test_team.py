@@ -20,7 +20,9 @@ SLEEPING = {"on a futex": [], "as other systems have it": ["-DFBP_NO_FUTEX"]}
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads what Linux tells")
-@pytest.mark.parametrize("sleeping", SLEEPING)
+@pytest.mark.parametrize(
+    "sleeping", ["on a futex", pytest.param("as other systems have it", marks=pytest.mark.slow)]
+)
 def test_a_team_keeps_its_promises(sleeping, tmp_path):
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
     if not shutil.which(compiler[0]):

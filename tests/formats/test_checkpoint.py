@@ -352,6 +352,7 @@ def run(path, kill_at):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_a_killed_run_that_is_gone_on_with_equals_one_that_is_not(tmp_path):
     whole = run(tmp_path / "whole", 0)

@@ -19,6 +19,7 @@ SCRIPT = Path(__file__).parents[1] / "soak.py"
 pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="counts in /proc")
 
 
+@pytest.mark.slow
 def test_nothing_grows_in_a_short_soak():
     """Memory within the noise of so few rounds; the whole soak takes minutes."""
     given = ["--scale", "0.004", "--seed", "1", "--quiet", "--most-growth", "8192"]

@@ -206,6 +206,7 @@ def test_many_points_are_a_picture(of_values):
     assert "The outputs of 2 networks are averaged" in of_values
 
 
+@pytest.mark.slow
 def test_the_same_model_and_tables_give_the_same_page_whatever_the_style_is(values, of_values):
     import matplotlib
 

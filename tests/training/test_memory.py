@@ -31,7 +31,7 @@ REST = 28  # MiB: of the 64 promised, the imports take some 35
 
 @pytest.mark.memory
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system tells no peak")
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("momentum", [pytest.param(0.0, marks=pytest.mark.slow), 0.9])
 def test_a_run_holds_its_state_and_one_copy(momentum):
     result = subprocess.run(
         [sys.executable, "-c", PEAK, str(momentum)], capture_output=True, text=True, timeout=120
