@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from . import _sparse
 from ._objects import array_kept
+from .engine.arrays import held
 from .errors import ConfigError, DTypeError, InputError, MissingDependencyError, ShapeError, brief
 
 __all__ = [
@@ -100,7 +101,9 @@ def only_column(x: Any, name: str) -> Any:
 
 
 def rows_of(x: Any) -> Any:
-    """Return `x` if its rows can be taken, else as an array."""
+    """Return `x` if its rows can be taken, else as an array; an array as a view that stays."""
+    if isinstance(x, np.ndarray):
+        return held(x)
     if hasattr(x, "dtype") or is_frame(x):
         return x
     return array_kept(x, np.asarray(x))

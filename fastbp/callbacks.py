@@ -39,6 +39,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _check
 from ._monitor import Monitor, worst
+from .engine.arrays import held
 from .engine.averaging import Averaging
 from .errors import ConfigError, brief
 from .formats.atomicfile import require_writable
@@ -708,7 +709,7 @@ class GradientNorm:
         """Note the rows."""
         if y is None:
             raise ConfigError("callbacks: got GradientNorm with batches, wanted x and y as arrays")
-        self._rows = x, y
+        self._rows = held(x), held(y)  # of these shapes, whatever others do to them
 
     def on_epoch_recorded(self, trainer: Trained, history: History) -> str | None:
         """Compute the norm and compare."""

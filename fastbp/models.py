@@ -29,6 +29,7 @@ from numpy.typing import DTypeLike, NDArray
 from . import _check
 from ._affine import Affine
 from .activations import Activation
+from .engine.arrays import held
 from .errors import ConfigError, brief
 from .history import History
 from .initializers import Zeros
@@ -385,9 +386,10 @@ class NoMistakes:
         if y is None:
             raise ConfigError("callbacks: got NoMistakes with batches, wanted x and y as arrays")
         weights = trainer._state.moment.row_weights
-        targets = trainer.network._targets(y, len(x), trainer._loss, weights)
-        self._x, self._y = x, targets.copy()  # that nobody writes to
-        self._counted = np.full(len(x), True) if weights is None else weights != 0
+        self._x = held(x)  # of this shape, whatever others do to it
+        targets = trainer.network._targets(y, len(self._x), trainer._loss, weights)
+        self._y = targets.copy()  # that nobody writes to
+        self._counted = np.full(len(targets), True) if weights is None else weights != 0
         self._border = _border(self._y, trainer._loss.targets, trainer.network.n_outputs)
 
     def on_epoch_recorded(self, trainer: Trainer, history: History) -> str | None:

@@ -89,6 +89,7 @@ def calls(x, y, w):
         preprocessing=fb.preprocess.PCA().fit(x.copy()),
     )
     owner = trainer(network, batch_size=70)
+    accumulating = trainer(classifier(dtype="float64"), batch_size=35, accumulate=2)
     return {
         "predict": lambda: network.predict(x),
         "predict in float32": lambda: classifier().predict(x),
@@ -104,6 +105,16 @@ def calls(x, y, w):
         "fit a map": lambda: fb.preprocess.Standardize().fit(x),
         "trace": lambda: network.trace(x[:1], y[:1], "cross_entropy"),
         "no mistakes": lambda: owner.fit(x, y, callbacks=[fb.models.NoMistakes()]),
+        "gradient norm": lambda: owner.fit(x, y, callbacks=[fb.GradientNorm(1e-9)]),
+        "average": lambda: owner.fit(x, y, validation_data=(x, y), callbacks=[fb.Average(0.9)]),
+        "split": lambda: owner.fit(x, y, sample_weight=w, validation_split=0.3),
+        "accumulate": lambda: accumulating.fit(x, y, sample_weight=w),
+        "jacobian": lambda: network.jacobian(x),
+        "vjp": lambda: network.vjp(x, np.ones((len(x), N_CLASSES))),
+        "jvp": lambda: network.jvp(x, x),
+        "transform": lambda: scaled.preprocessing.transform(x),
+        "predict_classes": lambda: network.predict_classes(x),
+        "gradients_from": lambda: network.gradients_from(x, np.ones((len(x), N_CLASSES))),
         "one_hot": lambda: fb.one_hot(y),
         "f1": lambda: fb.metrics.f1(y, np.eye(3)[np.arange(len(x)) % 3], w),
     }
@@ -174,3 +185,21 @@ def test_rows_that_are_the_weights_are_copied():
 
 def ones(rng, shape):
     return rng.uniform(0.5, 1, shape)
+
+
+@pytest.mark.parametrize("kind", [fb.models.NoMistakes, lambda: fb.GradientNorm(1e-9)])
+def test_a_callback_looks_at_the_rows_as_they_were_when_the_call_began(kind):
+    found = []
+    for changes in (False, True):
+        x, y = classes(60, dtype="float64")
+
+        class Reshape:
+            def on_epoch_end(self, trainer, history, x=x, y=y, changes=changes):
+                if changes:
+                    x.shape, y.shape = (1, x.size), (y.size, 1)
+
+        callback, owner = kind(), trainer(classifier(dtype="float64"), batch_size=20)
+        owner.fit(x, y, epochs=3, callbacks=[Reshape(), callback])
+        found.append((owner.network.parameters.tobytes(), getattr(callback, "norm", None)))
+        assert owner.history.epochs == 3
+    assert found[0] == found[1]
