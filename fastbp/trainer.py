@@ -557,24 +557,28 @@ class Trainer:
         rates = state.optimizer.learning_rates(state.steps.n, 1, state.history.epochs)
         run, good = self._runs.of_step(len(x), self._threads())
         assert isinstance(run, AccumulatedRun)
-        before, last = vars(step).copy(), step.parts + 1 >= self.accumulate
-        if last:
-            before["gradient"] = step.gradient.copy() if step.gradient is not None else None
-        loss, correct, done = run.add(x, y, weights)
-        number, rate = state.steps.n, float(rates[0])
-        if not done and run.fault == "label":
-            raise _check.changed_labels(y, network.n_outputs, weights)
-        if not done:
-            raise diverged(network, x, y, None, number, rate)
-        if last:
-            good.begin(False)
-            run.close(rates, snapshot=True)
-            if not good.live_is_finite():
-                try:
-                    raise diverged(network, x, y, None, number, rate, True)
-                finally:
-                    self._runs.undo_step()
-                    vars(step).update(before)
+        last, number, rate = step.parts + 1 >= self.accumulate, state.steps.n, float(rates[0])
+        run.mark()
+        try:
+            loss, correct, done = run.add(x, y, weights)
+            if not done and run.fault == "label":
+                raise _check.changed_labels(y, network.n_outputs, weights)
+            if not done:
+                raise diverged(network, x, y, None, number, rate)
+            if last:
+                good.begin(False)
+                run.close(rates, snapshot=True)
+                if not good.live_is_finite():
+                    try:
+                        raise diverged(network, x, y, None, number, rate, True)
+                    finally:
+                        self._runs.undo_step()
+        except BaseException:  # an interrupt as well
+            if state.steps.n > number:
+                step.clear()  # the update is done
+            else:
+                run.to_mark()
+            raise
         sums, seconds = (loss, correct, run.weight), perf_counter() - begin
         shown = rate if last else state.open_epoch.rate
         state.open_epoch.add(sums, y.ndim == 1, shown, seconds, steps=int(last))

@@ -87,6 +87,7 @@ class AccumulatedRun:
         if open_step.gradient is not None:
             total.arena[...] = open_step.gradient
         open_step.gradient = total.arena
+        self._marked, self._counts = np.empty_like(total.arena), (0, 0, 0.0)
         self.weight, self.fault = 0.0, ""
 
     @property
@@ -179,6 +180,18 @@ class AccumulatedRun:
         self.weight += weight
         self._sums = loss, correct
         return True
+
+    def mark(self) -> None:
+        """Note the open step as it is."""
+        step = self.open
+        self._marked[...] = self._total.arena
+        self._counts = step.parts, step.rows, step.weight
+
+    def to_mark(self) -> None:
+        """Put the open step back to what it was at the mark."""
+        step = self.open
+        self._total.arena[...] = self._marked
+        step.parts, step.rows, step.weight = self._counts
 
     def add(
         self, x: AnyRows, y: NDArray[Any], weights: NDArray[np.float64] | None

@@ -1,4 +1,7 @@
-"""An interrupt at any line of what writes parameters or a map: the old values or the new, whole."""
+"""An interrupt at any line of what writes parameters or a map: the old values or the new, whole.
+
+So of a step of training too, alone or as the last batch of an accumulated one.
+"""
 
 from __future__ import annotations
 
@@ -82,3 +85,32 @@ def test_an_interrupt_leaves_the_old_or_the_new_values(name):
         n, owner = n + 1, make()
     assert digests.parts(owner) == new
     assert n > 3
+
+
+@pytest.mark.parametrize("accumulate", [1, 2, 3])
+def test_an_interrupted_step_is_done_or_not(accumulate):
+    def made() -> fb.Trainer:
+        owner = fb.Trainer(network(), "mse", fb.SGD(0.1, momentum=0.5), accumulate=accumulate)
+        for _ in range(2 * accumulate - 1):
+            owner.step(ROWS, ROWS)
+        return owner
+
+    def goes_on(owner: fb.Trainer) -> tuple[int, bytes]:
+        for rows in (ROWS[1:], ROWS[2:4], ROWS[3:], ROWS[:3], ROWS[4:]):
+            owner.step(rows, rows)
+        return owner.n_steps, owner.network.parameters.tobytes()
+
+    def write(owner: fb.Trainer) -> None:
+        owner.step(OTHER, OTHER)
+
+    old, new = made(), made()
+    write(new)
+    allowed = goes_on(old), goes_on(new)
+    found = set()
+    n, owner = 1, made()
+    while interrupted_at(n, write, owner):
+        ending = goes_on(owner)
+        assert ending in allowed, f"at line {n}"
+        found.add(ending)
+        n, owner = n + 1, made()
+    assert found == set(allowed)
