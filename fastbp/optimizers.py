@@ -1,6 +1,7 @@
 """Optimizers: the rule the engine applies in its update, and the learning rate of each step."""
 
 from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -28,15 +29,21 @@ class Optimizer:
     memory : str
         What the rule remembers of each parameter, "" for nothing; rules with the same memory
         may take each other's place in a trainer.
-    hyperparameters : dict
-        The constants of the update, by their names in the engine.
+    hyperparameters : mapping
+        The constants of the update, by their names in the engine. They stay: give a trainer another
+        optimizer to change them.
     """
 
     rule = memory = ""
 
     def __init__(self, learning_rate: LearningRate, **hyperparameters: float) -> None:
-        self.hyperparameters = hyperparameters
+        self._hyperparameters = hyperparameters
         self.learning_rate = learning_rate
+
+    @property
+    def hyperparameters(self) -> Mapping[str, float]:
+        """The constants of the update, by their names in the engine."""
+        return MappingProxyType(self._hyperparameters)
 
     @property
     def learning_rate(self) -> LearningRate:
@@ -298,8 +305,8 @@ class AdamW(Adam):
         decay_bias: bool = False,
     ) -> None:
         super().__init__(learning_rate, betas, eps)
-        self.hyperparameters["weight_decay"] = _check.number(weight_decay, "weight_decay")
-        self.hyperparameters["decay_bias"] = _check.flag(decay_bias, "decay_bias")
+        self._hyperparameters["weight_decay"] = _check.number(weight_decay, "weight_decay")
+        self._hyperparameters["decay_bias"] = _check.flag(decay_bias, "decay_bias")
 
     def _options(self) -> dict[str, Any]:
         options = super()._options() | {"weight_decay": self.hyperparameters["weight_decay"]}
@@ -346,7 +353,7 @@ class LBFGS(Optimizer):
     def __init__(
         self, tol: float = 1e-5, history_size: int = 10, max_evaluations: int = 15000
     ) -> None:
-        self.hyperparameters: dict[str, float] = {}
+        self._hyperparameters: dict[str, float] = {}
         self._constant = self._learning_rate, np.empty(0)
         self.tol = _check.number(tol, "tol")
         self.history_size = _check.positive_int(history_size, "history_size")

@@ -69,9 +69,10 @@ class Runs:
         self._of_step = None
         state, loss = self._state, self._loss
         model, optimizer = state.network._model, state.optimizer
-        hyperparameters: dict[str, Any] = (
-            optimizer.hyperparameters | self._objective.hyperparameters
-        )
+        hyperparameters: dict[str, Any] = {
+            **optimizer.hyperparameters,
+            **self._objective.hyperparameters,
+        }
         run = Run(
             model,
             loss.name,
@@ -165,15 +166,15 @@ class Runs:
         state, last = self._state, self._of_step
         model, optimizer = state.network._model, state.optimizer
         claims = model.claims_so_far
-        # Between two calls options change in a claim alone, but for those of the optimizer.
+        # Between two calls options change in a claim alone, but for these.
         same = claims == self._claims + 1
-        options = optimizer.hyperparameters, n_threads, self._objective.l2_weight
+        options = n_threads, self._objective.l2_weight
         self._claims = claims
-        if last is not None and same and options == last[2][:3] and rows <= last[3]:
+        if last is not None and same and options == last[2][:2] and rows <= last[3]:
             return last[:2]
         penalties, average = self._objective.hyperparameters, self._objective.average
         averagings = tuple(state.averagings.values())
-        rest = optimizer.rule, penalties, average, self.accumulate, averagings, model.revision
+        rest = optimizer, penalties, average, self.accumulate, averagings, model.revision
         made_for = *options, *rest
         if last is None or made_for != last[2] or rows > last[3]:
             run = self.new(rows, n_threads, None, state.open_step)

@@ -112,3 +112,13 @@ def test_l2_by_hand():
     # y = 6.688, dy = 2.688, dw = 8.064 + 0.2 * 1.906 = 8.4452, db = 2.688.
     wanted = (1.906 - 0.084452, 0.97 - 0.02688)
     assert two_steps(fb.SGD(0.01), l2=0.1) == pytest.approx(wanted, rel=1e-14)
+
+
+def test_the_constants_stay():
+    """A trainer that has done a step would not see a change of them."""
+    for optimizer in (fb.SGD(0.1, momentum=0.9), fb.AdamW(0.1), fb.RMSprop(), fb.Adagrad()):
+        name = next(iter(optimizer.hyperparameters))
+        with pytest.raises(TypeError):
+            optimizer.hyperparameters[name] = 0.5
+        with pytest.raises(AttributeError):
+            optimizer.hyperparameters = {name: 0.5}
