@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _check, _frames
 from ._objects import array_kept, labels_of
-from .engine.arrays import all_finite, held, in_form
+from .engine.arrays import all_finite, held
 from .errors import ConfigError, DTypeError, LabelError, ShapeError, brief
 
 __all__ = [
@@ -127,14 +127,6 @@ def encoded(
         As for `_check.targets`.
     """
     y = held(y)
-    if (
-        weights is None
-        and domain == "real"
-        and in_form(y, dtype, n_outputs)
-        and len(y) == n_rows
-        and all_finite(y)
-    ):  # nothing is left to check, as in most steps of a loop
-        return y, classes
     shape = (n_rows, n_outputs)
     if weights is not None and not weights.any() and _check.shape(y, name) in ((n_rows,), shape):
         # No row counts, so that no target matters.

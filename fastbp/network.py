@@ -18,6 +18,7 @@ from . import _check, _frames, _labels
 from ._affine import Affine, MappedRows, attached, first_layer_inputs, fold, folding_error
 from ._check import Weights
 from ._parameters import FlatParameters
+from .engine.arrays import small_examples
 from .engine.averaging import lerp
 from .engine.derivative import jacobian, jvp, vjp
 from .engine.model import Claim
@@ -810,8 +811,29 @@ class Network:
         sample_weight: ArrayLike | None,
     ) -> tuple[_check.AnyRows, NDArray[Any], Weights]:
         """Return rows, targets and the rows' weights in the form the engine takes."""
+        small = self._small_examples(x, y, loss, self._names) if sample_weight is None else None
+        if small is not None:
+            return *small, None
         rows = self._rows(x)
         return rows, *self._weighted_targets(y, len(rows), loss, sample_weight)
+
+    def _small_examples(
+        self, x: Any, y: Any, loss: Loss, names: Names
+    ) -> tuple[NDArray[Any], NDArray[Any]] | None:
+        """Return few rows and their targets if they come as the engine takes them, else None."""
+        if self._preprocessing is not None:
+            return None
+        classes, domain = names.classes, loss.targets
+        labels = classes is not None and classes.counted and domain not in _check.WITHOUT_CLASSES
+        return small_examples(
+            x,
+            y,
+            self._dtype,
+            self._n_inputs,
+            self._n_outputs,
+            domain,
+            labels and self._n_outputs > 1,
+        )
 
     def _weighted_targets(
         self, y: ArrayLike, n_rows: int, loss: Loss, sample_weight: ArrayLike | None

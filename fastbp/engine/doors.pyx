@@ -14,6 +14,7 @@ from cpython.exc cimport PyErr_SetInterrupt
 from cpython.pycapsule cimport PyCapsule_New
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 
+from fastbp.engine.arrays cimport Domain, domain_of, in_domain
 from fastbp.engine.averaging cimport mix_bytes
 from fastbp.engine.forward cimport Dropout, Node
 from fastbp.engine.model cimport (PASS_ROWS, Model, Pass, Targets, bytes_of_pass, form_of, lay_out_pass, pass_over, pass_worker,
@@ -101,12 +102,6 @@ cdef enum:
     TRAINER = 0x66627074
     CLOSED = -1                 # as its number of users
     HANDLES_OF_A_SLAB = 64
-
-cdef enum Domain:
-    # Where targets must lie: see `fastbp._check.domain_fault`.
-    REAL, UNIT, COUNT, DISTRIBUTION, ONE_HOT, SIGN, BIT
-
-DOMAINS = {"real": REAL, "unit": UNIT, "count": COUNT, "distribution": DISTRIBUTION, "one_hot": ONE_HOT, "sign": SIGN, "bit": BIT}
 
 cdef struct Handle:
     # What a fastbp_network * or a fastbp_trainer * points to. It is never freed, so that a closed one can be told.
@@ -244,7 +239,7 @@ cdef class Opened:
         self.run, self.open_epoch, self.rates, self.good = run, open_epoch, rates, good
         run.prepare(d.max_rows)
         d.plan = &run.plan
-        d.loss, d.parameter, d.domain = d.plan.loss, parameter, <Domain><int>DOMAINS[domain]
+        d.loss, d.parameter, d.domain = d.plan.loss, parameter, domain_of(domain)
         d.takes_labels = takes_labels
         for l in range(d.n_nodes):
             d.limits = d.limits or (limits and d.nodes[l].n_in > fbp_update_block_rows(1))
@@ -481,10 +476,6 @@ cdef bint rows_are_finite(const Door *d, const void *x, Py_ssize_t n, char *scra
     return True
 
 
-cdef inline double number(const Door *d, const void *values, Py_ssize_t i) noexcept nogil:
-    return (<const float *>values)[i] if d.dtype == FASTBP_FLOAT32 else (<const double *>values)[i]
-
-
 cdef int look_at_weights(const Door *d, const double *weights, Py_ssize_t n, bint whole) noexcept nogil:
     """Whether weights of rows are as `fastbp._check.weights` wants them."""
     cdef double most = 0, largest = 3.4028234663852886e38 if d.dtype == FASTBP_FLOAT32 else 1.7976931348623157e308
@@ -496,26 +487,6 @@ cdef int look_at_weights(const Door *d, const double *weights, Py_ssize_t n, bin
     if not isfinite(most * n) or (whole and most == 0):
         return FASTBP_ERROR_WEIGHT
     return FASTBP_OK
-
-
-cdef bint in_domain(const Door *d, const void *y, Py_ssize_t row) noexcept nogil:
-    """Whether a row of targets is finite and one that the loss takes; see `fastbp._check.domain_fault`."""
-    cdef Py_ssize_t i
-    cdef double t, total = 0
-    for i in range(row * d.n_outputs, (row + 1) * d.n_outputs):
-        t = number(d, y, i)
-        total += t
-        if not isfinite(t):
-            return False
-        if d.domain == SIGN and t != 1 and t != -1:
-            return False
-        if (d.domain == BIT or d.domain == ONE_HOT) and t != 0 and t != 1:
-            return False
-        if d.domain != REAL and d.domain != SIGN and t < 0 or d.domain == UNIT and t > 1:
-            return False
-    if d.domain == DISTRIBUTION:
-        return abs(total - 1) <= 1e-3  # PROBABILITY_SUM_TOLERANCE
-    return d.domain != ONE_HOT or total == 1
 
 
 cdef int look_at_examples(const Door *d, const void *x, const void *y, const int64_t *labels, const double *weights,
@@ -536,7 +507,7 @@ cdef int look_at_examples(const Door *d, const void *x, const void *y, const int
     for i in range(n):
         if weights != NULL and weights[i] == 0:
             continue
-        if not (0 <= labels[i] < d.n_outputs if labels != NULL else in_domain(d, y, i)):
+        if not (0 <= labels[i] < d.n_outputs if labels != NULL else in_domain(y, i, d.n_outputs, d.dtype_code, d.domain)):
             return FASTBP_ERROR_TARGET
     return FASTBP_OK if rows_are_finite(d, x, n, d.scratch) else FASTBP_ERROR_INPUT
 

@@ -166,16 +166,13 @@ class Runs:
         state, last = self._state, self._of_step
         model, optimizer = state.network._model, state.optimizer
         claims = model.claims_so_far
-        # Between two calls options change in a claim alone, but for these.
-        same = claims == self._claims + 1
-        options = n_threads, self._objective.l2_weight
-        self._claims = claims
-        if last is not None and same and options == last[2][:2] and rows <= last[3]:
+        # Between two calls options change in a claim alone, but for the threads.
+        same, self._claims = claims == self._claims + 1, claims
+        if last is not None and same and n_threads == last[2][0] and rows <= last[3]:
             return last[:2]
-        penalties, average = self._objective.hyperparameters, self._objective.average
-        averagings = tuple(state.averagings.values())
-        rest = optimizer, penalties, average, self.accumulate, averagings, model.revision
-        made_for = *options, *rest
+        objective, averagings = self._objective, tuple(state.averagings.values())
+        goal = objective.hyperparameters, objective.average, objective.l2_weight
+        made_for = n_threads, optimizer, goal, self.accumulate, averagings, model.revision
         if last is None or made_for != last[2] or rows > last[3]:
             run = self.new(rows, n_threads, None, state.open_step)
             last = (run, LastGood(state, run), made_for, rows)
