@@ -10,6 +10,7 @@ import warnings
 
 import numpy as np
 import pytest
+import sklearn
 import sklearn.neural_network as theirs
 from sklearn.datasets import make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning
@@ -91,9 +92,18 @@ def same(a, b, tolerance=1e-8, attributes=ATTRIBUTES):
         np.testing.assert_allclose(mine, other, atol=tolerance, rtol=0)
 
 
+@pytest.fixture
+def stops_by_strings():
+    """Skip where scikit-learn itself cannot stop early by the accuracy of labels that are text."""
+    if sklearn.__version__.startswith("1.8."):
+        pytest.skip("scikit-learn 1.8 looks for NaN in the labels, which fails for text")
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_the_same_steps(case):
+def test_the_same_steps(case, request):
     y, options = CASES[case]
+    if y.dtype == object and options.get("early_stopping"):
+        request.getfixturevalue("stops_by_strings")
     a, b = (one.fit(X, y) for one in pair(y, **options))
     same(a, b, 1e-6 if "lbfgs" in case else 1e-7)
     assert np.array_equal(a.predict(X), b.predict(X)) or a.predict(X).dtype.kind == "f"
@@ -216,7 +226,7 @@ def test_the_order_of_rows_is_ours_and_follows_the_seed():
     assert generators[0].randint(10**9) == generators[1].randint(10**9)
 
 
-def test_verbose_prints_the_same_lines(capsys):
+def test_verbose_prints_the_same_lines(capsys, stops_by_strings):
     printed = []
     for one in pair(TWO, **SGD, early_stopping=True, verbose=True, n_iter_no_change=2, tol=0.5):
         one.fit(X, TWO)

@@ -57,6 +57,7 @@ def fail(capsys):
 def flowers(here, rng):
     """A CSV file of three kinds in three places, with a header, a number, a colour and a day."""
     pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
     lines = ["id,length,width,colour,day,kind"]
     for i in range(60):
         kind = i % 3
@@ -73,6 +74,7 @@ def flowers(here, rng):
 def line(here, rng):
     """A CSV file of a linear function of two columns, without a header."""
     pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
     x = rng.normal((50, -3), (10, 0.1), (80, 2))
     y = 1000 + 3 * x[:, 0] - 200 * x[:, 1]
     path = here / "line.csv"

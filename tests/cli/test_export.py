@@ -45,6 +45,7 @@ def net(here):
 def models(tmp_path_factory):
     """A folder with models of a table: of classes, of a value, of one with a long tail, of two."""
     pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
     folder, rng = tmp_path_factory.mktemp("models"), np.random.default_rng(7)
     lines = ["length,colour,sold,kind,price"]
     for i in range(45):
@@ -202,6 +203,7 @@ def test_wrong_use_writes_nothing(fail, net, here, options, message):
 
 def test_values_beyond_the_range_of_float(run, fail, here):
     pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
     table = {"a": np.cos(np.arange(20)), "y": np.linspace(-1, 1, 20) * 1e300}
     model = TableModel("y", "regression", epochs=2, hidden=(4,)).fit(table)
     model.save("huge")

@@ -25,6 +25,7 @@ from fastbp.tables import Table, TableModel
 def models(tmp_path_factory):
     """A folder with a table of classes, one of values without names, and a model of each."""
     pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
     folder = tmp_path_factory.mktemp("models")
     rng = np.random.default_rng(7)
     lines = ["id,length,colour,kind"]

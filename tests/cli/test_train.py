@@ -120,6 +120,7 @@ class TestTables:
 
     def test_how_a_file_is_read(self, train, here):
         pytest.importorskip("pandas")
+        pytest.importorskip("pyarrow")
         rows = [
             f"{i % 7},5;{'none' if i % 9 == 0 else i % 5};{'ä' if i % 2 else 'ö'}"
             for i in range(40)

@@ -8,6 +8,9 @@ import pytest
 from fastbp import datasets
 from fastbp.errors import ConfigError, InputError, LabelError
 
+pytest.importorskip("pandas")
+pytest.importorskip("pyarrow")
+
 
 @pytest.fixture
 def csv(tmp_path):

@@ -24,6 +24,7 @@ RECORDED = golden.recorded()
 def test_what_comes_out_of_a_file(name, reader):
     if "-table-" in name:
         pytest.importorskip("pandas")
+        pytest.importorskip("pyarrow")
     found = golden.what_comes_out(name)
     for key, value in RECORDED[name].items():
         assert found[key] == value, key

@@ -28,7 +28,10 @@ ALL_PAGES = [
     ROOT / "examples/README.md",
 ]
 # Libraries that the Python of a page needs.
-NEEDS = {"interchange.md": ("onnx", "onnxruntime", "torch", "sklearn")}
+NEEDS = {
+    "interchange.md": ("onnx", "onnxruntime", "torch", "sklearn"),
+    "tables.md": ("pandas", "pyarrow"),
+}
 WITHOUT_PYTHON = {"command_line.md", "coverage.md", "packaging.md", "reliability.md"}
 
 

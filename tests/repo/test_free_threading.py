@@ -22,7 +22,10 @@ import importlib, pkgutil, sys
 import fastbp
 for module in pkgutil.walk_packages(fastbp.__path__, "fastbp."):
     if not module.name.endswith("__main__"):
-        importlib.import_module(module.name)
+        try:
+            importlib.import_module(module.name)
+        except fastbp.errors.MissingDependencyError:
+            pass
 network = fastbp.Network(2, [fastbp.Dense(1, "sigmoid")], seed=0)
 fastbp.Trainer(network, "mse", seed=0).fit([[0.0, 1.0]], [1.0], progress=True)
 network.save(sys.argv[1])

@@ -18,6 +18,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_python_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     for block in blocks("python"):

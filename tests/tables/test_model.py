@@ -13,6 +13,7 @@ from fastbp.formats import modelfile
 from fastbp.tables import Columns, Table, TableModel
 
 pytest.importorskip("pandas")
+pytest.importorskip("pyarrow")
 
 QUICK = {"epochs": 6, "hidden": [16], "learning_rate": 0.05, "batch_size": 8, "dropout": 0.0}
 

@@ -65,4 +65,12 @@ static PyObject *row(PyObject *module, PyObject *arguments)
 static PyMethodDef functions[] = {{"row", row, METH_VARARGS, NULL}, {NULL, NULL, 0, NULL}};
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "slopes", NULL, -1, functions, NULL, NULL, NULL, NULL};
 
-PyMODINIT_FUNC PyInit_slopes(void) { return fastbp_import() ? NULL : PyModule_Create(&definition); }
+PyMODINIT_FUNC PyInit_slopes(void)
+{
+    PyObject *module = fastbp_import() ? NULL : PyModule_Create(&definition);
+#ifdef Py_GIL_DISABLED
+    if (module) /* calls share no memory of this module */
+        PyUnstable_Module_SetGIL(module, Py_MOD_GIL_NOT_USED);
+#endif
+    return module;
+}
