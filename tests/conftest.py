@@ -27,6 +27,8 @@ PROCESS_WIDE = {
     "fail_allocation": "the allocation that fails may be another thread's",
     "monkeypatch": "patches what all see",
     "signal": "signals come to the main thread alone",
+    "_heard": "the same",
+    "one_thread": "sets the number of threads",
     "fork": "a child of several threads is in an unknown state",
     "capsys": "there is one stdout",
     "chdir": "and one folder",
@@ -44,6 +46,14 @@ PROCESS_WIDE = {
     "test_ends": "interrupts the main thread, and counts threads",
     "test_packing": "its helpers force how every step is done",
     "test_regime": "the same",
+    "test_average": "the same",
+    "test_probe": "counts the calls of kernels of all threads",
+    "trained": "the threads share its fixture, a trainer",
+    "test_early_stopping_by_hand": "the same, of a rule among its parameters",
+    "test_gradients_by_inputs": "of an estimator",
+    "test_checks_of_estimators": "the same",
+    "test_a_map_ahead": "of a map",
+    "test_thread_bounds": "counts the memory of all threads",
 }
 
 

@@ -72,9 +72,9 @@ class Fits:
 
     def share(self, team: int) -> int:
         """Return how many of a team may run now: an equal share of the cores if others train."""
-        if len(self._cores_and_most) < 2:
+        fits = self._cores_and_most.copy().values()  # others begin and end meanwhile
+        if len(fits) < 2:
             return team
-        fits = self._cores_and_most.copy().values()
         return max(1, min(team, max(cores for cores, _ in fits) // len(fits)))
 
     def forget_others(self) -> None:
