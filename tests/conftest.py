@@ -47,6 +47,8 @@ PROCESS_WIDE = {
     "test_packing": "its helpers force how every step is done",
     "test_regime": "the same",
     "test_average": "the same",
+    "test_same_bits": "its scenarios set the number of threads",
+    "test_a_wrong_shape": "the threads share its trainers",
     "test_probe": "counts the calls of kernels of all threads",
     "trained": "the threads share its fixture, a trainer",
     "test_early_stopping_by_hand": "the same, of a rule among its parameters",
