@@ -418,3 +418,25 @@ def test_damaged_files_are_named_errors(path):
 @pytest.mark.slow
 def test_many_damaged_files_are_named_errors(path):
     assert attack(path, 5000, seed=2) > 2500
+
+
+@pytest.mark.parametrize(("change", "known"), [(1e-11, True), (1e-8, False)])
+def test_a_function_of_fastbp_is_known_if_its_numbers_are_nearly_the_same(tmp_path, change, known):
+    """Those of one NumPy differ from those of another."""
+    net = fb.Network(3, [fb.Dense(2, "gelu")], dtype="float64", seed=0)
+    net.to_onnx(tmp_path / "n.onnx")
+    model = onnx.load(tmp_path / "n.onnx")
+    *_, tensor = (
+        node.attribute[0].t
+        for node in model.functions[0].node
+        if node.op_type == "Constant" and list(node.attribute[0].t.dims) == [40]
+    )
+    values = onnx.numpy_helper.to_array(tensor) * (1 + change)
+    tensor.CopyFrom(onnx.numpy_helper.from_array(values))
+    onnx.save(model, tmp_path / "n.onnx")
+    if known:
+        same = fb.from_onnx(tmp_path / "n.onnx")
+        assert same.parameters.tobytes() == net.parameters.tobytes()
+    else:
+        with pytest.raises(fb.errors.ConversionError, match="no function that fastbp writes"):
+            fb.from_onnx(tmp_path / "n.onnx")

@@ -212,7 +212,7 @@ def test_few_rows_are_told_with_their_interval():
     y, found = of_regression(n_rows=20)
     low, high = statistics.bootstrap(
         [(y - found) ** 2], lambda e, axis: np.sqrt(e.mean(axis=axis)), method="percentile",
-        n_resamples=2000, rng=1,
+        n_resamples=2000, random_state=1,
     ).confidence_interval  # fmt: skip
     told = regression_scores(y, found, 50).sentence.split(" may be from ")[1].split()
     assert [float(told[0]), float(told[2])] == pytest.approx([low, high], rel=0.05)

@@ -175,8 +175,6 @@ class _Graph:
             return self.node(_PLAIN[name], [z])
         if name == "softmax":
             return self.node("Softmax", [z], axis=-1)
-        if name == "silu":
-            return self.node("Mul", [z, self.node("Sigmoid", [z])])
         if name == "step":
             return self.cast(self.node("Greater", [z, self.number(0)]), self.dtype)
         if name == "leaky_relu":  # not LeakyRelu, whose slope is a float32
@@ -185,6 +183,8 @@ class _Graph:
             self.functions.add(name)
             inputs = [z] if parameter is None else [z, self.number(parameter)]
             return self.node(name, inputs, domain=DOMAIN)
+        if name == "silu":
+            return self.node("Mul", [z, self.node("Sigmoid", [z])])
         if name == "elu":
             return self.node("Elu", [z], alpha=parameter)
         if name == "gelu":
