@@ -1046,11 +1046,11 @@ class Trainer:
         """
         network, loss, class_weight = self.network, self._loss, self._class_weight
         if sample_weight is None and class_weight is None:
-            held = names or network._names
-            small = network._small_examples(x, y, loss, held)
+            own = names or network._names
+            small = network._small_examples(x, y, loss, own)
             if small is not None:
                 apart = network._model.apart
-                return (apart(small[0]), apart(small[1]), None), held
+                return (apart(small[0]), apart(small[1]), None), own
         rows, targets, weights, names = network._named_examples(
             x, y, loss, sample_weight, whole, prefix, names
         )

@@ -1,8 +1,5 @@
 """Activations in float64 that onnxruntime has in float32 alone, as functions of plain operators.
 
-SiLU is among them as onnxruntime makes one operator of z and its sigmoid, which it has in float32
-alone.
-
 A file holds the functions that it uses, in the domain "fastbp", by the names of the activations.
 """
 
@@ -71,7 +68,11 @@ def _gelu(body: _Body) -> None:
 
 
 def _silu(body: _Body) -> None:
-    """-(-z sigmoid(z)), which is exact: see above."""
+    """SiLU: z sigmoid(z), with two signs that cancel each other exactly.
+
+    Many versions of onnxruntime replace the plain product by QuickGelu, which they have in float32
+    alone.
+    """
     body("Neg", body("Mul", body("Neg", "z"), body("Sigmoid", "z")), output="y")
 
 
